@@ -1,0 +1,7 @@
+#include "bindings.hpp"
+
+namespace lancelet {
+
+void bind_fsst(nanobind::module_&) {}
+
+}  // namespace lancelet

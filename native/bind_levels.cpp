@@ -1,0 +1,7 @@
+#include "bindings.hpp"
+
+namespace lancelet {
+
+void bind_levels(nanobind::module_&) {}
+
+}  // namespace lancelet

@@ -1,0 +1,98 @@
+"""The kinds of block (compressors.md 1.3).
+
+A block has values and no nulls: what lies in a null slot is a value like any other. Blocks refer to memory, they never own a copy
+that they do not need; a block made from an Arrow array views its buffers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lancelet.buffers import Data
+
+__all__ = ["Block", "FixedSizeList", "FixedWidth", "Packed", "VariableWidth"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedWidth:
+    """Values of one width, without gaps, least significant bit first.
+
+    Attributes
+    ----------
+    bits
+        Width of a value: 1, or a multiple of 8.
+    num_values
+        Number of values.
+    data
+        ``ceil(num_values * bits / 8)`` bytes; value 0 starts at bit 0.
+    """
+
+    bits: int
+    num_values: int
+    data: Data
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class VariableWidth:
+    """Values of any length: value ``i`` is ``data[offsets[i]:offsets[i + 1]]``.
+
+    Attributes
+    ----------
+    offset_bits
+        32 or 64: width of the offsets here, and of the Arrow type they belong to.
+    num_values
+        Number of values.
+    offsets
+        ``num_values + 1`` unsigned integers, non-decreasing. The first one need not be 0 (a slice of an Arrow array).
+    data
+        The bytes that the offsets refer to.
+    """
+
+    offset_bits: int
+    num_values: int
+    offsets: Data
+    data: Data
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FixedSizeList:
+    """Lists of one length.
+
+    Attributes
+    ----------
+    dimension
+        Items per list, at least 1.
+    num_values
+        Number of lists.
+    items
+        ``num_values * dimension`` items: a :class:`FixedWidth`, or lists again.
+    validity
+        Bitmap of the *items* (bit 1 = valid, item 0 at bit 0), ``None`` when none is null. Nulls of the lists themselves are
+        definition levels.
+    """
+
+    dimension: int
+    num_values: int
+    items: Block
+    validity: Data | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """A struct stored row by row; the children have no nulls.
+
+    Attributes
+    ----------
+    num_values
+        Number of rows.
+    children
+        One block a child, each of ``num_values`` values.
+    """
+
+    num_values: int
+    children: tuple[Block, ...]
+
+
+Block = FixedWidth | VariableWidth | FixedSizeList | Packed

@@ -1,0 +1,107 @@
+"""Layers: what one step of nesting may hold in a page, and which level numbers it takes (structural.md 3.2 and 4.2).
+
+Layers stand inner-most first, as in the file. Level 0 is the inner-most, fully valid case; every layer takes as many definition
+numbers as its kind needs, counted from the inner-most layer outwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from lancelet.errors import FormatError, UnsupportedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from lancelet.blocks import Block
+    from lancelet.buffers import UInt16Array
+
+__all__ = ["Layer", "Leaf", "max_def", "max_rep", "max_visible", "parse_layers"]
+
+
+class Layer(IntEnum):
+    """What a layer may hold in this page. A nullable kind does not promise that there is a null."""
+
+    ALL_VALID_ITEM = 1
+    ALL_VALID_LIST = 2
+    NULLABLE_ITEM = 3
+    NULLABLE_LIST = 4
+    EMPTYABLE_LIST = 5
+    NULL_AND_EMPTY_LIST = 6
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the layer is a list (and not the validity of an item or struct)."""
+        return self in (Layer.ALL_VALID_LIST, Layer.NULLABLE_LIST, Layer.EMPTYABLE_LIST, Layer.NULL_AND_EMPTY_LIST)
+
+    @property
+    def num_def(self) -> int:
+        """Definition numbers that the layer takes: 0, 1 or 2 (null is the lower one, empty the higher)."""
+        return _NUM_DEF[self]
+
+
+_NUM_DEF = (0, 0, 0, 1, 1, 1, 2)
+
+
+def max_rep(layers: Iterable[Layer]) -> int:
+    """Return the largest repetition level: the number of lists."""
+    return sum(layer.is_list for layer in layers)
+
+
+def max_def(layers: Iterable[Layer]) -> int:
+    """Return the largest definition level."""
+    return sum(layer.num_def for layer in layers)
+
+
+def max_visible(layers: Iterable[Layer]) -> int:
+    """Return the largest definition level of an entry that has a slot (structural.md 4.4)."""
+    total = 0
+    for layer in layers:
+        if layer.is_list:
+            break
+        total += layer.num_def
+    return total
+
+
+def parse_layers(numbers: Iterable[int]) -> tuple[Layer, ...]:
+    """Read the layers of a page message."""
+    layers = []
+    for number in numbers:
+        if number == 0:
+            raise FormatError("a layer of the page is unspecified")
+        if number > Layer.NULL_AND_EMPTY_LIST:
+            raise UnsupportedError(f"layer kind {number} is not known here")
+        layers.append(Layer(number))
+    if not layers:
+        raise FormatError("the page lists no layers")
+    return tuple(layers)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Leaf:
+    """Rows of one leaf column, between Arrow and the pages: levels and values.
+
+    Attributes
+    ----------
+    num_rows
+        Top-level rows.
+    layers
+        Inner-most first.
+    rep
+        ``uint16[num_entries]``, or ``None`` when there is no list layer.
+    def_
+        ``uint16[num_entries]``, or ``None`` when all is valid (every level is 0).
+    num_slots
+        Entries with ``def <= max_visible``: those that have a value. Without levels, the number of rows.
+    values
+        Block of `num_slots` values, null slots included; ``None`` when every slot is null.
+    """
+
+    num_rows: int
+    layers: tuple[Layer, ...]
+    rep: UInt16Array | None
+    def_: UInt16Array | None
+    num_slots: int
+    values: Block | None

@@ -1,0 +1,165 @@
+"""The contract of a page layout.
+
+Writing: ``encode`` takes a :class:`~lancelet.levels.Leaf` and codecs, and gives an :class:`EncodedPage`.
+
+Reading goes *open, plan, decode*, so that all input and output is known before it happens:
+
+1. :meth:`Layout.head_ranges` says which bytes describe the inside of the page (chunk words, indexes, dictionaries);
+2. :meth:`Layout.open` checks them, once a page; the result may be kept and shared by threads;
+3. :meth:`OpenPage.plan` says which bytes hold the wanted rows;
+4. :meth:`OpenPage.decode` makes a leaf of exactly those rows' bytes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from lancelet.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lancelet.buffers import Allocate, Data, Int64Array
+    from lancelet.levels import Leaf
+
+__all__ = ["ByteRange", "EncodedPage", "Layout", "OpenPage", "PageInfo", "PagePart", "RowRanges"]
+
+
+class ByteRange(NamedTuple):
+    """Bytes of the file: absolute position and size."""
+
+    position: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowRanges:
+    """Rows as sorted, disjoint, non-empty half-open ranges.
+
+    Attributes
+    ----------
+    starts, stops
+        ``int64[num_ranges]``.
+    """
+
+    starts: Int64Array
+    stops: Int64Array
+
+    @classmethod
+    def single(cls, start: int, stop: int) -> RowRanges:
+        """Rows `start` to `stop`; ``start < stop``."""
+        return cls(np.array([start], dtype=np.int64), np.array([stop], dtype=np.int64))
+
+    @classmethod
+    def from_sorted(cls, rows: Int64Array) -> RowRanges:
+        """Rows given one by one, strictly increasing and at least one; neighbours become one range."""
+        breaks = np.flatnonzero(np.diff(rows) != 1)
+        starts = rows[np.concatenate(([0], breaks + 1))]
+        stops = rows[np.concatenate((breaks, [len(rows) - 1]))] + 1
+        return cls(starts, stops)
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows."""
+        return int((self.stops - self.starts).sum())
+
+
+@dataclass(frozen=True, slots=True)
+class PageInfo:
+    """What the container says of a page.
+
+    Attributes
+    ----------
+    buffers
+        Position and size of every page buffer; they were checked to lie inside of the file.
+    num_rows
+        Top-level rows (``Page.length``).
+    """
+
+    buffers: tuple[ByteRange, ...]
+    num_rows: int
+
+    def expect_buffers(self, *numbers: int) -> None:
+        """Check how many buffers the page has."""
+        if len(self.buffers) not in numbers:
+            wanted = " or ".join(map(str, numbers))
+            raise FormatError(f"the page must have {wanted} buffers and has {len(self.buffers)}")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PagePart:
+    """What must be fetched for some rows of a page.
+
+    Attributes
+    ----------
+    ranges
+        The bytes to fetch, in the order in which :meth:`OpenPage.decode` wants them.
+    num_rows
+        Rows that the decoded leaf will have; it may cover more rows than were asked for.
+    keep
+        The wanted rows, counted from the first row of the decoded leaf; ``None``: all of them.
+    state
+        The layout's own notes.
+    """
+
+    ranges: tuple[ByteRange, ...]
+    num_rows: int
+    keep: RowRanges | None = None
+    state: Any = None
+
+
+class OpenPage(ABC):
+    """A page whose head was read and checked. Immutable."""
+
+    num_rows: int
+
+    @abstractmethod
+    def plan(self, rows: RowRanges) -> PagePart:
+        """Say which bytes hold `rows` (of this page, from 0). Does no input or output."""
+
+    @abstractmethod
+    def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
+        """Decode what was fetched for `part`; the leaf has ``part.num_rows`` rows."""
+
+
+class Layout(ABC):
+    """A page layout as its message describes it; made by ``from_message``, before any byte of the page is read."""
+
+    #: Member of ``PageLayout``, or the full message name of a layout from outside.
+    name: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def from_message(cls, message: Any, page: PageInfo) -> Layout:
+        """Check `message` and the number and sizes of the page's buffers."""
+
+    @abstractmethod
+    def head_ranges(self) -> tuple[ByteRange, ...]:
+        """Bytes that :meth:`open` needs."""
+
+    @abstractmethod
+    def open(self, heads: Sequence[Data]) -> OpenPage:
+        """Check the page's inner description."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedPage:
+    """A page ready to be placed in a file.
+
+    Attributes
+    ----------
+    buffers
+        Page buffers in their order; the container pads them.
+    message
+        The message of the layout (a ``PageLayout``, or one of a plug-in); it becomes an ``Any`` named after its type.
+    num_rows
+        ``Page.length``.
+    """
+
+    buffers: tuple[Data, ...]
+    message: Any
+    num_rows: int
