@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lancelet.buffers import Allocate, Data, Int64Array
     from lancelet.levels import Leaf
 
-__all__ = ["ByteRange", "EncodedPage", "Layout", "OpenPage", "PageInfo", "PagePart", "RowRanges"]
+__all__ = ["ByteRange", "DoesNotFit", "EncodedPage", "Layout", "OpenPage", "PageInfo", "PagePart", "RowRanges"]
 
 
 class ByteRange(NamedTuple):
@@ -163,3 +163,7 @@ class EncodedPage:
     buffers: tuple[Data, ...]
     message: Any
     num_rows: int
+
+
+class DoesNotFit(Exception):  # noqa: N818 - no error: the strategy catches it and takes another form
+    """The page cannot take this form; the message says which limit it breaks."""
