@@ -1,0 +1,74 @@
+"""A queue of arrays that is full when its logical bytes pass a budget (structural.md 2.2).
+
+Logical bytes are those that a slice refers to, not the buffers behind it, so that slices of one large array do not fill the queue
+before their time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Accumulator", "cut_rows"]
+
+#: Arrays are joined up to this size: 32-bit offsets end at 2 GiB.
+_MAX_JOINED_BYTES = 1 << 30
+
+
+class Accumulator:
+    """Arrays of one column that wait for their page.
+
+    Parameters
+    ----------
+    budget
+        Bytes that may wait; a queue that holds more is full.
+    keep_original
+        Queue arrays as they are. Otherwise what waits is copied, so that a few values do not keep a large buffer alive; an array
+        that fills the queue at once is never copied.
+    """
+
+    def __init__(self, budget: int, keep_original: bool) -> None:
+        self._budget = budget
+        self._keep_original = keep_original
+        self._arrays: list[tuple[pa.Array, int]] = []
+        self._num_bytes = 0
+
+    def add(self, array: pa.Array, first_row: int) -> list[tuple[pa.Array, int]]:
+        """Queue `array`; gives all that waited, as :meth:`take` does, when the queue is full."""
+        self._num_bytes += array.nbytes
+        full = self._num_bytes > self._budget
+        if not full and not self._keep_original:
+            array = pa.concat_arrays([array, array[:0]])  # a single array would not be copied by every release
+        self._arrays.append((array, first_row))
+        return self.take() if full else []
+
+    def take(self) -> list[tuple[pa.Array, int]]:
+        """Empty the queue: one array with its file row, none when nothing waits, several when one could not hold them."""
+        waiting, num_bytes = self._arrays, self._num_bytes
+        self._arrays, self._num_bytes = [], 0
+        if len(waiting) < 2 or num_bytes > _MAX_JOINED_BYTES:
+            return waiting
+        return [(pa.concat_arrays([array for array, _ in waiting]), waiting[0][1])]
+
+
+def cut_rows(array: pa.Array, max_bytes: int) -> Iterator[pa.Array]:
+    """Cut `array` at row boundaries into slices of at most `max_bytes` logical bytes; one row is never cut."""
+    num_rows, start = len(array), 0
+    while start < num_rows:
+        rest = array.slice(start)
+        stop = num_rows
+        if rest.nbytes > max_bytes:
+            low, high = 1, num_rows - start
+            while low < high:
+                middle = (low + high + 1) // 2
+                if array.slice(start, middle).nbytes <= max_bytes:
+                    low = middle
+                else:
+                    high = middle - 1
+            stop = start + low
+        yield array.slice(start, stop - start)
+        start = stop

@@ -1,0 +1,122 @@
+"""Rows to page parts: which pages hold the wanted rows, and which of their rows. Pure: no input, no output.
+
+What the inside of a page needs (chunks, records) is planned by its layout, see :mod:`lancelet.pages.base`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lancelet.errors import OptionError
+from lancelet.pages.base import RowRanges
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lancelet.buffers import Int64Array
+
+__all__ = ["PageRows", "RowOrder", "check_range", "order_rows", "split_by_page", "windows"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PageRows:
+    """Rows of one page.
+
+    Attributes
+    ----------
+    page
+        Number of the page in its column.
+    rows
+        The rows, counted from the first row of the page.
+    """
+
+    page: int
+    rows: RowRanges
+
+
+def split_by_page(rows: RowRanges, first_rows: Int64Array) -> list[PageRows]:
+    """Assign `rows` of the file to the pages of a column.
+
+    Parameters
+    ----------
+    rows
+        Rows of the file; all below ``first_rows[-1]``.
+    first_rows
+        ``int64[num_pages + 1]``: file row where each page starts, and the end.
+    """
+    first_page = int(np.searchsorted(first_rows, rows.starts[0], side="right")) - 1
+    last_page = int(np.searchsorted(first_rows, rows.stops[-1], side="left"))
+    parts = []
+    for page in range(first_page, last_page):
+        start, stop = first_rows[page], first_rows[page + 1]
+        low = int(np.searchsorted(rows.stops, start, side="right"))
+        high = int(np.searchsorted(rows.starts, stop, side="left"))
+        if low >= high:
+            continue
+        starts = np.maximum(rows.starts[low:high], start) - start
+        stops = np.minimum(rows.stops[low:high], stop) - start
+        parts.append(PageRows(page, RowRanges(starts, stops)))
+    return parts
+
+
+def windows(rows: RowRanges, num_rows: int) -> Iterator[RowRanges]:
+    """Cut `rows` into consecutive parts of `num_rows` rows; the last one may be shorter."""
+    ends = np.cumsum(rows.stops - rows.starts)
+    total = int(ends[-1])
+    for first in range(0, total, num_rows):
+        last = min(first + num_rows, total)
+        low = int(np.searchsorted(ends, first, side="right"))
+        high = int(np.searchsorted(ends, last, side="left")) + 1
+        starts, stops = rows.starts[low:high].copy(), rows.stops[low:high].copy()
+        starts[0] = stops[0] - (ends[low] - first)
+        stops[-1] -= ends[high - 1] - last
+        yield RowRanges(starts, stops)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowOrder:
+    """Rows in the order in which a user asked for them.
+
+    Attributes
+    ----------
+    rows
+        The distinct rows, sorted.
+    positions
+        ``int64[num_wanted]``: where each wanted row stands among the distinct ones; ``None`` when they came sorted and distinct.
+    """
+
+    rows: RowRanges
+    positions: Int64Array | None
+
+
+def order_rows(indices: Int64Array, num_rows: int) -> RowOrder:
+    """Sort the wanted row numbers `indices`, of which there is at least one.
+
+    Raises
+    ------
+    OptionError
+        An index is negative, or not below `num_rows`.
+    """
+    low, high = int(indices.min()), int(indices.max())
+    if low < 0 or high >= num_rows:
+        wrong = low if low < 0 else high
+        raise OptionError(f"row {wrong} does not exist; the file has {num_rows} rows, counted from 0")
+    if len(indices) == 1 or bool((np.diff(indices) > 0).all()):
+        return RowOrder(RowRanges.from_sorted(indices), None)
+    distinct, positions = np.unique(indices, return_inverse=True)
+    return RowOrder(RowRanges.from_sorted(distinct), positions)
+
+
+def check_range(start: int, num_rows: int, total: int) -> None:
+    """Check that rows `start` to ``start + num_rows`` exist.
+
+    Raises
+    ------
+    OptionError
+        They do not.
+    """
+    if start < 0 or num_rows < 0 or start + num_rows > total:
+        raise OptionError(f"rows {start} to {start + num_rows} do not exist; the file has {total} rows, counted from 0")

@@ -1,0 +1,250 @@
+"""Reading files: plan, fetch, decode (container.md 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from lancelet.container.reader import Container
+from lancelet.errors import FormatError, OptionError
+from lancelet.fields.decoder import check_readable, kept, leaf_array
+from lancelet.file.column import ColumnPages
+from lancelet.file.plan import check_range, order_rows
+from lancelet.file.result import ReadResult
+from lancelet.pages.base import RowRanges
+from lancelet.schema.fields import Schema
+from lancelet.schema.project import columns_of, project
+from lancelet.storage.store import open_source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lancelet.buffers import Allocate
+    from lancelet.container.metadata import ColumnMetadata
+    from lancelet.schema.fields import Field
+    from lancelet.versions import Version
+
+__all__ = ["FileReader"]
+
+#: Streams aim at batches of so many bytes: larger ones spend their time on fresh memory.
+_BATCH_BYTES = 1 << 20
+_MIN_BATCH_ROWS, _MAX_BATCH_ROWS = 64, 65536
+
+
+class FileReader:
+    """Reads one Lance file; may be shared by threads and pickled.
+
+    Parameters
+    ----------
+    path
+        Path, bytes, binary file object, or a :class:`~lancelet.storage.store.Source`.
+    columns
+        Names of the columns to read (``"a"``, or ``"a.b"`` for a child of a struct), in the order wanted; by default all.
+    mmap
+        Map a local file into memory. With ``False`` every read copies, and a file that others truncate while it is read gives an
+        error and never a signal.
+
+    Raises
+    ------
+    FormatError
+        The file is no Lance file, or its envelope is damaged.
+    UnsupportedError
+        The file version is not known here.
+    OptionError
+        A column does not exist.
+
+    Examples
+    --------
+    >>> with FileReader("flights.lance") as reader:  # doctest: +SKIP
+    ...     table = reader.take_rows([5, 100]).to_table()
+    """
+
+    def __init__(self, path: Any, columns: Sequence[str] | None = None, *, mmap: bool = True) -> None:
+        self._arguments = (path, columns, mmap)
+        self._container = Container.open(open_source(path, mmap=mmap))
+        try:
+            self._file_schema = Schema.from_message(self._container.schema_message)
+            self._columns_of = columns_of(self._file_schema, self._container.version)
+            self._schema = self._file_schema if columns is None else project(self._file_schema, columns)
+            self._arrow_schema = self._schema.to_arrow()
+        except FormatError as error:
+            raise error.locate(path=self._container.source.name) from None
+        self._pages: dict[int, ColumnPages] = {}
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema of the columns that are read."""
+        return self._arrow_schema
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the file."""
+        return self._container.num_rows
+
+    @property
+    def version(self) -> Version:
+        """File version."""
+        return self._container.version
+
+    @property
+    def num_columns(self) -> int:
+        """Physical columns of the file."""
+        return self._container.num_columns
+
+    @property
+    def num_global_buffers(self) -> int:
+        """Global buffers, the descriptor (index 0) included."""
+        return self._container.num_global_buffers
+
+    @property
+    def fields(self) -> Schema:
+        """The file's own schema: fields with their ids, all columns."""
+        return self._file_schema
+
+    def read_global_buffer(self, index: int) -> bytes:
+        """Return a global buffer; index 0 is the descriptor, those of the user start at 1."""
+        return bytes(self._container.global_buffer(index))
+
+    def metadata(self) -> list[ColumnMetadata]:
+        """Return the metadata of all physical columns: pages with their buffers, rows and encodings."""
+        return [self._container.column(column) for column in range(self._container.num_columns)]
+
+    def column_indices(self) -> dict[int, int]:
+        """Return field id -> physical column, for the fields that own one."""
+        return dict(self._columns_of)
+
+    def pages(self, column: int) -> ColumnPages:
+        """Return the pages of a physical column."""
+        pages = self._pages.get(column)
+        if pages is None:
+            if column >= self._container.num_columns:
+                raise FormatError(
+                    f"the schema needs column {column}, and the file has {self._container.num_columns}",
+                    path=self._container.source.name,
+                )
+            pages = self._pages[column] = ColumnPages(self._container, column)
+        return pages
+
+    def read_all(self, *, batch_size: int | None = None, columns: Sequence[str] | None = None) -> ReadResult:
+        """Read all rows.
+
+        Parameters
+        ----------
+        batch_size
+            Rows per batch; by default what makes about 1 MiB.
+        columns
+            Names of columns, a part of those of the reader.
+        """
+        return self.read_range(0, self.num_rows, batch_size=batch_size, columns=columns)
+
+    def read_range(
+        self, start: int, num_rows: int, *, batch_size: int | None = None, columns: Sequence[str] | None = None
+    ) -> ReadResult:
+        """Read `num_rows` rows from row `start` on.
+
+        Raises
+        ------
+        OptionError
+            The rows do not exist.
+        """
+        check_range(start, num_rows, self.num_rows)
+        rows = RowRanges.single(start, start + num_rows) if num_rows else None
+        return self._result(rows, None, batch_size, columns)
+
+    def take_rows(
+        self, indices: Any, *, batch_size: int | None = None, columns: Sequence[str] | None = None
+    ) -> ReadResult:
+        """Read single rows, in the order asked for; a row may be asked for twice.
+
+        Parameters
+        ----------
+        indices
+            Row numbers from 0: a sequence, a numpy array or an Arrow array of integers.
+
+        Raises
+        ------
+        OptionError
+            A row does not exist, or `indices` are no integers.
+        """
+        wanted = np.asarray(indices)
+        if wanted.size == 0:
+            return self._result(None, None, batch_size, columns)
+        if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
+            raise OptionError(f"row numbers must be a list of integers, not {type(indices).__name__} of {wanted.dtype}")
+        order = order_rows(wanted.astype(np.int64, copy=False), self.num_rows)
+        return self._result(order.rows, order.positions, batch_size, columns)
+
+    def _result(
+        self, rows: RowRanges | None, positions: Any, batch_size: int | None, columns: Sequence[str] | None
+    ) -> ReadResult:
+        if batch_size is not None and batch_size < 1:
+            raise OptionError(f"batch_size is {batch_size}; it must be at least 1")
+        schema, arrow_schema = self._schema, self._arrow_schema
+        if columns is not None:
+            schema = project(self._schema, columns)
+            arrow_schema = schema.to_arrow()
+        fields = schema.fields
+        for field in fields:
+            check_readable(field)
+
+        def read_columns(window: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+            return self._read(fields, window, allocate)
+
+        size = batch_size or self._default_batch_size(fields)
+        return ReadResult(arrow_schema, rows, size, read_columns, positions)
+
+    def _default_batch_size(self, fields: Sequence[Field]) -> int:
+        if self.num_rows == 0:
+            return _MAX_BATCH_ROWS
+        row_bytes = 0.0
+        for field in fields:
+            try:
+                row_bytes += field.arrow_type.bit_width / 8
+            except ValueError:
+                row_bytes += 2 * self.pages(self._columns_of[field.id]).encoded_bytes / self.num_rows
+        return int(min(max(_BATCH_BYTES / max(row_bytes, 1), _MIN_BATCH_ROWS), _MAX_BATCH_ROWS))
+
+    def _read(self, fields: Sequence[Field], rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+        """Plan all columns, fetch everything at once, decode."""
+        source = self._container.source
+        try:
+            columns = [self.pages(self._columns_of[field.id]) for field in fields]
+            plans = [pages.plan(rows) for pages in columns]
+            fetched = iter(source.read_ranges([r for plan in plans for part in plan for r in part.part.ranges]))
+            arrays = []
+            for field, pages, plan in zip(fields, columns, plans, strict=True):
+                parts = []
+                for part in plan:
+                    data = [next(fetched) for _ in part.part.ranges]
+                    leaf = pages.decode(part, data, allocate)
+                    parts.append(kept(leaf_array(leaf, field.arrow_type), part.part.keep))
+                arrays.append(parts)
+        except FormatError as error:
+            raise error.locate(path=source.name) from None
+        return arrays
+
+    def close(self) -> None:
+        """Let go of the file; arrays that were handed out stay valid."""
+        self._container.source.close()
+
+    def __enter__(self) -> FileReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        path, columns, mmap = self._arguments
+        return (_reopen, (path, columns, mmap))
+
+    def __repr__(self) -> str:
+        return (
+            f"<lancelet.FileReader {self._container.source.name!r}: version {self.version.text}, "
+            f"{self.num_rows} rows, {len(self._arrow_schema)} columns>"
+        )
+
+
+def _reopen(path: Any, columns: Sequence[str] | None, mmap: bool) -> FileReader:
+    return FileReader(path, columns, mmap=mmap)

@@ -1,0 +1,297 @@
+"""Writing files: batch -> fields -> pages -> container (container.md 6)."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from lancelet.container.writer import ContainerWriter
+from lancelet.errors import OptionError, UnsupportedError
+from lancelet.fields.base import ColumnNumbering, EncodingStrategy, OutOfLineBuffers
+from lancelet.fields.encoder import StructuralStrategy
+from lancelet.file.checks import check_batch, check_row_count
+from lancelet.options import ColumnOptions, WriteOptions, default_max_page_bytes
+from lancelet.pb.file_pb2 import FileDescriptor
+from lancelet.schema.fields import Schema
+from lancelet.storage.store import open_sink
+from lancelet.versions import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from lancelet.buffers import Data
+    from lancelet.fields.base import FieldEncoder, PageDescription, PageTask
+
+__all__ = ["FileWriter"]
+
+#: Alignment of every buffer of a file (container.md 1).
+_ALIGNMENT = 64
+
+
+class FileWriter:
+    """Writes one Lance file. Belongs to one thread.
+
+    The file appears under its name when :meth:`finish` succeeds, and not before: an exception inside ``with``, :meth:`abort`, a
+    dropped writer or a killed process leave nothing there.
+
+    Parameters
+    ----------
+    path
+        Path, or a binary file object.
+    schema
+        Arrow schema; by default that of the first batch.
+    version
+        File version: ``"2.1"``, ``"2.2"`` or ``"stable"`` (2.2).
+    data_cache_bytes
+        Bytes that all columns together may queue before pages are cut; by default 8 MiB for each.
+    max_page_bytes
+        Largest page before encoding; by default ``LANCE_FILE_WRITER_MAX_PAGE_BYTES``, or 32 MiB. One row is never cut.
+    keep_original_array
+        Queue arrays without copying them. Saves time where the batches are not parts of something larger.
+    columns
+        Wishes for single columns, by name.
+    encoding_strategy
+        What chooses the encoders, by default :class:`~lancelet.fields.encoder.StructuralStrategy`.
+
+    Raises
+    ------
+    OptionError
+        An option is out of range, or the version cannot hold a type of the schema.
+    UnsupportedError
+        The version cannot be written here.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> with FileWriter("numbers.lance") as writer:  # doctest: +SKIP
+    ...     writer.write_table(pa.table({"n": [1, 2, 3]}))
+    """
+
+    def __init__(
+        self,
+        path: Any,
+        schema: pa.Schema | None = None,
+        *,
+        version: str | Version = "stable",
+        data_cache_bytes: int | None = None,
+        max_page_bytes: int | None = None,
+        keep_original_array: bool = False,
+        columns: Mapping[str, ColumnOptions] | None = None,
+        encoding_strategy: EncodingStrategy | None = None,
+    ) -> None:
+        self._version = Version.parse(version)
+        if self._version not in (Version.V2_1, Version.V2_2):
+            raise UnsupportedError(f"file version {self._version.text} cannot be written yet; 2.1 and 2.2 can")
+        self._options = WriteOptions(
+            version=self._version,
+            data_cache_bytes=data_cache_bytes,
+            max_page_bytes=default_max_page_bytes() if max_page_bytes is None else max_page_bytes,
+            keep_original_array=keep_original_array,
+        )
+        self._column_options = dict(columns or {})
+        self._strategy = encoding_strategy or StructuralStrategy()
+        self._numbering = ColumnNumbering()
+        self._encoders: list[FieldEncoder] = []
+        self._schema: Schema | None = None
+        self._arrow_schema: pa.Schema | None = None
+        self._schema_metadata: dict[str, str] = {}
+        self._rows_written = 0
+        self._state = "open"
+        fields = None if schema is None else Schema.from_arrow(schema)
+        self._container = ContainerWriter(open_sink(path), self._version)
+        if fields is not None:
+            with self._giving_up_on_error():
+                self._initialise(schema, fields)
+
+    @property
+    def version(self) -> str:
+        """File version, as ``"2.2"``."""
+        return self._version.text
+
+    @property
+    def field_id_to_column_indices(self) -> list[tuple[int, int]]:
+        """Field ids and the physical columns they own, in the order of the columns."""
+        return list(self._numbering.columns.items())
+
+    def tell(self) -> int:
+        """Return the number of bytes written so far."""
+        return self._container.position
+
+    def add_schema_metadata(self, key: str, value: str) -> None:
+        """Set a key of the schema metadata; it wins over the schema's own value."""
+        self._check_open()
+        self._schema_metadata[key] = value
+
+    def add_global_buffer(self, data: Data) -> int:
+        """Store `data` in the file; returns its index, from 1, for :meth:`FileReader.read_global_buffer`."""
+        self._check_open()
+        with self._giving_up_on_error():
+            return self._container.add_global_buffer(data)
+
+    def write_batch(self, batch: pa.RecordBatch | pa.Table) -> None:
+        """Add the rows of `batch`.
+
+        Raises
+        ------
+        OptionError
+            A column is missing or has another type than the file, a null is visible where the schema allows none, or the batch has
+            2^32 rows or more.
+        """
+        self._check_open()
+        if isinstance(batch, pa.Table):
+            self.write_table(batch)
+            return
+        if not isinstance(batch, pa.RecordBatch):
+            batch = pa.record_batch(batch)
+        self._set_schema(batch.schema)
+        arrays = check_batch(batch, self._schema, self._arrow_schema)
+        if batch.num_rows == 0:
+            return
+        check_row_count(batch.num_rows, self._rows_written)
+        stored = [_storage(array) for array in arrays]
+        with self._giving_up_on_error():
+            self._encode(stored, batch.num_rows)
+
+    def write_batches(self, batches: Iterable[pa.RecordBatch] | Any) -> None:
+        """Add all rows of `batches`: an iterable of batches, a table, or any object with an Arrow stream."""
+        if isinstance(batches, pa.Table):
+            self.write_table(batches)
+            return
+        if hasattr(batches, "__arrow_c_stream__"):
+            batches = pa.RecordBatchReader.from_stream(batches)
+            self._check_open()
+            self._set_schema(batches.schema)
+        for batch in batches:
+            self.write_batch(batch)
+
+    def write_table(self, table: pa.Table) -> None:
+        """Add all rows of `table`, which may have none."""
+        self._check_open()
+        if not isinstance(table, pa.Table):
+            table = pa.table(table)
+        self._set_schema(table.schema)
+        for batch in table.to_batches():
+            self.write_batch(batch)
+
+    def finish(self) -> int:
+        """Write what waits and the metadata, and put the file in its place; returns the number of rows.
+
+        Raises
+        ------
+        OptionError
+            The writer has no schema: none was given and no batch was written. Or it was finished before.
+        """
+        self._check_open()
+        if self._schema is None:
+            raise OptionError("the file has no schema: give one to FileWriter, or write a batch")
+        with self._giving_up_on_error():
+            self._finish(self._schema)
+        self._state = "finished"
+        return self._rows_written
+
+    def close(self) -> int | None:
+        """Finish if that has not happened yet; returns the number of rows then, and ``None`` otherwise."""
+        return self.finish() if self._state == "open" else None
+
+    def abort(self) -> None:
+        """Give up: nothing is left under the file's name."""
+        if self._state == "open":
+            self._state = "aborted"
+            self._container.abort()
+
+    def __enter__(self) -> FileWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            self.abort()
+        else:
+            self.close()
+
+    def __repr__(self) -> str:
+        return f"<lancelet.FileWriter: version {self.version}, {self._rows_written} rows, {self._state}>"
+
+    def _check_open(self) -> None:
+        if self._state != "open":
+            raise OptionError(f"the writer is {self._state}; nothing can be written any more")
+
+    @contextmanager
+    def _giving_up_on_error(self) -> Iterator[None]:
+        """Run steps that change the file: when one fails, the file is given up."""
+        try:
+            yield
+        except BaseException:
+            self.abort()
+            raise
+
+    def _set_schema(self, arrow_schema: pa.Schema) -> None:
+        """Take the schema of the first data, unless the writer has one."""
+        if self._schema is None:
+            self._initialise(arrow_schema, Schema.from_arrow(arrow_schema))
+
+    def _initialise(self, arrow_schema: pa.Schema, schema: Schema) -> None:
+        unknown = set(self._column_options) - {field.name for field in schema.fields}
+        if unknown:
+            raise OptionError(f"columns= names columns that the schema does not have: {', '.join(sorted(unknown))}")
+        cache_bytes = self._options.cache_bytes_per_field(len(schema.fields))
+        numbering = ColumnNumbering()
+        encoders = []
+        for field in schema.fields:
+            wishes = self._column_options.get(field.name, ColumnOptions())
+            encoders.append(
+                self._strategy.field_encoder(field, numbering, self._options, cache_bytes, wishes, self._strategy)
+            )
+        self._schema, self._arrow_schema = schema, arrow_schema
+        self._encoders, self._numbering = encoders, numbering
+
+    def _encode(self, arrays: list[pa.Array], num_rows: int) -> None:
+        out_of_line = OutOfLineBuffers(self._container.position, _ALIGNMENT)
+        tasks: list[PageTask] = []
+        for encoder, array in zip(self._encoders, arrays, strict=True):
+            tasks += encoder.add(array, self._rows_written, num_rows, out_of_line)
+        self._rows_written += num_rows
+        self._place(out_of_line, tasks)
+
+    def _place(self, out_of_line: OutOfLineBuffers, tasks: list[PageTask]) -> None:
+        for buffer in out_of_line.buffers:
+            self._container.write_buffer(buffer)
+        for task in tasks:
+            for page in task.encode():
+                self._place_page(page)
+
+    def _place_page(self, page: PageDescription) -> None:
+        self._container.write_page(
+            page.column,
+            page.buffers,
+            page.num_rows,
+            page.first_row,
+            page.message.DESCRIPTOR.full_name,
+            page.message.SerializeToString(deterministic=True),
+        )
+
+    def _finish(self, schema: Schema) -> None:
+        out_of_line = OutOfLineBuffers(self._container.position, _ALIGNMENT)
+        tasks = [task for encoder in self._encoders for task in encoder.flush(out_of_line)]
+        self._place(out_of_line, tasks)
+        for end in (end for encoder in self._encoders for end in encoder.finish()):
+            for page in end.pages:
+                self._place_page(page)
+            self._container.end_column(end.column, end.encoding, end.buffers)
+        message = schema.to_message()
+        for key, value in self._schema_metadata.items():
+            message.metadata[key] = value.encode()
+        descriptor = FileDescriptor(schema=message, length=self._rows_written)
+        self._container.finish(descriptor.SerializeToString(deterministic=True), self._numbering.num_columns)
+
+
+def _storage(array: pa.Array) -> pa.Array:
+    """Return what is stored of `array`: the storage of extension arrays, plain text and binary of views."""
+    if isinstance(array.type, pa.BaseExtensionType):
+        array = array.storage
+    if pa.types.is_string_view(array.type):
+        return array.cast(pa.string())
+    if pa.types.is_binary_view(array.type):
+        return array.cast(pa.binary())
+    return array

@@ -1,0 +1,103 @@
+"""Options of writers and readers, checked where they are made."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass
+
+from lancelet.errors import OptionError
+from lancelet.versions import Version
+
+__all__ = ["ColumnOptions", "WriteOptions", "default_max_page_bytes"]
+
+#: Bytes that every column may queue before a page is cut, when the writer has no total.
+DEFAULT_CACHE_BYTES = 8 << 20
+
+_DEFAULT_MAX_PAGE_BYTES = 32 << 20
+_MAX_PAGE_BYTES_VARIABLE = "LANCE_FILE_WRITER_MAX_PAGE_BYTES"
+
+
+def default_max_page_bytes() -> int:
+    """Return the page limit of the environment (``LANCE_FILE_WRITER_MAX_PAGE_BYTES``), or 32 MiB.
+
+    A value that is no positive integer warns and is ignored.
+    """
+    text = os.environ.get(_MAX_PAGE_BYTES_VARIABLE)
+    if text is None:
+        return _DEFAULT_MAX_PAGE_BYTES
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value <= 0:
+        warnings.warn(
+            f"{_MAX_PAGE_BYTES_VARIABLE} is {text!r}, not a positive number of bytes; {_DEFAULT_MAX_PAGE_BYTES} is used",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return _DEFAULT_MAX_PAGE_BYTES
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnOptions:
+    """Wishes for the encoding of one column.
+
+    Attributes
+    ----------
+    structural_encoding
+        Layout of the pages: ``"miniblock"``, ``"fullzip"``, or ``None`` for the choice by width.
+
+    Raises
+    ------
+    OptionError
+        A value is not one of those named.
+
+    Examples
+    --------
+    >>> ColumnOptions(structural_encoding="fullzip")
+    ColumnOptions(structural_encoding='fullzip')
+    """
+
+    structural_encoding: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.structural_encoding not in (None, "miniblock", "fullzip"):
+            raise OptionError(
+                f"structural_encoding is {self.structural_encoding!r}; it may be 'miniblock', 'fullzip' or None"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class WriteOptions:
+    """What a file writer and its encoders go by.
+
+    Attributes
+    ----------
+    version
+        File version.
+    data_cache_bytes
+        Bytes that all columns together may queue; ``None``: 8 MiB each.
+    max_page_bytes
+        Largest page before encoding; one row is never cut.
+    keep_original_array
+        Queue arrays as they are instead of copying them: saves the copy, keeps whatever memory they are a part of.
+    """
+
+    version: Version
+    data_cache_bytes: int | None = None
+    max_page_bytes: int = _DEFAULT_MAX_PAGE_BYTES
+    keep_original_array: bool = False
+
+    def __post_init__(self) -> None:
+        if self.data_cache_bytes is not None and self.data_cache_bytes < 0:
+            raise OptionError(f"data_cache_bytes is {self.data_cache_bytes}; it must not be negative")
+        if self.max_page_bytes <= 0:
+            raise OptionError(f"max_page_bytes is {self.max_page_bytes}; it must be positive")
+
+    def cache_bytes_per_field(self, num_fields: int) -> int:
+        """Return the share of one top-level field in the cache (container.md 5)."""
+        if self.data_cache_bytes is None or num_fields == 0:
+            return DEFAULT_CACHE_BYTES
+        return self.data_cache_bytes // num_fields

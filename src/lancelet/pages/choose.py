@@ -1,0 +1,211 @@
+"""Which layout for these rows of a leaf column: structural.md 8.
+
+The order: nothing but nulls, one value only, a dictionary, then mini-block for narrow values and full-zip for wide ones. What a
+layout cannot hold (:class:`~lancelet.pages.base.DoesNotFit`) goes to the next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lancelet.blocks import FixedWidth, VariableWidth
+from lancelet.blocks.stats import Stats
+from lancelet.buffers import as_bytes, as_values
+from lancelet.codecs import choose
+from lancelet.codecs import dictionary as dictionaries
+from lancelet.levels.layers import max_visible
+from lancelet.pages import constant, fullzip, miniblock
+from lancelet.pages.base import DoesNotFit
+from lancelet.versions import Version
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from lancelet.blocks import Block
+    from lancelet.buffers import Int64Array
+    from lancelet.codecs.base import BlockCodec
+    from lancelet.codecs.params import CodecParams
+    from lancelet.levels import Leaf
+    from lancelet.pages.base import EncodedPage
+
+__all__ = ["NARROW_BYTES", "PageParams", "encode_leaf"]
+
+#: Values of fewer bytes go to mini-block pages, others to full-zip (structural.md 8.2).
+NARROW_BYTES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class PageParams:
+    """Parameters of the pages of one leaf column.
+
+    Attributes
+    ----------
+    codecs
+        What steers the codecs.
+    structural_encoding
+        ``miniblock`` or ``fullzip`` when the user asks for one, else ``None``.
+    """
+
+    codecs: CodecParams
+    structural_encoding: str | None = None
+
+    @property
+    def version(self) -> Version:
+        """File version that the page must fit."""
+        return self.codecs.version
+
+    def level_codec(self, levels: FixedWidth, counts: Int64Array) -> BlockCodec:
+        """Choose the codec of levels."""
+        return choose.level_codec(levels, counts, self.version)
+
+
+def encode_leaf(leaf: Leaf, params: PageParams) -> EncodedPage:
+    """Encode all rows of `leaf` as one page."""
+    if leaf.values is None or leaf.num_slots == 0 or _all_null(leaf):
+        level_codec = params.level_codec if params.version >= Version.V2_2 else None
+        return constant.encode_all_null(leaf, level_codec=level_codec)
+    if params.version >= Version.V2_2:
+        single = _single_value(leaf, leaf.values)
+        if single is not None and _constant_pays(leaf, single):
+            return constant.encode_constant(leaf, single)
+    page = _with_dictionary(leaf, leaf.values, params)
+    if page is not None:
+        return page
+    narrow = Stats(leaf.values).max_length < NARROW_BYTES
+    if params.structural_encoding is not None:
+        narrow = params.structural_encoding == "miniblock"
+    if narrow:
+        try:
+            return _mini_block(leaf, leaf.values, params)
+        except DoesNotFit:
+            if params.structural_encoding is not None:
+                raise
+    return _full_zip(leaf, leaf.values, params)
+
+
+def _visible_def(leaf: Leaf) -> npt.NDArray[np.uint16] | None:
+    """Definition levels of the slots, ``None`` when all are 0."""
+    if leaf.def_ is None:
+        return None
+    visible = max_visible(leaf.layers)
+    return leaf.def_ if leaf.num_slots == len(leaf.def_) else leaf.def_[leaf.def_ <= visible]
+
+
+def _all_null(leaf: Leaf) -> bool:
+    levels = _visible_def(leaf)
+    return levels is not None and bool(levels.all())
+
+
+def _single_value(leaf: Leaf, values: Block) -> Block | None:
+    """Return the value of all valid slots as a block of one value, or ``None`` when they differ."""
+    levels = _visible_def(leaf)
+    valid = None if levels is None else levels == 0
+    if isinstance(values, FixedWidth):
+        return _single_fixed(values, valid)
+    if isinstance(values, VariableWidth):
+        return _single_variable(values, valid)
+    return None
+
+
+def _single_fixed(block: FixedWidth, valid: npt.NDArray[np.bool_] | None) -> FixedWidth | None:
+    if block.bits == 1:
+        rows: npt.NDArray[Any] = np.unpackbits(as_bytes(block.data), bitorder="little", count=block.num_values)
+    elif block.bits in (8, 16, 32, 64):
+        rows = as_values(block.data, block.bits)
+    else:
+        rows = np.frombuffer(block.data, dtype=f"V{block.bits // 8}")
+    if valid is not None:
+        rows = rows[valid]
+    first, middle = rows[:1], rows[len(rows) // 2]
+    if rows[-1] != first[0] or middle != first[0] or not (rows == first[0]).all():
+        return None
+    return FixedWidth(block.bits, 1, first.tobytes())
+
+
+def _single_variable(block: VariableWidth, valid: npt.NDArray[np.bool_] | None) -> VariableWidth | None:
+    offsets = as_values(block.offsets, block.offset_bits).astype(np.int64)
+    lengths = np.diff(offsets)
+    if valid is not None:
+        if lengths[~valid].any():
+            return None
+        lengths = lengths[valid]
+    length = int(lengths[0])
+    if (lengths != length).any():
+        return None
+    data = as_bytes(block.data)[offsets[0] : offsets[-1]]
+    first = data[:length]
+    if length and not (data.reshape(-1, length) == first).all():
+        return None
+    width = block.offset_bits // 8
+    ends = length.to_bytes(width, "little")
+    return VariableWidth(block.offset_bits, 1, bytes(width) + ends, first.tobytes())
+
+
+def _constant_pays(leaf: Leaf, value: Block) -> bool:
+    """Whether a constant page, whose levels are raw, is smaller than a mini-block page of the same rows."""
+    if leaf.rep is None and leaf.def_ is None:
+        return True
+    num_entries = len(leaf.rep if leaf.rep is not None else leaf.def_)  # type: ignore[arg-type]
+    num_levels = (leaf.rep is not None) + (leaf.def_ is not None)
+    width = int(Stats(value).bit_widths[0]) if isinstance(value, FixedWidth) else 8 * Stats(value).data_size
+    packed_bits = num_entries * num_levels + leaf.num_slots * width
+    return 16 * num_entries * num_levels < packed_bits
+
+
+def _with_dictionary(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage | None:
+    """Encode with a dictionary when the rules of compressors.md 7.5 allow it and the probe and the sizes speak for it."""
+    if not _may_have_dictionary(values, params):
+        return None
+    rules = params.codecs.dictionary
+    stats = Stats(values)
+    cap = min(leaf.num_slots // max(rules.divisor, 1), rules.max_entries)
+    budget = int(stats.data_size * rules.size_ratio)
+    if dictionaries.probe_refuses(values, cap):
+        return None
+    variable = isinstance(values, VariableWidth)
+    max_bytes = min(budget, rules.max_bytes) if variable else budget
+    built = dictionaries.build(values, max_entries=cap, max_bytes=max_bytes)
+    if built is None:
+        return None
+    indices, items = built
+    if Stats(items).data_size + 4 * leaf.num_slots > budget:
+        return None
+    codec = choose.chunk_codec(indices, params.codecs)
+    encoded = choose.dictionary_codec(items, params.codecs).encode_blocks(items, np.array([items.num_values]))
+    try:
+        return miniblock.encode(
+            leaf,
+            codec.encode_chunks(indices, params.codecs.limits),
+            level_codec=params.level_codec,
+            large=params.version >= Version.V2_2,
+            dictionary=(encoded, items.num_values),
+        )
+    except DoesNotFit:
+        return None
+
+
+def _may_have_dictionary(values: Block, params: PageParams) -> bool:
+    if values.num_values < params.codecs.dictionary.min_values:
+        return False
+    if isinstance(values, FixedWidth):
+        return values.bits == 128 or (values.bits == 64 and params.version >= Version.V2_2)
+    return isinstance(values, VariableWidth)
+
+
+def _mini_block(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage:
+    codec = choose.chunk_codec(values, params.codecs)
+    encoded = codec.encode_chunks(values, params.codecs.limits)
+    return miniblock.encode(
+        leaf, encoded, level_codec=params.level_codec, large=params.version >= Version.V2_2, dictionary=None
+    )
+
+
+def _full_zip(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage:
+    if isinstance(values, FixedWidth) and values.bits == 1:
+        wide = np.unpackbits(as_bytes(values.data), bitorder="little", count=values.num_values)
+        values = FixedWidth(8, values.num_values, wide)
+    codec = choose.value_codec(values, params.codecs)
+    return fullzip.encode(leaf, codec.encode_values(values))
