@@ -1,4 +1,5 @@
-// Arguments of the bindings: any C-contiguous object of Python's buffer protocol as a span, without copies and without numpy.
+// Arguments of the bindings: any C-contiguous object of Python's buffer protocol as a span, without copies and without
+// numpy.
 //
 //   In<uint8_t>   bytes-like, any item type, read as raw bytes       Out<uint8_t>   the same, writable
 //   In<int64_t>   items of exactly that size, aligned                Out<int64_t>   the same, writable

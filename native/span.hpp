@@ -36,11 +36,13 @@ class BadArgument : public std::invalid_argument {
 };
 
 inline void require(bool condition, const char* message) {
-  if (!condition) [[unlikely]] throw BadArgument(message);
+  if (!condition) [[unlikely]]
+    throw BadArgument(message);
 }
 
 inline void check_data(bool condition, const char* message) {
-  if (!condition) [[unlikely]] throw CorruptData(message);
+  if (!condition) [[unlikely]]
+    throw CorruptData(message);
 }
 
 // Unaligned little-endian load and store.

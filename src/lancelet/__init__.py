@@ -1,0 +1,63 @@
+"""Lance files and datasets in Python: read, write, inspect, verify and compact.
+
+Public names load with their modules when they are first used; ``import lancelet`` itself pulls in numpy and pyarrow's core at most.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lancelet.errors import CommitConflict, FormatError, LanceletError, OptionError, UnsupportedError
+    from lancelet.file.reader import FileReader
+    from lancelet.file.reader import FileReader as LanceFileReader
+    from lancelet.file.writer import FileWriter
+    from lancelet.file.writer import FileWriter as LanceFileWriter
+    from lancelet.options import ColumnOptions
+
+__all__ = [
+    "ColumnOptions",
+    "CommitConflict",
+    "FileReader",
+    "FileWriter",
+    "FormatError",
+    "LanceFileReader",
+    "LanceFileWriter",
+    "LanceletError",
+    "OptionError",
+    "UnsupportedError",
+    "__version__",
+]
+
+# Public name -> module and name there. LanceFile* are the names that users of pylance know.
+_HOMES = {
+    "ColumnOptions": ("lancelet.options", "ColumnOptions"),
+    "CommitConflict": ("lancelet.errors", "CommitConflict"),
+    "FileReader": ("lancelet.file.reader", "FileReader"),
+    "FileWriter": ("lancelet.file.writer", "FileWriter"),
+    "FormatError": ("lancelet.errors", "FormatError"),
+    "LanceFileReader": ("lancelet.file.reader", "FileReader"),
+    "LanceFileWriter": ("lancelet.file.writer", "FileWriter"),
+    "LanceletError": ("lancelet.errors", "LanceletError"),
+    "OptionError": ("lancelet.errors", "OptionError"),
+    "UnsupportedError": ("lancelet.errors", "UnsupportedError"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        value: Any = version("lancelet")
+    elif name in _HOMES:
+        module, attribute = _HOMES[name]
+        value = getattr(import_module(module), attribute)
+    else:
+        raise AttributeError(f"module 'lancelet' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -14,9 +14,12 @@ import numpy as np
 import pyarrow as pa
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-    from typing_extensions import Buffer as Data
+    from typing import TypeAlias
 
+    import numpy.typing as npt
+    from typing_extensions import Buffer
+
+    Data: TypeAlias = Buffer
     Int64Array = npt.NDArray[np.int64]
     UInt8Array = npt.NDArray[np.uint8]
     UInt16Array = npt.NDArray[np.uint16]
@@ -41,9 +44,9 @@ def nbytes(data: Data) -> int:
 
 def as_bytes(data: Data) -> UInt8Array:
     """View `data` as ``uint8[nbytes]`` without copying."""
-    return np.frombuffer(data, dtype=np.uint8)
+    return np.frombuffer(memoryview(data), dtype=np.uint8)
 
 
 def as_values(data: Data, bits: int) -> npt.NDArray[Any]:
     """View `data` as unsigned integers of `bits` (8, 16, 32 or 64) without copying."""
-    return np.frombuffer(data, dtype=f"<u{bits // 8}")
+    return np.frombuffer(memoryview(data), dtype=f"<u{bits // 8}")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lancelet.errors import OptionError
@@ -35,9 +36,7 @@ def _load() -> tuple[str, ModuleType]:
         raise OptionError(f"LANCELET_KERNELS is {wanted!r}; it may be 'native' or 'reference'")
     if wanted != "reference":
         try:
-            from lancelet import _native
-
-            return "native", _native
+            return "native", import_module("lancelet._native")
         except ImportError as error:
             if wanted == "native":
                 raise
