@@ -215,4 +215,3 @@ class BlockCodec(Codec):
     @abstractmethod
     def decode_blocks(self, spans: Spans, counts: Int64Array, allocate: Allocate) -> Block:
         """Decode the blocks in `spans`, of ``counts[i]`` values each, to one block."""
-
