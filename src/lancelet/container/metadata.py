@@ -1,0 +1,242 @@
+"""Columns, pages and buffers as the column metadata describes them (container.md 2).
+
+A column metadata block is one ``lance.file.v2.ColumnMetadata`` message::
+
+    encoding   direct { Any { "/lance.encodings.ColumnEncoding", value } }
+    pages      each: buffer offsets and sizes, rows, first row, direct { Any { "/<message name>", value } }
+    buffers    offsets and sizes of buffers that belong to the column as a whole
+
+What the encodings mean is not known here; they are a message name and bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import DecodeError
+
+from lancelet.errors import FormatError, UnsupportedError
+from lancelet.pb import file2_pb2
+from lancelet.versions import COLUMN_ENCODING, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lancelet.buffers import Data
+
+__all__ = [
+    "ALIGNMENT",
+    "BufferRef",
+    "ColumnMetadata",
+    "PageMetadata",
+    "Region",
+    "encode_column",
+    "encode_page",
+    "parse_column",
+]
+
+#: Buffers start at multiples of this; readers may rely on it from version 2.1 on.
+ALIGNMENT = 64
+
+#: Rows are counted in signed 64-bit integers.
+_MAX_ROWS = 2**63 - 1
+
+
+class BufferRef(NamedTuple):
+    """Where a buffer lies: absolute position and size in bytes, without padding."""
+
+    position: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageMetadata:
+    """One page of a column.
+
+    Attributes
+    ----------
+    buffers
+        The page's buffers; encodings refer to them by index.
+    num_rows
+        ``Page.length``: top-level rows; in 2.0 items of this column; under a fixed-size list of structs rows
+        times dimension.
+    first_row
+        ``Page.priority``: the first top-level row of the page; 0 in 2.0.
+    type_name
+        Full name of the message that describes the page.
+    encoding
+        That message, serialised.
+    """
+
+    buffers: tuple[BufferRef, ...]
+    num_rows: int
+    first_row: int
+    type_name: str
+    encoding: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnMetadata:
+    """One physical column.
+
+    Attributes
+    ----------
+    type_name, encoding
+        Name and bytes of the message that describes the column.
+    buffers
+        Buffers of the column as a whole; none from 2.1 on.
+    pages
+        The pages in row order.
+    """
+
+    type_name: str
+    encoding: bytes
+    buffers: tuple[BufferRef, ...]
+    pages: tuple[PageMetadata, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """The part of a file that may hold buffers.
+
+    Attributes
+    ----------
+    stop
+        End of the region; it begins at 0.
+    aligned
+        Buffers must start at multiples of 64.
+    """
+
+    stop: int
+    aligned: bool
+
+    def refs(self, offsets: Sequence[int], sizes: Sequence[int]) -> tuple[BufferRef, ...]:
+        """Pair offsets and sizes and check each buffer.
+
+        Raises
+        ------
+        FormatError
+            There are not as many sizes as offsets, or a buffer lies outside of the region or is misaligned.
+        """
+        if len(offsets) != len(sizes):
+            raise FormatError(f"there are {len(offsets)} buffer offsets, but {len(sizes)} buffer sizes")
+        refs = tuple(map(BufferRef, offsets, sizes))
+        for number, (position, size) in enumerate(refs):
+            if position + size > self.stop:
+                raise FormatError(
+                    f"{size} bytes at {position} do not lie inside of the data, which ends at {self.stop}",
+                    buffer=number,
+                    offset=position,
+                )
+            if self.aligned and position % ALIGNMENT:
+                raise FormatError(
+                    f"the buffer does not start at a multiple of {ALIGNMENT}", buffer=number, offset=position
+                )
+        return refs
+
+
+def parse_column(data: Data, region: Region, version: Version) -> ColumnMetadata:
+    """Read and check one column metadata block.
+
+    Parameters
+    ----------
+    data
+        The block.
+    region
+        Where the column's buffers may lie.
+    version
+        The version of the file; page messages must fit it.
+
+    Raises
+    ------
+    FormatError
+        The block cannot be parsed or breaks a rule of container.md 7; the error names the page.
+    UnsupportedError
+        An encoding is stored apart from the metadata ("indirect"), which no writer does.
+    """
+    try:
+        message = file2_pb2.ColumnMetadata.FromString(bytes(data))
+    except DecodeError as error:
+        raise FormatError(f"the column metadata cannot be parsed: {error}") from None
+    type_name, encoding = _parse_encoding(message.encoding if message.HasField("encoding") else None)
+    if type_name != COLUMN_ENCODING:
+        raise FormatError(f"the column is described by {type_name!r}, not by {COLUMN_ENCODING!r}")
+    buffers = region.refs(message.buffer_offsets, message.buffer_sizes)
+    pages = []
+    for number, page in enumerate(message.pages):
+        try:
+            pages.append(_parse_page(page, region, version))
+        except FormatError as error:
+            raise error.locate(page=number) from None
+    return ColumnMetadata(type_name, encoding, buffers, tuple(pages))
+
+
+def _parse_page(page: file2_pb2.ColumnMetadata.Page, region: Region, version: Version) -> PageMetadata:
+    type_name, encoding = _parse_encoding(page.encoding if page.HasField("encoding") else None)
+    if not version.allows_page_type(type_name):
+        raise FormatError(f"a file of version {version.text} cannot have a page of type {type_name!r}")
+    if page.length > _MAX_ROWS or page.priority > _MAX_ROWS:
+        raise FormatError(f"impossible numbers of rows: {page.length} rows from row {page.priority} on")
+    buffers = region.refs(page.buffer_offsets, page.buffer_sizes)
+    return PageMetadata(buffers, page.length, page.priority, type_name, encoding)
+
+
+def _parse_encoding(encoding: file2_pb2.Encoding | None) -> tuple[str, bytes]:
+    """Return name and bytes of the message inside of an encoding."""
+    location = encoding.WhichOneof("location") if encoding is not None else None
+    if encoding is None or location is None or location == "none":
+        raise FormatError("the encoding is missing")
+    if location == "indirect":
+        raise UnsupportedError("encodings stored apart from the column metadata (indirect) are not handled")
+    try:
+        message = AnyMessage.FromString(encoding.direct.encoding)
+    except DecodeError as error:
+        raise FormatError(f"the encoding cannot be parsed: {error}") from None
+    _, slash, name = message.type_url.rpartition("/")
+    if not slash or not name:
+        raise FormatError(
+            f"the encoding's type {message.type_url!r} is not a slash and the name of a message"
+        )
+    return name, message.value
+
+
+def _direct(type_name: str, encoding: bytes) -> file2_pb2.Encoding:
+    wrapped = AnyMessage(type_url=f"/{type_name}", value=encoding).SerializeToString(deterministic=True)
+    return file2_pb2.Encoding(direct=file2_pb2.DirectEncoding(encoding=wrapped))
+
+
+def encode_page(page: PageMetadata) -> bytes:
+    """Return a page as a piece of a column metadata block: such pieces are simply joined."""
+    offsets, sizes = zip(*page.buffers, strict=True) if page.buffers else ((), ())
+    message = file2_pb2.ColumnMetadata.Page(
+        buffer_offsets=offsets,
+        buffer_sizes=sizes,
+        length=page.num_rows,
+        encoding=_direct(page.type_name, page.encoding),
+        priority=page.first_row,
+    )
+    return file2_pb2.ColumnMetadata(pages=[message]).SerializeToString(deterministic=True)
+
+
+def encode_column(type_name: str, encoding: bytes, buffers: Sequence[BufferRef], pages: bytes) -> bytes:
+    """Return a column metadata block.
+
+    Parameters
+    ----------
+    type_name, encoding
+        Name and bytes of the message that describes the column.
+    buffers
+        Buffers of the column as a whole.
+    pages
+        The joined results of :func:`encode_page`.
+    """
+    head = file2_pb2.ColumnMetadata(encoding=_direct(type_name, encoding))
+    tail = file2_pb2.ColumnMetadata(
+        buffer_offsets=[buffer.position for buffer in buffers],
+        buffer_sizes=[buffer.size for buffer in buffers],
+    )
+    return b"".join(
+        (head.SerializeToString(deterministic=True), pages, tail.SerializeToString(deterministic=True))
+    )

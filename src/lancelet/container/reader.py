@@ -1,0 +1,270 @@
+"""Open a file from its end; column metadata is parsed when it is asked for (container.md 7).
+
+One read of the tail is enough in the common case. Everything that the footer, the tables and the descriptor
+claim is checked here; what a column claims is checked when the column is parsed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from lancelet.container.footer import FOOTER_BYTES, PAIR_BYTES, Footer, unpack_pairs
+from lancelet.container.metadata import ALIGNMENT, BufferRef, ColumnMetadata, Region, parse_column
+from lancelet.errors import FormatError
+from lancelet.pb import file_pb2
+from lancelet.versions import Version
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from lancelet.storage import Source
+
+__all__ = ["Container"]
+
+_MAX_ROWS = 2**63 - 1
+
+
+class _Tail:
+    """The end of a file, read in as few requests as possible."""
+
+    def __init__(self, source: Source, block_bytes: int) -> None:
+        self.file_bytes = source.size()
+        self._source = source
+        self._start = max(0, self.file_bytes - block_bytes)
+        self._data = source.read(self._start, self.file_bytes - self._start)
+
+    def read(self, position: int, size: int) -> memoryview:
+        """Return bytes that the caller knows to lie inside of the file."""
+        if position < self._start:
+            return self._source.read(position, size)
+        return self._data[position - self._start : position - self._start + size]
+
+    def extend(self, start: int) -> None:
+        """Have everything from `start` to the end."""
+        if start < self._start:
+            missing = self._source.read(start, self._start - start)
+            self._data = memoryview(b"".join((missing, self._data)))
+            self._start = start
+
+
+class Container:
+    """An open file as a set of described buffers. Immutable, apart from caches; threads may share it.
+
+    Attributes
+    ----------
+    source
+        Where the bytes come from; page buffers are read there.
+    version
+        Version of the file.
+    schema_message
+        The schema as stored.
+    footer
+        The footer as stored.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        footer: Footer,
+        descriptor: file_pb2.FileDescriptor,
+        globals_: tuple[BufferRef, ...],
+        blocks: tuple[memoryview, npt.NDArray[np.uint64]],
+        region: Region,
+    ) -> None:
+        self.source = source
+        self.footer = footer
+        self.version: Version = footer.version
+        self.schema_message = descriptor.schema
+        self._num_rows = descriptor.length
+        self._globals = globals_
+        self._blocks, self._block_table = blocks
+        self._region = region
+        self._columns: dict[int, ColumnMetadata] = {}
+
+    @classmethod
+    def open(cls, source: Source, *, block_size: int = 64 * 1024, check_alignment: bool = True) -> Container:
+        """Read and check the envelope of a file.
+
+        Parameters
+        ----------
+        source
+            The file. It stays open, and the caller's.
+        block_size
+            Bytes to read from the end at first; wider files take one more read.
+        check_alignment
+            Refuse misaligned buffers in files of version 2.1 and later. Batches encoded in memory need not be
+            aligned.
+
+        Raises
+        ------
+        FormatError
+            The envelope is damaged, or this is no Lance file of version 2.
+        """
+        try:
+            return cls._open(source, max(block_size, FOOTER_BYTES), check_alignment)
+        except FormatError as error:
+            raise error.locate(path=source.name) from None
+
+    @classmethod
+    def _open(cls, source: Source, block_bytes: int, check_alignment: bool) -> Container:
+        file_bytes = source.size()
+        if file_bytes < FOOTER_BYTES:
+            raise FormatError(f"{file_bytes} bytes are too short for a Lance file")
+        tail = _Tail(source, block_bytes)
+        footer = Footer.unpack(tail.read(file_bytes - FOOTER_BYTES, FOOTER_BYTES), file_bytes)
+        if footer.num_global_buffers == 0:
+            raise FormatError("the file has no descriptor, and so no schema")
+        aligned = check_alignment and footer.version >= Version.V2_1
+        globals_ = _read_globals(tail, footer, aligned)
+        # Descriptor, column metadata and tables follow each other in files as they are written. Where a file
+        # says otherwise, the parts are read one by one rather than all that lies between them.
+        descriptor = globals_[0]
+        if descriptor.position + descriptor.size == footer.column_metadata_offset:
+            tail.extend(descriptor.position)
+        message = _parse_descriptor(tail.read(*descriptor))
+        blocks = _read_blocks(tail, footer)
+        return cls(source, footer, message, globals_, blocks, Region(descriptor.position, aligned))
+
+    @property
+    def num_columns(self) -> int:
+        """Number of physical columns."""
+        return self.footer.num_columns
+
+    @property
+    def num_rows(self) -> int:
+        """Number of rows, as the descriptor says."""
+        return self._num_rows
+
+    @property
+    def num_global_buffers(self) -> int:
+        """Number of global buffers; 0 is the descriptor, the user's follow."""
+        return len(self._globals)
+
+    def global_buffer(self, index: int) -> memoryview:
+        """Read global buffer `index`.
+
+        Raises
+        ------
+        IndexError
+            There is no such buffer.
+        """
+        if not 0 <= index < len(self._globals):
+            raise IndexError(f"global buffer {index} does not exist; the file has {len(self._globals)}")
+        return self.source.read(*self._globals[index])
+
+    def column(self, index: int) -> ColumnMetadata:
+        """Return the metadata of physical column `index`, parsed and checked at the first call.
+
+        Raises
+        ------
+        FormatError
+            The metadata is damaged; the error names column and page.
+        IndexError
+            There is no such column.
+        """
+        found = self._columns.get(index)
+        if found is not None:
+            return found
+        if not 0 <= index < self.num_columns:
+            raise IndexError(f"column {index} does not exist; the file has {self.num_columns}")
+        start = int(self._block_table[index, 0]) - self.footer.column_metadata_offset
+        block = self._blocks[start : start + int(self._block_table[index, 1])]
+        try:
+            parsed = parse_column(block, self._region, self.version)
+        except FormatError as error:
+            raise error.locate(path=self.source.name, column=index) from None
+        # Two threads may both parse; all callers get the one that was stored first.
+        return self._columns.setdefault(index, parsed)
+
+    def check_rows(self, column: int, multiplier: int = 1) -> None:
+        """Check that the pages of a column follow each other and hold all rows of the file (2.1 and later).
+
+        Parameters
+        ----------
+        column
+            Index of the physical column.
+        multiplier
+            Slots a row: the product of the dimensions of the fixed-size lists of structs around the column
+            (versions.md 5.8).
+
+        Raises
+        ------
+        FormatError
+            Rows are missing, too many, or out of order.
+        """
+        row = 0
+        for number, page in enumerate(self.column(column).pages):
+            rows, rest = divmod(page.num_rows, multiplier)
+            place = {"path": self.source.name, "column": column, "page": number}
+            if rest:
+                raise FormatError(f"{page.num_rows} items are no whole rows of {multiplier} items", **place)
+            if page.first_row != row:
+                raise FormatError(
+                    f"the page starts at row {page.first_row}, but {row} rows come before it", **place
+                )
+            row += rows
+        if row != self.num_rows:
+            raise FormatError(
+                f"the pages hold {row} rows, but the file has {self.num_rows}",
+                path=self.source.name,
+                column=column,
+            )
+
+
+def _read_globals(tail: _Tail, footer: Footer, aligned: bool) -> tuple[BufferRef, ...]:
+    """Read and check the table of the global buffers."""
+    table = tail.read(footer.global_table_offset, footer.num_global_buffers * PAIR_BYTES)
+    refs = tuple(BufferRef(position, size) for position, size in unpack_pairs(table).tolist())
+    for number, (position, size) in enumerate(refs):
+        # The descriptor comes last of all buffers, in front of the column metadata.
+        stop = refs[0].position if number else footer.column_metadata_offset
+        if position + size > stop:
+            raise FormatError(
+                f"global buffer {number}: {size} bytes at {position} reach beyond {stop}", offset=position
+            )
+        if aligned and position % ALIGNMENT:
+            raise FormatError(
+                f"global buffer {number} does not start at a multiple of {ALIGNMENT}", offset=position
+            )
+    return refs
+
+
+def _parse_descriptor(data: memoryview) -> file_pb2.FileDescriptor:
+    try:
+        message = file_pb2.FileDescriptor.FromString(bytes(data))
+    except DecodeError as error:
+        raise FormatError(f"the file descriptor cannot be parsed: {error}") from None
+    if message.length > _MAX_ROWS:
+        raise FormatError(f"the descriptor says {message.length} rows, which is impossible")
+    return message
+
+
+def _read_blocks(tail: _Tail, footer: Footer) -> tuple[memoryview, npt.NDArray[np.uint64]]:
+    """Read the column metadata blocks and their table, and check that the blocks lie back to back."""
+    start, stop = footer.column_metadata_offset, footer.column_table_offset
+    table = unpack_pairs(tail.read(stop, footer.num_columns * PAIR_BYTES))
+    positions, sizes = table[:, 0], table[:, 1]
+    # No sum below can overflow: the largest position is known to be a file position before sizes are added.
+    inside = (
+        (positions >= start) & (positions <= stop) & (sizes <= stop - np.minimum(positions, np.uint64(stop)))
+    )
+    if not inside.all():
+        column = int(np.argmin(inside))
+        raise FormatError(
+            f"{sizes[column]} bytes at {positions[column]} do not lie inside of the column metadata "
+            f"from {start} to {stop}",
+            column=column,
+        )
+    edges = np.concatenate((positions, [np.uint64(stop)]))
+    ends = np.concatenate(([np.uint64(start)], positions + sizes))
+    joined = edges == ends
+    if not joined.all():
+        column = int(np.argmin(joined))
+        raise FormatError(
+            f"the metadata of the column starts at {edges[column]}, but what comes before ends at {ends[column]}",
+            column=min(column, footer.num_columns),
+        )
+    return tail.read(start, stop - start), table

@@ -1,0 +1,158 @@
+"""Write a file front to back: padded buffers, then all that describes them (container.md 1 and 6).
+
+::
+
+    buffers, each padded with 'H' to a multiple of 64   write_buffer, write_page, add_global_buffer
+    descriptor                                          finish
+    column metadata blocks                                 |
+    table of the column metadata                           |
+    table of the global buffers                            |
+    footer                                                 v
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lancelet.container.footer import Footer, pack_pairs
+from lancelet.container.metadata import ALIGNMENT, BufferRef, PageMetadata, encode_column, encode_page
+from lancelet.versions import COLUMN_ENCODING, Version
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lancelet.buffers import Data
+    from lancelet.storage import Sink
+
+__all__ = ["ContainerWriter"]
+
+_PADDING = b"H" * ALIGNMENT
+#: ``ColumnEncoding { values {} }``: an ordinary column.
+_PLAIN_COLUMN = b"\x0a\x00"
+
+
+class ContainerWriter:
+    """Places buffers in a sink and keeps account of them.
+
+    The pages of a column are kept as the bytes that will stand in its metadata, not as objects: a file may
+    have very many. Nothing is visible under the target's name before :meth:`finish`; dropping the writer
+    drops the sink, which aborts.
+
+    Parameters
+    ----------
+    sink
+        Where the file goes. The writer owns it.
+    version
+        The version that the footer will state.
+    """
+
+    def __init__(self, sink: Sink, version: Version) -> None:
+        self.version = version
+        self._sink = sink
+        self._pages: dict[int, bytearray] = {}
+        self._global_buffers: list[BufferRef] = []
+
+    @property
+    def position(self) -> int:
+        """Bytes written so far, padding included: where the next buffer starts."""
+        return self._sink.tell()
+
+    def write_buffer(self, data: Data) -> BufferRef:
+        """Write `data` and its padding; an empty buffer takes no space, but has a position."""
+        position = self._sink.tell()
+        self._sink.write(data)
+        end = self._sink.tell()
+        self._sink.write(_PADDING[: -end % ALIGNMENT])
+        return BufferRef(position, end - position)
+
+    def write_page(
+        self,
+        column: int,
+        buffers: Sequence[Data],
+        num_rows: int,
+        first_row: int,
+        type_name: str,
+        message: bytes,
+    ) -> None:
+        """Write the buffers of a page and append the page to its column.
+
+        Parameters
+        ----------
+        column
+            Index of the physical column.
+        buffers
+            Page buffers in their order.
+        num_rows
+            ``Page.length``.
+        first_row
+            First top-level row of the page; version 2.0 stores 0 instead.
+        type_name, message
+            Full name and bytes of the message that describes the page.
+        """
+        if column < 0:
+            raise ValueError(f"column {column} does not exist")
+        refs = tuple(self.write_buffer(buffer) for buffer in buffers)
+        priority = 0 if self.version == Version.V2_0 else first_row
+        page = encode_page(PageMetadata(refs, num_rows, priority, type_name, message))
+        self._pages.setdefault(column, bytearray()).extend(page)
+
+    def add_global_buffer(self, data: Data) -> int:
+        """Write a global buffer of the user; returns its index, counted from 1 (0 is the descriptor)."""
+        self._global_buffers.append(self.write_buffer(data))
+        return len(self._global_buffers)
+
+    def finish(self, descriptor: bytes, num_columns: int) -> int:
+        """Write everything that follows the buffers, and commit.
+
+        Parameters
+        ----------
+        descriptor
+            The serialised ``lance.file.FileDescriptor``.
+        num_columns
+            Physical columns; those without pages get metadata without pages.
+
+        Returns
+        -------
+        int
+            Size of the file in bytes.
+
+        Raises
+        ------
+        ValueError
+            Pages were written for a column that does not exist.
+        """
+        extra = [column for column in self._pages if column >= num_columns]
+        if extra:
+            raise ValueError(
+                f"pages were written for column {max(extra)}, but there are {num_columns} columns"
+            )
+        descriptor_ref = self._append(descriptor)
+        column_metadata_offset = self._sink.tell()
+        columns = [self._append(self._column_block(column)) for column in range(num_columns)]
+        column_table = self._append(pack_pairs(columns))
+        global_table = self._append(pack_pairs([descriptor_ref, *self._global_buffers]))
+        footer = Footer(
+            column_metadata_offset,
+            column_table.position,
+            global_table.position,
+            1 + len(self._global_buffers),
+            num_columns,
+            *self.version.footer,
+        )
+        self._sink.write(footer.pack())
+        file_bytes = self._sink.tell()
+        self._sink.commit()
+        return file_bytes
+
+    def abort(self) -> None:
+        """Give up; nothing is left behind, as far as the sink can do that."""
+        self._sink.abort()
+
+    def _append(self, data: Data) -> BufferRef:
+        """Write without padding."""
+        position = self._sink.tell()
+        self._sink.write(data)
+        return BufferRef(position, self._sink.tell() - position)
+
+    def _column_block(self, column: int) -> bytes:
+        return encode_column(COLUMN_ENCODING, _PLAIN_COLUMN, (), bytes(self._pages.pop(column, b"")))

@@ -1,0 +1,5 @@
+"""Bytes: objects read in ranges, and objects written front to back. Knows nothing of the format."""
+
+from lancelet.storage.store import Sink, Source, open_sink, open_source
+
+__all__ = ["Sink", "Source", "open_sink", "open_source"]

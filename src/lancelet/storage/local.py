@@ -1,0 +1,238 @@
+"""Files of the local file system: read through a memory map or with ``pread``, written atomically.
+
+A sink writes to ``.<name>.<random>.tmp`` in the directory of the target and renames it at the end, so that
+nobody ever sees half a file under the target's name: not after an exception, a dropped writer, or a killed
+process (which leaves the temporary file).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+import weakref
+from mmap import ACCESS_READ, mmap
+from typing import TYPE_CHECKING, Any
+
+from lancelet.buffers import allocate
+from lancelet.errors import FormatError
+from lancelet.storage.store import Sink, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lancelet.buffers import Data
+
+__all__ = ["LocalSink", "LocalSource"]
+
+
+class LocalSource(Source):
+    """A file that is read.
+
+    The descriptor and the map outlive a rename or a replacement of the file, and stay valid in a forked
+    child, because nothing depends on a file position. A pickled source carries the path; it is opened again
+    where it arrives, and must have the same size there.
+
+    A mapped file that another program truncates would kill the process when the lost part is touched. Every
+    read checks the size first, but views handed out earlier cannot be protected: use ``mmap=False`` for files
+    that others may truncate.
+
+    Parameters
+    ----------
+    path
+        The file.
+    mmap
+        Map the file, at the first read, and hand out views of the map. Otherwise every read is a copy.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, mmap: bool = True) -> None:
+        self.name = os.fspath(path)
+        self._absolute = os.path.abspath(self.name)  # noqa: PTH100 - a plain string, links kept
+        self._mmap = mmap
+        self._view: memoryview | None = None
+        descriptor = os.open(self._absolute, os.O_RDONLY)
+        self._close = weakref.finalize(self, os.close, descriptor)
+        self._descriptor = descriptor
+        status = os.fstat(descriptor)
+        if stat.S_ISDIR(status.st_mode):
+            self.close()
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.name)
+        self._size = status.st_size
+
+    def size(self) -> int:
+        """Return the size that the file had when it was opened."""
+        return self._size
+
+    def read(self, position: int, size: int) -> memoryview:
+        """Return exactly `size` bytes from `position` on; see :meth:`Source.read`."""
+        self._check_alive()
+        return self._read(position, size)
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """Read several ``(position, size)``; the state of the file is checked once."""
+        self._check_alive()
+        return [self._read(position, size) for position, size in ranges]
+
+    def close(self) -> None:
+        """Close the descriptor. The map is freed with the last view of it."""
+        self._view = None
+        self._close()
+
+    def _check_alive(self) -> None:
+        if not self._close.alive:
+            raise ValueError(f"{self.name} is closed")
+        now = os.fstat(self._descriptor).st_size
+        if now < self._size:
+            raise FormatError(f"the file has shrunk from {self._size} to {now} bytes", path=self.name)
+
+    def _read(self, position: int, size: int) -> memoryview:
+        self._check_range(position, size)
+        if not self._mmap:
+            return self._read_copy(position, size)
+        view = self._view
+        if view is None:
+            # An empty file cannot be mapped. Two threads may both map; one map is then dropped, which is
+            # harmless.
+            whole = mmap(self._descriptor, self._size, access=ACCESS_READ) if self._size else b""
+            view = self._view = memoryview(whole)
+        return view[position : position + size]
+
+    def _read_copy(self, position: int, size: int) -> memoryview:
+        buffer = memoryview(allocate(size)).cast("B")
+        done = 0
+        while done < size:  # the system reads at most 2 GiB a call
+            count = os.preadv(self._descriptor, [buffer[done:]], position + done)
+            if count == 0:
+                raise FormatError(f"the file ends at {position + done}", path=self.name)
+            done += count
+        return buffer.toreadonly()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_reopen, (self.name, self._absolute, self._mmap, self._size))
+
+
+def _reopen(name: str, absolute: str, mmap: bool, size: int) -> LocalSource:
+    source = LocalSource(absolute, mmap=mmap)
+    source.name = name
+    if source.size() != size:
+        found = source.size()
+        source.close()
+        raise FormatError(f"the file had {size} bytes and has {found} now", path=name)
+    return source
+
+
+class LocalSink(Sink):
+    """A file that is written under a temporary name and renamed at :meth:`commit`.
+
+    Small pieces (metadata, padding) are gathered and go to the system together with the next large one, which
+    is not copied.
+    """
+
+    #: Pieces below this size are copied and gathered.
+    SMALL_BYTES = 16 * 1024
+    #: At most this many pieces are gathered; one call takes 1024.
+    MAX_PIECES = 512
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.name = os.fspath(path)
+        self._target = os.path.abspath(self.name)  # noqa: PTH100 - a plain string, links kept
+        self._directory, base = os.path.split(self._target)
+        if os.path.isdir(self._target):  # noqa: PTH112
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.name)
+        # A name may have 255 bytes; leave room for the random part.
+        stem = os.fsdecode(os.fsencode(base)[:200])
+        self._temporary = os.path.join(self._directory, f".{stem}.{secrets.token_hex(6)}.tmp")  # noqa: PTH118
+        try:
+            self._descriptor = os.open(self._temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, self.name) from None
+        self._discard = weakref.finalize(self, _discard, self._descriptor, self._temporary, os.getpid())
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
+        self._position = 0
+        self._committed = False
+
+    def write(self, data: Data) -> None:
+        """Append `data`; see :meth:`Sink.write`."""
+        self._check_open()
+        view = memoryview(data).cast("B")
+        if view.nbytes == 0:
+            return
+        if view.nbytes >= self.SMALL_BYTES:
+            self._flush(view)
+        else:
+            self._pending.append(bytes(view))
+            self._pending_bytes += view.nbytes
+            if len(self._pending) == self.MAX_PIECES or self._pending_bytes >= 8 * self.SMALL_BYTES:
+                self._flush()
+        self._position += view.nbytes
+
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+        return self._position
+
+    def commit(self) -> None:
+        """Write everything to disk and rename the file to its name, replacing what is there."""
+        if self._committed:
+            return
+        self._check_open()
+        self._flush()
+        try:
+            os.fsync(self._descriptor)
+            os.replace(self._temporary, self._target)  # noqa: PTH105
+        except OSError:
+            self.abort()
+            raise
+        self._committed = True
+        self._discard.detach()
+        os.close(self._descriptor)
+        _sync_directory(self._directory)
+
+    def abort(self) -> None:
+        """Remove the temporary file."""
+        self._pending.clear()
+        self._discard()
+
+    def _check_open(self) -> None:
+        if not self._discard.alive:
+            raise ValueError(f"{self.name} was {'written' if self._committed else 'aborted'} already")
+
+    def _flush(self, last: memoryview | None = None) -> None:
+        pieces = [memoryview(piece) for piece in self._pending]
+        if last is not None:
+            pieces.append(last)
+        self._pending.clear()
+        self._pending_bytes = 0
+        try:
+            while pieces:
+                done = os.writev(self._descriptor, pieces)
+                while pieces and done >= pieces[0].nbytes:
+                    done -= pieces.pop(0).nbytes
+                if done:
+                    pieces[0] = pieces[0][done:]
+        except OSError:
+            self.abort()
+            raise
+
+
+def _discard(descriptor: int, temporary: str, process: int) -> None:
+    """Close and remove a temporary file; a forked child must leave its parent's file alone."""
+    os.close(descriptor)
+    if os.getpid() == process:
+        try:
+            os.unlink(temporary)  # noqa: PTH108
+        except FileNotFoundError:
+            return
+
+
+def _sync_directory(directory: str) -> None:
+    """Make the new name durable, where the file system can do that."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)

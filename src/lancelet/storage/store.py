@@ -1,0 +1,171 @@
+"""What can be read and what can be written, and how a user's argument becomes one of them.
+
+==============================  ======================  ========================================
+argument                        to read                 to write
+==============================  ======================  ========================================
+``str``, ``os.PathLike``        ``LocalSource``         ``LocalSink`` (atomic)
+``bytes``, ``pyarrow.Buffer``…  ``MemorySource``        -
+binary file object              ``FileObjectSource``    ``FileObjectSink``
+``Source`` / ``Sink``           itself                  itself
+==============================  ======================  ========================================
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from lancelet.errors import FormatError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+    from typing import Self
+
+    from lancelet.buffers import Data
+
+__all__ = ["Sink", "Source", "open_sink", "open_source"]
+
+
+class Source(ABC):
+    """One readable object of a known size that does not change. Threads may share it.
+
+    Attributes
+    ----------
+    name
+        How errors call the object: its path, or what kind of object it is.
+    """
+
+    name: str
+
+    @abstractmethod
+    def size(self) -> int:
+        """Return the size in bytes."""
+
+    @abstractmethod
+    def read(self, position: int, size: int) -> memoryview:
+        """Return exactly `size` bytes from `position` on: a view where that is possible, else a copy.
+
+        The view stays valid after :meth:`close`.
+
+        Raises
+        ------
+        FormatError
+            The bytes do not lie inside of the object, or the object has shrunk.
+        """
+
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """Read several ``(position, size)``, in the order given."""
+        return [self.read(position, size) for position, size in ranges]
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give up what is held open. Harmless when repeated."""
+
+    def _check_range(self, position: int, size: int) -> None:
+        if position < 0 or size < 0 or position > self.size() - size:
+            raise FormatError(
+                f"{size} bytes at {position} do not lie inside of the {self.size()} bytes there are",
+                path=self.name,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Sink(ABC):
+    """One object that is written front to back and appears under its name as a whole, or not at all.
+
+    A sink that is dropped without :meth:`commit` is aborted. As a context manager it never commits by itself:
+    what was not committed when the block ends is aborted.
+    """
+
+    name: str
+
+    @abstractmethod
+    def write(self, data: Data) -> None:
+        """Append `data`. The caller may change or free it after the call."""
+
+    @abstractmethod
+    def tell(self) -> int:
+        """Return how many bytes were written."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Make the object durable and visible. Nothing can be written afterwards; harmless when repeated."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Leave nothing behind, as far as possible. Harmless when repeated or after :meth:`commit`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.abort()
+
+
+def open_source(target: Any, *, mmap: bool = True) -> Source:
+    """Make a source of a path, bytes in memory, a seekable binary file object, or a source.
+
+    Parameters
+    ----------
+    target
+        What to read; see the table above.
+    mmap
+        Map local files into memory. Without it every read is a copy, which is slower but safe from programs
+        that truncate the file.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        The path is not one of a file.
+    OptionError
+        The target is of no known kind.
+    """
+    from lancelet.storage.local import LocalSource
+    from lancelet.storage.memory import FileObjectSource, MemorySource
+
+    if isinstance(target, Source):
+        return target
+    if isinstance(target, (str, os.PathLike)):
+        return LocalSource(target, mmap=mmap)
+    try:
+        memoryview(target)
+    except TypeError:
+        if hasattr(target, "read") and hasattr(target, "seek"):
+            return FileObjectSource(target)
+        raise OptionError(
+            f"cannot read from {type(target).__name__}: a path, bytes, or a seekable binary file is needed"
+        ) from None
+    return MemorySource(target)
+
+
+def open_sink(target: Any) -> Sink:
+    """Make a sink of a path, a binary file object, or a sink.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError
+        The directory of the path does not exist, or the path is a directory.
+    OptionError
+        The target is of no known kind.
+    """
+    from lancelet.storage.local import LocalSink
+    from lancelet.storage.memory import FileObjectSink
+
+    if isinstance(target, Sink):
+        return target
+    if isinstance(target, (str, os.PathLike)):
+        return LocalSink(target)
+    if hasattr(target, "write"):
+        return FileObjectSink(target)
+    raise OptionError(f"cannot write to {type(target).__name__}: a path or a binary file is needed")
