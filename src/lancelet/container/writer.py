@@ -50,6 +50,7 @@ class ContainerWriter:
         self.version = version
         self._sink = sink
         self._pages: dict[int, bytearray] = {}
+        self._ends: dict[int, tuple[str, bytes, tuple[BufferRef, ...]]] = {}
         self._global_buffers: list[BufferRef] = []
 
     @property
@@ -96,6 +97,22 @@ class ContainerWriter:
         page = encode_page(PageMetadata(refs, num_rows, priority, type_name, message))
         self._pages.setdefault(column, bytearray()).extend(page)
 
+    def end_column(self, column: int, type_name: str, message: bytes, buffers: Sequence[Data] = ()) -> None:
+        """Write the buffers of a column as a whole, and say what describes it.
+
+        Columns that are never ended are ordinary ones: ``ColumnEncoding { values {} }``, no buffers.
+
+        Parameters
+        ----------
+        column
+            Index of the physical column.
+        type_name, message
+            Full name and bytes of the message that describes the column.
+        buffers
+            Column buffers in their order.
+        """
+        self._ends[column] = (type_name, message, tuple(self.write_buffer(buffer) for buffer in buffers))
+
     def add_global_buffer(self, data: Data) -> int:
         """Write a global buffer of the user; returns its index, counted from 1 (0 is the descriptor)."""
         self._global_buffers.append(self.write_buffer(data))
@@ -119,12 +136,12 @@ class ContainerWriter:
         Raises
         ------
         ValueError
-            Pages were written for a column that does not exist.
+            Something was written for a column that does not exist.
         """
-        extra = [column for column in self._pages if column >= num_columns]
+        extra = [column for column in (*self._pages, *self._ends) if column >= num_columns]
         if extra:
             raise ValueError(
-                f"pages were written for column {max(extra)}, but there are {num_columns} columns"
+                f"something was written for column {max(extra)}, but there are {num_columns} columns"
             )
         descriptor_ref = self._append(descriptor)
         column_metadata_offset = self._sink.tell()
@@ -155,4 +172,5 @@ class ContainerWriter:
         return BufferRef(position, self._sink.tell() - position)
 
     def _column_block(self, column: int) -> bytes:
-        return encode_column(COLUMN_ENCODING, _PLAIN_COLUMN, (), bytes(self._pages.pop(column, b"")))
+        type_name, message, buffers = self._ends.get(column, (COLUMN_ENCODING, _PLAIN_COLUMN, ()))
+        return encode_column(type_name, message, buffers, bytes(self._pages.pop(column, b"")))

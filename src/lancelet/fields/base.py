@@ -167,7 +167,7 @@ class ColumnEnd:
     encoding
         The column's message (``lance.encodings.ColumnEncoding``), or ``None`` for ordinary values.
     buffers
-        Column buffers.
+        Column buffers; they go with an `encoding` that refers to them.
     pages
         Final pages (the headers of structs in 2.0).
     """

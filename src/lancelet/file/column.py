@@ -9,7 +9,7 @@ import numpy as np
 
 from lancelet.errors import FormatError, LanceletError
 from lancelet.file.plan import split_by_page
-from lancelet.pages.base import ByteRange, PageInfo
+from lancelet.pages.base import PageInfo
 from lancelet.pages.registry import parse_page
 
 if TYPE_CHECKING:
@@ -49,16 +49,10 @@ class ColumnPages:
         self._column = column
         self._open: dict[int, OpenPage] = {}
         self._metadata: ColumnMetadata = container.column(column)
-        self._first_rows = self._check_rows()
-
-    def _check_rows(self) -> Int64Array:
-        lengths = [page.num_rows for page in self._metadata.pages]
-        total = self._container.num_rows
-        if sum(lengths) != total or total >= 1 << 62:
-            raise FormatError(
-                f"the pages of the column hold {sum(lengths)} rows, and the file has {total}", column=self._column
-            )
-        return np.concatenate(([0], np.cumsum(np.array(lengths, dtype=np.int64)))).astype(np.int64)
+        container.check_rows(column)
+        self._first_rows: Int64Array = np.array(
+            [page.first_row for page in self._metadata.pages] + [container.num_rows], dtype=np.int64
+        )
 
     @property
     def encoded_bytes(self) -> int:
@@ -86,7 +80,7 @@ class ColumnPages:
     def layout(self, page: int) -> Layout:
         """Parse the layout of one page without reading from it."""
         metadata = self._metadata.pages[page]
-        info = PageInfo(tuple(ByteRange(b.position, b.size) for b in metadata.buffers), metadata.num_rows)
+        info = PageInfo(metadata.buffers, metadata.num_rows)
         try:
             return parse_page(metadata.type_name, metadata.encoding, info)
         except FormatError as error:

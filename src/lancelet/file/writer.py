@@ -278,7 +278,9 @@ class FileWriter:
         for end in (end for encoder in self._encoders for end in encoder.finish()):
             for page in end.pages:
                 self._place_page(page)
-            self._container.end_column(end.column, end.encoding, end.buffers)
+            if end.encoding is not None:
+                name, message = end.encoding.DESCRIPTOR.full_name, end.encoding.SerializeToString(deterministic=True)
+                self._container.end_column(end.column, name, message, end.buffers)
         message = schema.to_message()
         for key, value in self._schema_metadata.items():
             message.metadata[key] = value.encode()

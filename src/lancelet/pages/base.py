@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from lancelet.container.metadata import BufferRef
 from lancelet.errors import FormatError
 
 if TYPE_CHECKING:
@@ -29,11 +30,8 @@ if TYPE_CHECKING:
 __all__ = ["ByteRange", "DoesNotFit", "EncodedPage", "Layout", "OpenPage", "PageInfo", "PagePart", "RowRanges"]
 
 
-class ByteRange(NamedTuple):
-    """Bytes of the file: absolute position and size."""
-
-    position: int
-    size: int
+#: Bytes of the file: absolute position and size.
+ByteRange = BufferRef
 
 
 @dataclass(frozen=True, slots=True, eq=False)
