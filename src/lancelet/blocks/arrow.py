@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Data
 
-__all__ = ["fixed_bits", "from_block", "is_variable_width", "offset_bits", "to_block", "validity_of"]
+__all__ = ["aligned_bits", "fixed_bits", "from_block", "is_variable_width", "offset_bits", "to_block", "validity_of"]
 
 _BINARY = {pa.binary(): 32, pa.string(): 32, pa.large_binary(): 64, pa.large_string(): 64}
 
@@ -121,12 +121,13 @@ def _view(array: pa.Array) -> FixedWidth | VariableWidth:
     if num_values == 0:
         return FixedWidth(bits, 0, EMPTY)
     if bits == 1:
-        return FixedWidth(1, num_values, _aligned_bits(buffers[1], start, num_values))
+        return FixedWidth(1, num_values, aligned_bits(buffers[1], start, num_values))
     width = bits // 8
     return FixedWidth(bits, num_values, buffers[1].slice(start * width, num_values * width))
 
 
-def _aligned_bits(bitmap: Any, start: int, count: int) -> Data:
+def aligned_bits(bitmap: Any, start: int, count: int) -> Data:
+    """Return bits `start` to ``start + count`` of an Arrow `bitmap` from bit 0 on, unused bits zero; a view where that is possible."""
     if start % 8 == 0:
         whole = bitmap.slice(start // 8, (count + 7) // 8)
         if count % 8 == 0:

@@ -52,10 +52,10 @@ def check_batch(batch: pa.RecordBatch, schema: Schema, arrow_schema: pa.Schema) 
     return arrays
 
 
-def check_nulls(array: pa.Array, field: pa.Field, path: str, hidden: pa.Array | None = None) -> None:
-    """Check that `array` shows no null where `field` allows none.
+def check_nulls(array: pa.Array, field: pa.Field, path: str) -> None:
+    """Check that `array` shows no null where `field`, or a field below it, allows none.
 
-    Nulls below a null ancestor are not visible and are allowed.
+    What lies below a null is not visible and may be null.
 
     Parameters
     ----------
@@ -65,8 +65,6 @@ def check_nulls(array: pa.Array, field: pa.Field, path: str, hidden: pa.Array | 
         The Arrow field.
     path
         Its path, for the message.
-    hidden
-        Boolean array: rows in which an ancestor is null; ``None`` when there is none.
 
     Raises
     ------
@@ -74,28 +72,30 @@ def check_nulls(array: pa.Array, field: pa.Field, path: str, hidden: pa.Array | 
         A null is visible in a field that is not nullable.
     """
     if not field.nullable and array.null_count:
-        nulls = array.is_null()
-        if hidden is not None:
-            import pyarrow.compute as pc
-
-            nulls = pc.and_not(nulls, hidden)
-        if nulls.true_count:
-            raise OptionError(f"field {path!r} is not nullable, and the batch has {nulls.true_count} nulls there")
-    if pa.types.is_struct(array.type) and not _any_child_strict(array.type):
+        raise OptionError(f"field {path!r} is not nullable, and the batch has {array.null_count} nulls there")
+    type_ = field.type
+    if not _is_strict_below(type_):
         return
-    if pa.types.is_struct(array.type):
-        below = hidden
-        if array.null_count:
-            import pyarrow.compute as pc
+    if array.null_count:
+        array = array.drop_null()
+    if pa.types.is_struct(type_):
+        for index in range(type_.num_fields):
+            child = type_.field(index)
+            check_nulls(array.field(index), child, f"{path}.{child.name}")
+    elif pa.types.is_map(type_):
+        start, stop = array.offsets[0].as_py(), array.offsets[-1].as_py()
+        check_nulls(array.keys[start:stop], type_.key_field, f"{path}.{type_.key_field.name}")
+        check_nulls(array.items[start:stop], type_.item_field, f"{path}.{type_.item_field.name}")
+    else:
+        check_nulls(array.flatten(), type_.value_field, f"{path}.{type_.value_field.name}")
 
-            below = array.is_null() if hidden is None else pc.or_(array.is_null(), hidden)
-        for index in range(array.type.num_fields):
-            child = array.type.field(index)
-            check_nulls(array.field(index), child, f"{path}.{child.name}", below)
 
-
-def _any_child_strict(type_: pa.DataType) -> bool:
-    return any(not child.nullable or pa.types.is_struct(child.type) for child in type_)
+def _is_strict_below(type_: pa.DataType) -> bool:
+    """Whether a field below `type_` allows no nulls."""
+    if not pa.types.is_nested(type_) or isinstance(type_, pa.BaseExtensionType) or pa.types.is_union(type_):
+        return False
+    children = [type_.field(index) for index in range(type_.num_fields)]
+    return any(not child.nullable or _is_strict_below(child.type) for child in children)
 
 
 def check_row_count(num_rows: int, rows_written: int) -> None:

@@ -1,0 +1,137 @@
+"""The file reader: what can be asked for, and what comes back."""
+
+from __future__ import annotations
+
+import io
+import pickle
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lancelet import FileReader, FileWriter, FormatError, OptionError
+
+NUM_ROWS = 10_000
+
+
+@pytest.fixture(scope="module")
+def table():
+    return pa.table(
+        {
+            "n": pa.array([None if i % 7 == 0 else i for i in range(NUM_ROWS)], pa.int32()),
+            "s": pa.array([None if i % 11 == 0 else f"value {i}" for i in range(NUM_ROWS)]),
+            "x": np.random.default_rng(1).random(NUM_ROWS),
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def path(table, tmp_path_factory):
+    path = tmp_path_factory.mktemp("reader") / "file.lance"
+    with FileWriter(path, data_cache_bytes=60_000) as writer:
+        writer.write_batches(table.to_batches(max_chunksize=1500))
+    return path
+
+
+def test_what_the_file_says(path, table):
+    with FileReader(path) as reader:
+        assert reader.num_rows == NUM_ROWS
+        assert reader.schema == table.schema
+        assert reader.num_columns == 3
+        assert reader.num_global_buffers == 1
+        assert reader.column_indices() == {0: 0, 1: 1, 2: 2}
+        assert len(reader.metadata()[0].pages) > 1
+        assert "10000 rows" in repr(reader)
+
+
+def test_targets(path, table):
+    data = path.read_bytes()
+    for target in (path, str(path), data, memoryview(data), pa.py_buffer(data), io.BytesIO(data), path.open("rb")):
+        assert FileReader(target).read_all().to_table().equals(table)
+    assert FileReader(path, mmap=False).read_all().to_table().equals(table)
+
+
+def test_arrays_outlive_the_reader(path, table):
+    with FileReader(path) as reader:
+        read = reader.read_all().to_table()
+    del reader
+    assert read.equals(table)
+
+
+@pytest.mark.parametrize("batch_size", [1, 999, 4096, NUM_ROWS, 10**9])
+def test_batches_have_the_size_asked_for(path, table, batch_size):
+    rows = slice(0, 50) if batch_size == 1 else slice(0, NUM_ROWS)
+    result = FileReader(path).read_range(rows.start, rows.stop, batch_size=batch_size)
+    batches = list(result)
+    assert {batch.num_rows for batch in batches[:-1]} <= {batch_size}
+    assert pa.Table.from_batches(batches).equals(table.slice(0, rows.stop))
+
+
+@pytest.mark.parametrize(("start", "num_rows"), [(0, 0), (0, 1), (1499, 2), (4321, 1024), (9999, 1), (10_000, 0)])
+def test_ranges(path, table, start, num_rows):
+    assert FileReader(path).read_range(start, num_rows).to_table().equals(table.slice(start, num_rows))
+
+
+@pytest.mark.parametrize(
+    "rows", [[], [0], [9999], [5, 5, 5], [9999, 0, 1500, 1499], list(range(0, NUM_ROWS, 97)), list(range(NUM_ROWS))]
+)
+def test_takes(path, table, rows):
+    reader = FileReader(path)
+    for indices in (rows, np.array(rows, dtype=np.uint32), pa.array(rows, pa.int64())):
+        result = reader.take_rows(indices)
+        assert result.num_rows == len(rows)
+        assert result.to_table().equals(table.take(pa.array(rows, pa.int64())))
+    batches = list(reader.take_rows(rows, batch_size=3))
+    assert [batch.num_rows for batch in batches] == [3] * (len(rows) // 3) + [len(rows) % 3] * (len(rows) % 3 > 0)
+
+
+@pytest.mark.parametrize("indices", [[1.5], ["a"], [[1, 2]], [True]])
+def test_takes_of_what_is_no_row(path, indices):
+    with pytest.raises(OptionError, match="list of integers"):
+        FileReader(path).take_rows(indices)
+
+
+def test_columns(path, table):
+    reader = FileReader(path, columns=["x", "n"])
+    assert reader.schema.names == ["x", "n"]
+    assert reader.read_all().to_table().equals(table.select(["x", "n"]))
+    assert reader.read_all(columns=["n"]).to_table().equals(table.select(["n"]))
+    with pytest.raises(OptionError, match="'s'"):
+        reader.read_all(columns=["s"])
+    with pytest.raises(OptionError, match="nn"):
+        FileReader(path, columns=["nn"])
+
+
+def test_results_are_lazy_and_can_be_read_again(path, table):
+    result = FileReader(path).read_all()
+    assert result.to_table().equals(table)
+    assert pa.table(result).equals(table)
+    assert pa.RecordBatchReader.from_stream(result).read_all().equals(table)
+    assert result.to_reader().read_all().equals(table)
+
+
+def test_a_reader_can_be_pickled(path, table):
+    copy = pickle.loads(pickle.dumps(FileReader(path, columns=["s"])))
+    assert copy.read_all().to_table().equals(table.select(["s"]))
+
+
+def test_the_result_is_bounded(path):
+    result = FileReader(path).read_all()
+    with pytest.raises(OptionError, match="max_result_bytes = 1000"):
+        result.to_table(max_result_bytes=1000)
+
+
+def test_errors_say_where(path, tmp_path):
+    data = bytearray(path.read_bytes())
+    metadata = FileReader(path).metadata()[1]
+    position, size = metadata.pages[1].buffers[0]
+    data[position : position + size] = b"\xff" * size
+    damaged = tmp_path / "damaged.lance"
+    damaged.write_bytes(data)
+    reader = FileReader(damaged)
+    with pytest.raises(FormatError) as caught:
+        reader.read_all().to_table()
+    assert caught.value.place["path"] == str(damaged)
+    assert caught.value.place["column"] == 1
+    assert caught.value.place["page"] == 1
+    assert reader.read_all(columns=["n", "x"]).to_table().num_rows == NUM_ROWS
