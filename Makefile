@@ -46,8 +46,8 @@ protos: .stamps/protos  ## regenerate src/lancelet/pb from protos/
 SANITIZER := \
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	PYTHONMALLOC=malloc ARROW_DEFAULT_MEMORY_POOL=system \
-	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:log_path=build/asan.log \
-	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=build/asan.log
+	ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:log_path=$(CURDIR)/build/asan.log \
+	UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1:log_path=$(CURDIR)/build/asan.log
 
 sanitize: .stamps/sanitize  ## kernel and damaged-file tests under address and undefined-behaviour sanitizers (g++)
 	rm -f build/asan.log.*
