@@ -1,7 +1,7 @@
 """Bytes in memory: what counts as data, and where output comes from.
 
 *Data* is any C-contiguous object of the buffer protocol (``bytes``, ``memoryview``, ``pyarrow.Buffer``, numpy arrays). Kernels take
-it as it is; ``nbytes`` tells its size. Output comes from Arrow's default memory pool, which keeps and re-uses memory: fresh pages
+it as it is; ``nbytes`` tells its size. Output comes from Arrow's default memory pool, which keeps and reuses memory: fresh pages
 are what costs.
 """
 
