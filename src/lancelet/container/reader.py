@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 
 from lancelet.container.footer import FOOTER_BYTES, PAIR_BYTES, Footer, unpack_pairs
 from lancelet.container.metadata import ALIGNMENT, BufferRef, ColumnMetadata, Region, parse_column
-from lancelet.errors import FormatError
+from lancelet.errors import FormatError, OptionError
 from lancelet.pb import file_pb2
 from lancelet.versions import Version
 
@@ -148,11 +148,11 @@ class Container:
 
         Raises
         ------
-        IndexError
+        OptionError
             There is no such buffer.
         """
         if not 0 <= index < len(self._globals):
-            raise IndexError(f"global buffer {index} does not exist; the file has {len(self._globals)}")
+            raise OptionError(f"global buffer {index} does not exist; the file has {len(self._globals)}")
         return self.source.read(*self._globals[index])
 
     def column(self, index: int) -> ColumnMetadata:
@@ -264,7 +264,8 @@ def _read_blocks(tail: _Tail, footer: Footer) -> tuple[memoryview, npt.NDArray[n
     if not joined.all():
         column = int(np.argmin(joined))
         raise FormatError(
-            f"the metadata of the column starts at {edges[column]}, but what comes before ends at {ends[column]}",
-            column=min(column, footer.num_columns),
+            f"the column metadata blocks do not follow each other: one starts at {edges[column]}, "
+            f"what comes before ends at {ends[column]}",
+            column=column,
         )
     return tail.read(start, stop - start), table

@@ -1,0 +1,155 @@
+"""Which physical columns hold a field, and which fields a list of names means (container.md 7, "Projection").
+
+Columns are numbered depth first over the fields of the *file's* schema:
+
+=======================================================  =======================  =================
+field                                                    2.0                      2.1 and later
+=======================================================  =======================  =================
+leaf (also fixed-size list, dictionary, blob)            a column                 a column
+packed struct, blob struct                               one for all              one for all
+empty struct                                             a column                 a column
+struct, list                                             a header, and children   children only
+fixed-size list of structs                               a column                 children only
+map                                                      cannot be stored         children only
+=======================================================  =======================  =================
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING
+
+from lancelet.errors import OptionError
+from lancelet.schema.fields import Field, Schema
+from lancelet.schema.logical import FSL_OF_STRUCT
+from lancelet.versions import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    #: Field ids that are wanted, in order; ``None``: as a whole.
+    Tree = dict[int, "Tree | None"]
+
+__all__ = ["BLOB", "PACKED_KEYS", "columns_of", "is_packed", "project"]
+
+BLOB = "lance-encoding:blob"
+#: The key of a packed struct, and its old form.
+PACKED_KEYS = ("lance-encoding:packed", "packed")
+
+
+def is_packed(field: Field, version: Version) -> bool:
+    """Tell whether the field is a struct that is stored row by row, in one column."""
+    if field.logical_type != "struct":
+        return False
+    new, old = (field.metadata.get(key) for key in PACKED_KEYS)
+    if version == Version.V2_0:
+        return new is not None or old == "true"
+    return "true" in (str(new).lower(), str(old).lower())
+
+
+def columns_of(schema: Schema, version: Version) -> dict[int, int]:
+    """Return the physical column of every field that owns one, by field id.
+
+    Parameters
+    ----------
+    schema
+        The whole schema of the file, not a part of it.
+    version
+        Version of the file.
+    """
+    owners = (found for top in schema.fields for found in _owners(top, version))
+    return {found.id: column for column, found in enumerate(owners)}
+
+
+def _owners(field: Field, version: Version) -> Iterator[Field]:
+    """Yield the fields that own columns, depth first."""
+    old = version == Version.V2_0
+    whole = (
+        not field.children
+        or is_packed(field, version)
+        or BLOB in field.metadata
+        or (old and FSL_OF_STRUCT.fullmatch(field.logical_type) is not None)
+    )
+    if whole or old:
+        yield field
+    if not whole:
+        for child in field.children:
+            yield from _owners(child, version)
+
+
+def project(schema: Schema, names: Sequence[str]) -> Schema:
+    """Return the part of a schema that some names mean; ids stay as they are.
+
+    Parameters
+    ----------
+    schema
+        A schema.
+    names
+        Names of top-level fields, or dotted paths of children of structs. The result has the order of the
+        names; several paths into one struct give one struct, at the place of the first.
+
+    Raises
+    ------
+    OptionError
+        A name is unknown (the message has the nearest ones), is asked for twice, or is inside of a packed
+        struct.
+    """
+    if isinstance(names, str):
+        raise OptionError(f"names must be a list of names, not the string {names!r}")
+    tree: Tree = {}
+    for name in names:
+        path = _find(schema.fields, name)
+        if path is None:
+            raise _unknown(schema, name)
+        for outer in path[:-1]:
+            if is_packed(outer, Version.V2_0) or is_packed(outer, Version.V2_1) or BLOB in outer.metadata:
+                raise OptionError(f"{name!r} cannot be read alone: {outer.name!r} is stored as one column")
+        _add(tree, path, name)
+    return Schema(_parts(schema.fields, tree), dict(schema.metadata))
+
+
+def _find(fields: Sequence[Field], path: str) -> tuple[Field, ...] | None:
+    """Return the fields from the top down to `path`; names of children may hold dots themselves."""
+    for found in fields:
+        if found.name == path:
+            return (found,)
+    for found in fields:
+        if found.logical_type == "struct" and path.startswith(f"{found.name}."):
+            below = _find(found.children, path[len(found.name) + 1 :])
+            if below is not None:
+                return (found, *below)
+    return None
+
+
+def _add(tree: Tree, path: Sequence[Field], name: str) -> None:
+    """Mark the last field of `path` as wanted as a whole."""
+    node = tree
+    for outer in path[:-1]:
+        below = node.setdefault(outer.id, {})
+        if below is None:
+            raise OptionError(f"{name!r} is asked for twice: {outer.name!r} is read as a whole")
+        node = below
+    if path[-1].id in node:
+        raise OptionError(f"{name!r} is asked for twice")
+    node[path[-1].id] = None
+
+
+def _parts(fields: Sequence[Field], tree: Tree) -> tuple[Field, ...]:
+    by_id = {found.id: found for found in fields}
+    return tuple(
+        by_id[id_] if below is None else by_id[id_].with_children(_parts(by_id[id_].children, below))
+        for id_, below in tree.items()
+    )
+
+
+def _unknown(schema: Schema, name: str) -> OptionError:
+    paths = [path for top in schema.fields for path in _paths(top, "")]
+    near = difflib.get_close_matches(str(name), paths, n=3) or [top.name for top in schema.fields[:10]]
+    return OptionError(f"there is no field {name!r}; the nearest are {', '.join(map(repr, near)) or 'none'}")
+
+
+def _paths(field: Field, prefix: str) -> Iterator[str]:
+    yield prefix + field.name
+    if field.logical_type == "struct":
+        for child in field.children:
+            yield from _paths(child, f"{prefix}{field.name}.")
