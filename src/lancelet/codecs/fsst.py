@@ -1,0 +1,155 @@
+"""``fsst``: text by a table of up to 255 short symbols (compressors.md 4).
+
+Every value is compressed on its own; the compressed values then take the form of :class:`~lancelet.codecs.binary.Variable`. The
+symbol table, 2312 bytes, travels in the message: one a page. Its bytes are described with
+:func:`~lancelet.kernels.reference.fsst.fsst_decode`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from lancelet import kernels
+from lancelet.blocks import VariableWidth
+from lancelet.buffers import EMPTY, allocate, as_bytes, nbytes
+from lancelet.codecs.base import ChunkCodec, EncodedChunks, EncodedValues, ValueCodec
+from lancelet.codecs.binary import Variable
+from lancelet.codecs.registry import register
+from lancelet.errors import FormatError, UnsupportedError
+
+if TYPE_CHECKING:
+    from lancelet.blocks import Block, FixedWidth
+    from lancelet.buffers import Allocate
+    from lancelet.codecs.base import ChunkLimits, Chunks, Parse
+    from lancelet.pb.encodings21_pb2 import CompressiveEncoding
+
+__all__ = ["MIN_VALUE_BYTES", "TABLE_BYTES", "Fsst"]
+
+#: Pages with fewer value bytes (offsets not counted) are left alone: the reference would switch the table off for them.
+MIN_VALUE_BYTES = 32768
+
+#: Size of a symbol table.
+TABLE_BYTES = 2312
+
+_SWITCH = 3
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class Fsst(ChunkCodec, ValueCodec):
+    """Values compressed with a symbol table.
+
+    Attributes
+    ----------
+    values
+        How the compressed values are stored.
+    symbol_table
+        2312 bytes; ``None`` in a wish: a table is trained on the page.
+    """
+
+    name: ClassVar[str] = "fsst"
+    values: Variable
+    symbol_table: bytes | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.symbol_table is not None and len(self.symbol_table) != TABLE_BYTES:
+            raise ValueError(f"a symbol table has {TABLE_BYTES} bytes, not {len(self.symbol_table)}")
+
+    def to_message(self) -> CompressiveEncoding:
+        """Describe the codec: ``fsst(symbol_table, values = variable(..))``."""
+        from lancelet.pb.encodings21_pb2 import CompressiveEncoding
+        from lancelet.pb.encodings21_pb2 import Fsst as Message
+
+        message = Message(symbol_table=self._table(), values=self.values.to_message())
+        return CompressiveEncoding(fsst=message)
+
+    @classmethod
+    def from_message(cls, message: Any, parse: Parse) -> Fsst:
+        """Read ``Fsst`` and check its symbol table.
+
+        Raises
+        ------
+        FormatError
+            The symbol table is corrupt, or the values are missing.
+        UnsupportedError
+            The compressed values are not stored as ``variable``.
+        """
+        table = message.symbol_table
+        if len(table) != TABLE_BYTES:
+            raise FormatError(f"fsst: the symbol table has {len(table)} bytes in place of {TABLE_BYTES}")
+        if not message.HasField("values"):
+            raise FormatError("fsst: the encoding of the compressed values is missing")
+        values = parse(message.values)
+        if not isinstance(values, Variable):
+            raise UnsupportedError(f"fsst: compressed values are encoded as {values.name!r}")
+        no_values = np.zeros(1, dtype=np.uint32)
+        kernels.fsst_decode_offsets(table, EMPTY, no_values, 32, no_values.copy())
+        return cls(values, table)
+
+    @property
+    def num_buffers(self) -> int:
+        """One, as for plain values."""
+        return self.values.num_buffers
+
+    def encode_chunks(self, block: Block, limits: ChunkLimits) -> EncodedChunks:
+        """Compress, then cut into chunks by compressed bytes; plain chunks when that does not pay."""
+        codec, compressed = self._compress(block)
+        if codec is None:
+            return self.values.encode_chunks(block, limits)
+        encoded = self.values.encode_chunks(compressed, limits)
+        return EncodedChunks(codec, encoded.buffers, encoded.counts)
+
+    def decode_chunks(self, chunks: Chunks, allocate: Allocate) -> VariableWidth:
+        """Decode the chunks, then decompress all of their values."""
+        return self._decompress(self.values.decode_chunks(chunks, allocate), allocate)
+
+    def encode_values(self, block: Block) -> EncodedValues:
+        """Compress; plain records when that does not pay."""
+        codec, compressed = self._compress(block)
+        encoded = self.values.encode_values(compressed)
+        return encoded if codec is None else EncodedValues(codec, encoded.records)
+
+    def decode_values(self, records: FixedWidth | VariableWidth, allocate: Allocate) -> VariableWidth:
+        """Decompress the records."""
+        return self._decompress(self.values.decode_values(records, allocate), allocate)
+
+    def _table(self) -> bytes:
+        if self.symbol_table is None:
+            raise ValueError("the symbol table is not trained yet")
+        return self.symbol_table
+
+    def _compress(self, block: Block) -> tuple[Fsst | None, Block]:
+        """Return the codec as written and the compressed values; ``None`` and `block` itself when it does not pay."""
+        if not isinstance(block, VariableWidth) or block.offset_bits != self.values.offset_bits:
+            raise TypeError(f"fsst cannot encode a {type(block).__name__} of another kind or width")
+        bits = block.offset_bits
+        offsets = as_bytes(block.offsets)[: (block.num_values + 1) * bits // 8]
+        borders = offsets.view(f"<u{bits // 8}")
+        num_bytes = int(borders[-1]) - int(borders[0])
+        if num_bytes < MIN_VALUE_BYTES:
+            return None, block
+        table = self.symbol_table
+        if table is None:
+            trained = np.empty(TABLE_BYTES, dtype=np.uint8)
+            kernels.fsst_train(block.data, offsets, bits, trained)
+            table = trained.tobytes()
+        out_offsets, out = allocate(len(offsets)), allocate(2 * num_bytes)
+        written = kernels.fsst_encode(table, block.data, offsets, bits, out_offsets, out)
+        if written + TABLE_BYTES >= num_bytes:
+            return None, block
+        return Fsst(self.values, table), VariableWidth(
+            bits, block.num_values, out_offsets, out.slice(0, written)
+        )
+
+    def _decompress(self, values: VariableWidth, allocate: Allocate) -> VariableWidth:
+        table = self._table()
+        if table[_SWITCH] == 0:
+            return values
+        parts = (table, values.data, values.offsets, values.offset_bits)
+        offsets = allocate(nbytes(values.offsets))
+        data = allocate(kernels.fsst_decode_offsets(*parts, offsets))
+        kernels.fsst_decode(*parts, data)
+        return VariableWidth(values.offset_bits, values.num_values, offsets, data)

@@ -1,0 +1,364 @@
+"""``general``: buffers of another codec under LZ4 or zstd (compressors.md 5.3).
+
+One compressed buffer, every number little endian:
+
+=======  ==========================================================================================
+scheme   bytes
+=======  ==========================================================================================
+lz4      u32 uncompressed size, then one raw LZ4 block
+zstd     u64 uncompressed size, then one zstd frame
+zstd     a bare frame (older files): fewer than 8 bytes, or ``28 b5 2f fd`` and a fifth byte without bit 4
+both     nothing at all: an empty buffer
+=======  ==========================================================================================
+
+In chunks only the first buffer is compressed; per value, every record is one compressed buffer; a block is one as a whole.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from lancelet import kernels
+from lancelet.blocks import VariableWidth
+from lancelet.buffers import as_bytes, as_values, nbytes
+from lancelet.codecs.base import (
+    BlockCodec,
+    ChunkCodec,
+    Chunks,
+    Codec,
+    EncodedBlocks,
+    EncodedChunks,
+    EncodedValues,
+    Spans,
+    ValueCodec,
+)
+from lancelet.codecs.registry import register
+from lancelet.errors import FormatError, OptionError, UnsupportedError
+
+if TYPE_CHECKING:
+    from lancelet.blocks import Block, FixedWidth
+    from lancelet.buffers import Allocate, Data, Int64Array
+    from lancelet.codecs.base import ChunkLimits, Parse
+    from lancelet.pb.encodings21_pb2 import CompressiveEncoding
+
+__all__ = ["MAX_RAW_BYTES", "MIN_PAGE_BYTES", "General"]
+
+#: Most bytes that the compressed buffers of one call may declare together.
+MAX_RAW_BYTES = 2**31
+
+#: The first buffers of a page's chunks are compressed when they have so many bytes together.
+MIN_PAGE_BYTES = 4096
+
+_SCHEMES = {"lz4": 1, "zstd": 2}
+_DEFAULT_ZSTD_LEVEL = 3
+
+#: The largest input of an LZ4 block.
+_MAX_LZ4_BYTES = 0x7E000000
+
+_LZ4_HEAD = struct.Struct("<I")
+_ZSTD_HEAD = struct.Struct("<Q")
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+#: One byte of an LZ4 block adds at most 255 bytes of output; a block of a zstd frame takes at least 3 and gives at most 128 KiB.
+_LZ4_RATIO = 255
+_ZSTD_BLOCK_BYTES = (3, 131072)
+
+Role = TypeVar("Role", ChunkCodec, ValueCodec, BlockCodec)
+
+
+@register
+@dataclass(frozen=True, slots=True)
+class General(ChunkCodec, ValueCodec, BlockCodec):
+    """Another codec's buffers, compressed.
+
+    Attributes
+    ----------
+    scheme
+        ``"lz4"`` or ``"zstd"``.
+    level
+        Level of zstd; ``None`` and 0 are the library's default. LZ4 has none, but the message may state one.
+    values
+        The codec whose buffers are compressed. It needs the role in which this one is used.
+    """
+
+    name: ClassVar[str] = "general"
+    scheme: str
+    level: int | None
+    values: Codec
+
+    def __post_init__(self) -> None:
+        if self.scheme not in _SCHEMES:
+            raise ValueError(f"the compression is {self.scheme!r}; it may be 'lz4' or 'zstd'")
+
+    def to_message(self) -> CompressiveEncoding:
+        """Describe the codec: ``general(compression, values)``."""
+        from lancelet.pb.encodings21_pb2 import BufferCompression, CompressiveEncoding
+        from lancelet.pb.encodings21_pb2 import General as Message
+
+        compression = BufferCompression(scheme=_SCHEMES[self.scheme], level=self.level)  # type: ignore[arg-type]
+        return CompressiveEncoding(general=Message(compression=compression, values=self.values.to_message()))
+
+    @classmethod
+    def from_message(cls, message: Any, parse: Parse) -> General:
+        """Read ``General``.
+
+        Raises
+        ------
+        FormatError
+            The compression or the inner encoding is missing.
+        UnsupportedError
+            The compression is not known.
+        """
+        number = message.compression.scheme
+        if number == 0 or not message.HasField("values"):
+            raise FormatError("a 'general' encoding does not say how it compresses, or what")
+        scheme = next((name for name, known in _SCHEMES.items() if known == number), None)
+        if scheme is None:
+            raise UnsupportedError(f"the compression scheme {number} is not known here")
+        level = message.compression.level if message.compression.HasField("level") else None
+        return cls(scheme, level, parse(message.values))
+
+    @property
+    def num_buffers(self) -> int:
+        """As many as the inner codec has."""
+        return self._inner(ChunkCodec).num_buffers
+
+    def encode_chunks(self, block: Block, limits: ChunkLimits) -> EncodedChunks:
+        """Compress the first buffer of every chunk; the inner codec's chunks when that does not pay."""
+        encoded = self._inner(ChunkCodec).encode_chunks(block, limits)
+        (data, sizes), *others = encoded.buffers
+        num_bytes = int(sizes.sum())
+        if num_bytes < MIN_PAGE_BYTES:
+            return encoded
+        packed, packed_sizes = self._compress(data, sizes)
+        if len(packed) >= num_bytes:
+            return encoded
+        return EncodedChunks(
+            replace(self, values=encoded.codec), ((packed, packed_sizes), *others), encoded.counts
+        )
+
+    def decode_chunks(self, chunks: Chunks, allocate: Allocate) -> Block:
+        """Decompress the first buffer of every chunk and decode the chunks."""
+        inner = self._inner(ChunkCodec)
+        if len(chunks.buffers) != inner.num_buffers:
+            raise FormatError(f"chunks have {len(chunks.buffers)} buffers in place of {inner.num_buffers}")
+        first, *others = chunks.buffers
+        first = self._decompress(first, _most_bytes(inner, chunks.counts), allocate)
+        return inner.decode_chunks(Chunks((first, *others), chunks.counts, chunks.num_values), allocate)
+
+    def encode_values(self, block: Block) -> EncodedValues:
+        """Compress every record on its own. (The reference knows only zstd here, and never falls back.)"""
+        encoded = self._inner(ValueCodec).encode_values(block)
+        records = encoded.records
+        if not isinstance(records, VariableWidth):
+            raise TypeError("records of one width are never compressed one by one")
+        borders = _borders(records)
+        data = as_bytes(records.data)[int(borders[0]) : int(borders[-1])]
+        packed, packed_sizes = self._compress(data, np.diff(borders))
+        return EncodedValues(
+            replace(self, values=encoded.codec),
+            _variable_width(records.offset_bits, packed, packed_sizes, OptionError),
+        )
+
+    def decode_values(self, records: FixedWidth | VariableWidth, allocate: Allocate) -> Block:
+        """Decompress every record."""
+        inner = self._inner(ValueCodec)
+        if not isinstance(records, VariableWidth):
+            raise FormatError("a 'general' encoding stands in a page of values of one width")
+        borders = _borders(records)
+        values = self._decompress(Spans(records.data, borders[:-1], np.diff(borders)), None, allocate)
+        return inner.decode_values(
+            _variable_width(records.offset_bits, values.data, values.sizes, FormatError), allocate
+        )
+
+    def encode_blocks(self, block: Block, counts: Int64Array) -> EncodedBlocks:
+        """Compress every block, whether that pays or not."""
+        encoded = self._inner(BlockCodec).encode_blocks(block, counts)
+        return EncodedBlocks(
+            replace(self, values=encoded.codec), *self._compress(encoded.data, encoded.sizes)
+        )
+
+    def decode_blocks(self, spans: Spans, counts: Int64Array, allocate: Allocate) -> Block:
+        """Decompress every block and decode them."""
+        inner = self._inner(BlockCodec)
+        return inner.decode_blocks(
+            self._decompress(spans, _most_bytes(inner, counts), allocate), counts, allocate
+        )
+
+    def _inner(self, role: type[Role]) -> Role:
+        if not isinstance(self.values, role):
+            raise UnsupportedError(
+                f"the encoding {self.values.name!r} cannot stand where a {role.__name__} is needed"
+            )
+        return self.values
+
+    def _compress(self, data: Data, sizes: Int64Array) -> tuple[bytes, Int64Array]:
+        """Compress the parts of `data`, which stand back to back; returns the compressed ones in the same way."""
+        if self.scheme == "lz4":
+            head, compressor = _LZ4_HEAD, _compressor("lz4_raw", None)
+            if int(sizes.max(initial=0)) > _MAX_LZ4_BYTES:
+                raise OptionError(f"lz4 holds at most {_MAX_LZ4_BYTES} bytes a buffer")
+        else:
+            head, compressor = _ZSTD_HEAD, _compressor("zstd", self.level or _DEFAULT_ZSTD_LEVEL)
+        raw = memoryview(data).cast("B")
+        packed, packed_sizes, at = [], [], 0
+        for size in sizes.tolist():
+            frame = compressor.compress(raw[at : at + size], asbytes=True)
+            packed += (head.pack(size), frame)
+            packed_sizes.append(head.size + len(frame))
+            at += size
+        return b"".join(packed), np.array(packed_sizes, dtype=np.int64)
+
+    def _decompress(self, spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:
+        """Decompress every part into one buffer; `most` bounds the sizes that they may declare."""
+        inside = (
+            (spans.offsets >= 0) & (spans.sizes >= 0) & (spans.offsets <= nbytes(spans.data) - spans.sizes)
+        )
+        if not inside.all():
+            raise FormatError("a compressed buffer lies outside of the page")
+        unpack = _decompress_lz4 if self.scheme == "lz4" else _decompress_zstd
+        return unpack(spans, most, allocate)
+
+
+def _most_bytes(codec: Codec, counts: Int64Array) -> Int64Array | None:
+    """Return how many bytes `codec` can need at most for buffers of `counts` values; ``None`` where nothing bounds them.
+
+    Blocks of 1024 values are always enough for values of one width; runs take a length a value more, and headers a word.
+    """
+    message = codec.to_message()
+    while True:
+        name = message.WhichOneof("compression")
+        member = getattr(message, name)
+        if name == "flat":
+            bits = member.bits_per_value
+            break
+        if name in ("inline_bitpacking", "out_of_line_bitpacking"):
+            bits = member.uncompressed_bits_per_value
+            break
+        if name not in ("rle", "byte_stream_split"):
+            return None
+        message = member.values
+    bits = min(bits, 8 * MAX_RAW_BYTES)
+    return (counts + 1023) // 1024 * (128 * bits) + counts + 16
+
+
+def _check_sizes(raw: Int64Array, bound: Int64Array, most: Int64Array | None) -> int:
+    """Check declared sizes before anything is allocated; returns their sum."""
+    if most is not None:
+        bound = np.minimum(bound, most)
+    if (raw > bound).any() or (raw < 0).any():
+        raise FormatError("a compressed buffer declares more bytes than it can hold")
+    if (raw > MAX_RAW_BYTES).any() or int(raw.sum()) > MAX_RAW_BYTES:
+        raise UnsupportedError(f"compressed buffers of a page declare more than {MAX_RAW_BYTES} bytes")
+    return int(raw.sum())
+
+
+def _read_heads(spans: Spans, head: struct.Struct) -> Int64Array:
+    """Read the size at the start of each part, which is long enough; sizes of 2**63 and above become negative."""
+    places = spans.offsets[:, np.newaxis] + np.arange(head.size)
+    return as_bytes(spans.data)[places].view(f"<u{head.size}").ravel().astype(np.int64)
+
+
+def _decompress_lz4(spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:
+    if ((spans.sizes > 0) & (spans.sizes < _LZ4_HEAD.size)).any():
+        raise FormatError("lz4: a compressed buffer ends inside of its size")
+    filled = spans.sizes > 0
+    parts = Spans(spans.data, spans.offsets[filled], spans.sizes[filled])
+    raw = np.zeros(len(spans.sizes), dtype=np.int64)
+    raw[filled] = _read_heads(parts, _LZ4_HEAD)
+    total = _check_sizes(raw, _LZ4_RATIO * spans.sizes, most)
+    borders = np.concatenate(([0], np.cumsum(raw)))
+    out = allocate(total)
+    kernels.lz4_decode(
+        spans.data,
+        parts.offsets + _LZ4_HEAD.size,
+        parts.sizes - _LZ4_HEAD.size,
+        out,
+        np.append(borders[:-1][filled], total),
+    )
+    return Spans(out, borders[:-1], raw)
+
+
+def _decompress_zstd(spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:
+    data = memoryview(spans.data).cast("B")
+    frames = [
+        data[start : start + size]
+        for start, size in zip(spans.offsets.tolist(), spans.sizes.tolist(), strict=True)
+    ]
+    bare = {i: _decompress_bare(frame) for i, frame in enumerate(frames) if _is_bare(frame)}
+    sizes = (
+        len(bare[i]) if i in bare else _ZSTD_HEAD.unpack_from(frame)[0] if frame else 0
+        for i, frame in enumerate(frames)
+    )
+    raw = np.array([min(size, 2**63 - 1) for size in sizes], dtype=np.int64)
+    block_bytes, block_raw = _ZSTD_BLOCK_BYTES
+    total = _check_sizes(raw, (spans.sizes // block_bytes + 1) * block_raw, most)
+    out = allocate(total)
+    target = memoryview(out).cast("B")
+    decompressor = _compressor("zstd", _DEFAULT_ZSTD_LEVEL)
+    at = 0
+    for i, size in enumerate(raw.tolist()):
+        if i in bare:
+            target[at : at + size] = bare[i]
+        elif frames[i]:
+            target[at : at + size] = _decompress_frame(decompressor, frames[i][_ZSTD_HEAD.size :], size)
+        at += size
+    return Spans(out, np.cumsum(raw) - raw, raw)
+
+
+def _decompress_frame(decompressor: pa.Codec, frame: memoryview, size: int) -> memoryview:
+    """Decompress a frame that must give exactly `size` bytes and be all there is."""
+    try:
+        return memoryview(decompressor.decompress(frame, size))
+    except (OSError, pa.ArrowException) as error:
+        raise FormatError(f"zstd: a compressed buffer of {size} bytes is corrupt: {error}") from None
+
+
+def _is_bare(frame: memoryview) -> bool:
+    """Whether a non-empty buffer is a frame without its size in front, by the rule of the reference's reader."""
+    if len(frame) < _ZSTD_HEAD.size:
+        return len(frame) > 0
+    return frame[:4] == _ZSTD_MAGIC and not frame[4] & 0x10
+
+
+def _decompress_bare(frame: memoryview) -> bytes:
+    """Decompress a frame of unknown size, in steps, so that memory grows only with what is really there."""
+    try:
+        with pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(frame)), "zstd") as stream:
+            raw: bytes = stream.read(MAX_RAW_BYTES + 1)
+    except (OSError, pa.ArrowException) as error:
+        raise FormatError(f"zstd: a compressed buffer is corrupt: {error}") from None
+    return raw
+
+
+@cache
+def _compressor(name: str, level: int | None) -> pa.Codec:
+    if level is None:
+        return pa.Codec(name)
+    lowest, highest = pa.Codec.minimum_compression_level(name), pa.Codec.maximum_compression_level(name)
+    if not lowest <= level <= highest:
+        raise OptionError(f"the compression level {level} is not between {lowest} and {highest}")
+    return pa.Codec(name, compression_level=level)
+
+
+def _borders(records: VariableWidth) -> Int64Array:
+    """Return the offsets as ``int64``; those of 2**63 and above become negative and fail as parts."""
+    return as_values(records.offsets, records.offset_bits)[: records.num_values + 1].astype(np.int64)
+
+
+def _variable_width(
+    offset_bits: int, data: Data, sizes: Int64Array, error: type[FormatError | OptionError]
+) -> VariableWidth:
+    """Make values of parts that stand back to back; `error` when their offsets cannot count so far."""
+    total = nbytes(data)
+    if total >= 1 << (offset_bits - 1):
+        raise error(f"{total} bytes of values need wider offsets than {offset_bits} bits")
+    offsets = np.zeros(len(sizes) + 1, dtype=f"<u{offset_bits // 8}")
+    np.cumsum(sizes, out=offsets[1:], casting="unsafe")
+    return VariableWidth(offset_bits, len(sizes), offsets, data)
