@@ -79,7 +79,7 @@ template <class Offset>
 size_t variable_cut(Bytes offsets, int64_t target_bytes, int64_t max_values, std::span<int64_t> counts) {
   const size_t num_values = detail::num_values_of<Offset>(offsets);
   require(counts.size() == (num_values + 1) / 2, "variable_cut: half as many counts as values are needed");
-  require(target_bytes >= 0 && max_values >= 2, "variable_cut: impossible limits");
+  require(target_bytes >= 0 && max_values >= 1, "variable_cut: impossible limits");
   const auto target = static_cast<uint64_t>(target_bytes);
   const auto most = static_cast<size_t>(max_values);
   size_t num_chunks = 0;

@@ -74,7 +74,7 @@ def variable_cut(
     target_bytes
         Wished bytes of a chunk, offsets included, padding excluded; at least 0.
     max_values
-        At least 2.
+        At least 1.
     out_counts
         ``int64[(num_values + 1) // 2]``; values in each chunk.
 
@@ -88,7 +88,7 @@ def variable_cut(
     _require(
         len(out_counts) == (num_values + 1) // 2, "variable_cut: half as many counts as values are needed"
     )
-    _require(target_bytes >= 0 and max_values >= 2, "variable_cut: impossible limits")
+    _require(target_bytes >= 0 and max_values >= 1, "variable_cut: impossible limits")
 
     def fits(start: int, count: int) -> bool:
         num_bytes = values[start + count] - values[start]
@@ -243,10 +243,11 @@ def variable_decode_offsets(
     result = [0]
     for offset, size, count in zip(offsets.tolist(), sizes.tolist(), counts.tolist(), strict=True):
         part, values = _part(data, offset, size, count, offset_bits, is_block)
-        total = result[-1] + len(values)
+        base = result[-1]
+        total = base + len(values)
         _check(total < 2 ** (offset_bits - 1), "the values together are too long for their offsets")
         _check(_sorted(part), "the offsets of variable-width values decrease")
-        result.extend(result[-1] + value for value in part[1:])
+        result.extend(base + value for value in part[1:])
     _store(out_offsets, 0, result, offset_bits)
     return result[-1]
 
