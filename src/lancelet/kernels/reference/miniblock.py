@@ -294,8 +294,8 @@ def miniblock_headers(
     size_bytes = 4 if large else 2
     header_bytes = 2 + 2 * num_levels_parts + size_bytes * num_buffers
     source = as_bytes(data)
-    all_offsets = out_offsets.reshape(num_parts, -1)
-    all_sizes = out_sizes.reshape(num_parts, -1)
+    all_offsets = out_offsets.reshape(num_parts, len(chunk_sizes))
+    all_sizes = out_sizes.reshape(num_parts, len(chunk_sizes))
     start = 0
     for i, chunk_size in enumerate(chunk_sizes.tolist()):
         _check(0 <= chunk_size <= len(source) - start, "a buffer part lies outside of its buffer")
