@@ -1,7 +1,79 @@
+// Bindings of miniblock.hpp: argument checks and the release of the GIL, nothing else.
 #include "bindings.hpp"
+#include "buffers.hpp"
+#include "miniblock.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
 
 namespace lancelet {
+namespace {
 
-void bind_miniblock(nanobind::module_&) {}
+void cut(In<uint16_t> def, int max_visible, In<int64_t> counts, Out<int64_t> out_entries) {
+  miniblock_cut(def.span, max_visible, counts.span, out_entries.span);
+}
+
+void index(In<uint16_t> rep, int max_rep, In<int64_t> entries, Out<uint64_t> out_index) {
+  miniblock_index(rep.span, max_rep, entries.span, out_index.span);
+}
+
+void scatter(In<uint8_t> data, In<int64_t> sizes, In<int64_t> positions, Out<uint8_t> out) {
+  miniblock_scatter(data.span, sizes.span, positions.span, out.span);
+}
+
+void chunks(In<uint8_t> words, bool large, int64_t chunks_bytes, int64_t num_slots, Out<int64_t> out_sizes,
+            Out<int64_t> out_slots) {
+  if (large)
+    miniblock_chunks<uint32_t>(words.span, chunks_bytes, num_slots, out_sizes.span, out_slots.span);
+  else
+    miniblock_chunks<uint16_t>(words.span, chunks_bytes, num_slots, out_sizes.span, out_slots.span);
+}
+
+void rows(In<uint8_t> index, int64_t num_rows, Out<int64_t> out_started, Out<int64_t> out_finished,
+          Out<int64_t> out_leftovers) {
+  miniblock_rows(index.span, num_rows, out_started.span, out_finished.span, out_leftovers.span);
+}
+
+void headers(In<uint8_t> data, In<int64_t> chunk_sizes, In<int64_t> slots, bool has_rep, bool has_def,
+             int64_t num_buffers, bool large, Out<int64_t> out_entries, Out<int64_t> out_offsets,
+             Out<int64_t> out_sizes) {
+  require(num_buffers >= 0 && num_buffers <= 64, "num_buffers must be 0 to 64");
+  miniblock_headers(data.span, chunk_sizes.span, slots.span,
+                    {has_rep, has_def, static_cast<size_t>(num_buffers), large}, out_entries.span, out_offsets.span,
+                    out_sizes.span);
+}
+
+void check_def(In<uint16_t> def, In<int64_t> entries, In<int64_t> slots, int max_def, int max_visible) {
+  miniblock_check_def(def.span, entries.span, slots.span, max_def, max_visible);
+}
+
+void check_rep(In<uint16_t> rep, In<int64_t> entries, In<int64_t> chunks, In<int64_t> started, In<int64_t> finished,
+               In<int64_t> leftovers, int max_rep) {
+  miniblock_check_rep(rep.span, entries.span, chunks.span, started.span, finished.span, leftovers.span, max_rep);
+}
+
+void validity(In<uint16_t> def, int max_visible, int64_t num_slots, Out<uint8_t> out) {
+  miniblock_validity(def.span, max_visible, num_slots, out.span);
+}
+
+}  // namespace
+
+void bind_miniblock(nb::module_& module) {
+  const auto release = nb::call_guard<nb::gil_scoped_release>();
+  module.def("miniblock_cut", &cut, "def_"_a, "max_visible"_a, "counts"_a, "out_entries"_a, release);
+  module.def("miniblock_index", &index, "rep"_a, "max_rep"_a, "entries"_a, "out_index"_a, release);
+  module.def("miniblock_scatter", &scatter, "data"_a, "sizes"_a, "positions"_a, "out"_a, release);
+  module.def("miniblock_chunks", &chunks, "words"_a, "large"_a, "chunks_bytes"_a, "num_slots"_a, "out_sizes"_a,
+             "out_slots"_a, release);
+  module.def("miniblock_rows", &rows, "index"_a, "num_rows"_a, "out_started"_a, "out_finished"_a, "out_leftovers"_a,
+             release);
+  module.def("miniblock_headers", &headers, "data"_a, "chunk_sizes"_a, "slots"_a, "has_rep"_a, "has_def"_a,
+             "num_buffers"_a, "large"_a, "out_entries"_a, "out_offsets"_a, "out_sizes"_a, release);
+  module.def("miniblock_check_def", &check_def, "def_"_a, "entries"_a, "slots"_a, "max_def"_a, "max_visible"_a,
+             release);
+  module.def("miniblock_check_rep", &check_rep, "rep"_a, "entries"_a, "chunks"_a, "started"_a, "finished"_a,
+             "leftovers"_a, "max_rep"_a, release);
+  module.def("miniblock_validity", &validity, "def_"_a, "max_visible"_a, "num_slots"_a, "out"_a, release);
+}
 
 }  // namespace lancelet

@@ -1,0 +1,260 @@
+// The frame of mini-block pages: chunk words, chunk headers, repetition index, levels of chunks (structural.md 5).
+#pragma once
+
+#include <algorithm>
+
+#include "span.hpp"
+
+namespace lancelet {
+
+namespace detail {
+
+constexpr uint64_t chunk_alignment = 8;
+constexpr int64_t most_slots_of_a_chunk = 32768;
+constexpr uint64_t most_entries_of_a_chunk = 65535;
+
+inline uint64_t aligned(uint64_t size) { return (size + chunk_alignment - 1) / chunk_alignment * chunk_alignment; }
+
+// The levels of one chunk; corrupt counts were refused where they were read, so a mismatch here is the caller's.
+inline std::span<const uint16_t> take(std::span<const uint16_t>& levels, int64_t count) {
+  require(count >= 0 && static_cast<uint64_t>(count) <= levels.size(), "the entries do not add up to the levels");
+  const auto part = levels.first(static_cast<size_t>(count));
+  levels = levels.subspan(static_cast<size_t>(count));
+  return part;
+}
+
+}  // namespace detail
+
+// ---- writing
+
+// entries[i] = entries of chunk i: up to its last visible one; the last chunk takes all that is left.
+inline void miniblock_cut(std::span<const uint16_t> def, int max_visible, std::span<const int64_t> counts,
+                          std::span<int64_t> entries) {
+  require(entries.size() == counts.size() && !counts.empty(), "miniblock_cut: one number of entries a chunk");
+  size_t position = 0;
+  for (size_t i = 0; i < counts.size(); ++i) {
+    const size_t start = position;
+    int64_t missing = counts[i];
+    require(missing > 0, "miniblock_cut: a chunk without slots");
+    for (; missing > 0 && position < def.size(); ++position) missing -= def[position] <= max_visible;
+    require(missing == 0, "the visible levels are fewer than the slots");
+    entries[i] = static_cast<int64_t>(position - start);
+  }
+  for (size_t k = position; k < def.size(); ++k) require(def[k] > max_visible, "the visible levels are more than the slots");
+  entries.back() += static_cast<int64_t>(def.size() - position);
+}
+
+// index = per chunk: rows that end in it, entries of a row that goes on in the next one.
+inline void miniblock_index(std::span<const uint16_t> rep, int max_rep, std::span<const int64_t> entries,
+                            std::span<uint64_t> index) {
+  require(index.size() == 2 * entries.size(), "miniblock_index: two numbers a chunk");
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const auto part = detail::take(rep, entries[i]);
+    require(!part.empty(), "miniblock_index: a chunk without entries");
+    uint64_t starts = 0;
+    size_t last_start = 0;
+    for (size_t k = 0; k < part.size(); ++k) {
+      if (part[k] == max_rep) {
+        starts += k > 0;
+        last_start = k;
+      }
+    }
+    const bool complete = rep.empty() || rep.front() == max_rep;
+    index[2 * i] = starts + complete;
+    index[2 * i + 1] = complete ? 0 : part.size() - last_start;
+  }
+  require(rep.empty(), "the entries do not add up to the levels");
+}
+
+// Part i of `data` (parts lie back to back) goes to positions[i] of `out` and is padded with 0xFE.
+inline void miniblock_scatter(Bytes data, std::span<const int64_t> sizes, std::span<const int64_t> positions,
+                              MutableBytes out) {
+  require(sizes.size() == positions.size(), "miniblock_scatter: one position a part");
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    require(sizes[i] >= 0 && static_cast<uint64_t>(sizes[i]) <= data.size(), "the sizes do not add up to the data");
+    const auto size = static_cast<size_t>(sizes[i]);
+    const size_t padded = detail::aligned(size);
+    require(positions[i] >= 0 && static_cast<uint64_t>(positions[i]) <= out.size() &&
+                padded <= out.size() - static_cast<size_t>(positions[i]),
+            "miniblock_scatter: a part lies outside of the output");
+    uint8_t* to = out.data() + positions[i];
+    std::copy_n(data.data(), size, to);
+    std::fill_n(to + size, padded - size, uint8_t{0xFE});
+    data = data.subspan(size);
+  }
+  require(data.empty(), "the sizes do not add up to the data");
+}
+
+// ---- reading
+
+// chunk_sizes[i] = bytes of chunk i, slots[i] = its slots.
+template <class Word>
+void miniblock_chunks(Bytes words, int64_t chunks_bytes, int64_t num_slots, std::span<int64_t> chunk_sizes,
+                      std::span<int64_t> slots) {
+  check_data(words.size() % sizeof(Word) == 0, "the chunk words are not a whole number of words");
+  const size_t num_chunks = words.size() / sizeof(Word);
+  require(chunk_sizes.size() == num_chunks && slots.size() == num_chunks && num_slots >= 0,
+          "miniblock_chunks: one size and count a chunk");
+  int64_t total_bytes = 0;
+  int64_t rest = num_slots;
+  for (size_t i = 0; i < num_chunks; ++i) {
+    const uint64_t word = load<Word>(words.data() + i * sizeof(Word));
+    const auto log = static_cast<int>(word & 15);
+    chunk_sizes[i] = static_cast<int64_t>(((word >> 4) + 1) * detail::chunk_alignment);
+    total_bytes += chunk_sizes[i];
+    if (i + 1 < num_chunks) {
+      check_data(log > 0, "a chunk that is not the last one has one slot");
+      slots[i] = int64_t{1} << log;
+    } else {
+      check_data(rest <= detail::most_slots_of_a_chunk, "the chunks have fewer slots than the page");
+      check_data(log == 0 || rest == int64_t{1} << log, "the last chunk states another number of slots than is left");
+      slots[i] = rest;
+    }
+    rest -= slots[i];
+    check_data(rest >= 0 && slots[i] > 0, "the chunks have more slots than the page");
+  }
+  check_data(rest == 0, "the page has slots and no chunks");
+  check_data(total_bytes == chunks_bytes, "the sizes of the chunks do not add up to their buffer");
+}
+
+// started[i], finished[i] = rows that start (end) in chunks 0..i; leftovers[i] as stored.
+inline void miniblock_rows(Bytes index, int64_t num_rows, std::span<int64_t> started, std::span<int64_t> finished,
+                           std::span<int64_t> leftovers) {
+  const size_t num_chunks = started.size();
+  require(finished.size() == num_chunks && leftovers.size() == num_chunks && num_rows >= 0,
+          "miniblock_rows: three numbers a chunk");
+  check_data(index.size() == 16 * num_chunks, "the repetition index has another size than the chunks need");
+  int64_t before = 0;
+  int64_t total = 0;
+  for (size_t i = 0; i < num_chunks; ++i) {
+    const auto ends = load<uint64_t>(index.data() + 16 * i);
+    const auto leftover = load<uint64_t>(index.data() + 16 * i + 8);
+    check_data(ends <= static_cast<uint64_t>(num_rows - total), "more rows end in the chunks than the page has");
+    check_data(leftover <= detail::most_entries_of_a_chunk, "a row continues with more entries than a chunk can hold");
+    total += static_cast<int64_t>(ends);
+    finished[i] = total;
+    started[i] = total + (leftover > 0);
+    leftovers[i] = static_cast<int64_t>(leftover);
+    check_data(started[i] >= before, "a row that continues in the next chunk does not end there");
+    before = started[i];
+  }
+  check_data(total == num_rows, "fewer rows end in the chunks than the page has");
+  check_data(num_chunks == 0 || leftovers.back() == 0, "a row continues after the last chunk");
+}
+
+struct ChunkShape {
+  bool has_rep;
+  bool has_def;
+  size_t num_buffers;
+  bool large;
+
+  size_t num_parts() const { return size_t{has_rep} + size_t{has_def} + num_buffers; }
+  size_t size_bytes() const { return large ? 4 : 2; }
+  size_t header_bytes() const { return 2 + 2 * (size_t{has_rep} + size_t{has_def}) + size_bytes() * num_buffers; }
+};
+
+// Chunks lie back to back. Part p of chunk i: offsets[p * num_chunks + i], sizes[...]; parts are rep, def, buffers.
+inline void miniblock_headers(Bytes data, std::span<const int64_t> chunk_sizes, std::span<const int64_t> slots,
+                              ChunkShape shape, std::span<int64_t> entries, std::span<int64_t> offsets,
+                              std::span<int64_t> sizes) {
+  const size_t num_chunks = chunk_sizes.size();
+  const size_t num_parts = shape.num_parts();
+  require(slots.size() == num_chunks && entries.size() == num_chunks && offsets.size() == num_parts * num_chunks &&
+              sizes.size() == offsets.size(),
+          "miniblock_headers: one number of slots and entries a chunk, one offset and size a part");
+  const size_t num_levels_parts = num_parts - shape.num_buffers;
+  size_t start = 0;
+  for (size_t i = 0; i < num_chunks; ++i) {
+    const Bytes chunk = checked_slice(data, static_cast<int64_t>(start), chunk_sizes[i]);
+    check_data(shape.header_bytes() <= chunk.size(), "the header of a chunk is larger than the chunk");
+    const int64_t num_levels = load<uint16_t>(chunk.data());
+    if (num_levels_parts == 0)
+      check_data(num_levels == 0, "a chunk has levels and its page has none");
+    else if (shape.has_rep && shape.has_def)
+      check_data(num_levels >= slots[i], "a chunk has fewer levels than slots");
+    else
+      check_data(num_levels == slots[i], "a chunk has another number of levels than slots");
+    entries[i] = num_levels;
+    const uint8_t* field = chunk.data() + 2;
+    uint64_t position = detail::aligned(shape.header_bytes());
+    for (size_t p = 0; p < num_parts; ++p) {
+      const bool wide = shape.large && p >= num_levels_parts;
+      const uint64_t size = wide ? load<uint32_t>(field) : load<uint16_t>(field);
+      field += wide ? 4 : 2;
+      check_data(position <= chunk.size() && size <= chunk.size() - position, "a part of a chunk runs past its end");
+      offsets[p * num_chunks + i] = static_cast<int64_t>(start + position);
+      sizes[p * num_chunks + i] = static_cast<int64_t>(size);
+      position += detail::aligned(size);
+    }
+    check_data(position == chunk.size(), "the parts of a chunk do not fill it");
+    start += chunk.size();
+  }
+  check_data(start == data.size(), "the chunks do not fill their bytes");
+}
+
+// Checks definition levels against their bounds and against the slots of each chunk.
+inline void miniblock_check_def(std::span<const uint16_t> def, std::span<const int64_t> entries,
+                                std::span<const int64_t> slots, int max_def, int max_visible) {
+  require(entries.size() == slots.size(), "miniblock_check_def: one number of slots a chunk");
+  const auto bound = static_cast<uint16_t>(max_visible);
+  for (size_t i = 0; i < entries.size(); ++i) {
+    const auto part = detail::take(def, entries[i]);
+    require(part.size() <= detail::most_entries_of_a_chunk, "a chunk has at most 65535 entries");
+    uint16_t largest = 0;
+    uint16_t visible = 0;
+    for (const uint16_t level : part) {
+      largest = std::max(largest, level);
+      visible = static_cast<uint16_t>(visible + (level <= bound));
+    }
+    check_data(largest <= max_def, "a definition level is larger than the layers allow");
+    check_data(visible == slots[i], "the definition levels of a chunk do not give as many slots as it has");
+  }
+  require(def.empty(), "the entries do not add up to the levels");
+}
+
+// Checks repetition levels against their bound and against the rows that the index announces for each chunk.
+inline void miniblock_check_rep(std::span<const uint16_t> rep, std::span<const int64_t> entries,
+                                std::span<const int64_t> chunks, std::span<const int64_t> started,
+                                std::span<const int64_t> finished, std::span<const int64_t> leftovers, int max_rep) {
+  require(entries.size() == chunks.size() && started.size() == finished.size() && started.size() == leftovers.size(),
+          "miniblock_check_rep: one number of entries a chunk");
+  for (size_t i = 0; i < chunks.size(); ++i) {
+    require(chunks[i] >= 0 && static_cast<uint64_t>(chunks[i]) < started.size(), "miniblock_check_rep: no such chunk");
+    const auto chunk = static_cast<size_t>(chunks[i]);
+    const int64_t started_before = chunk == 0 ? 0 : started[chunk - 1];
+    const bool continues = chunk > 0 && started_before > finished[chunk - 1];
+    const auto part = detail::take(rep, entries[i]);
+    require(part.size() <= detail::most_entries_of_a_chunk, "a chunk has at most 65535 entries");
+    const auto top = static_cast<uint16_t>(max_rep);
+    uint16_t largest = 0;
+    uint16_t starts = 0;
+    for (const uint16_t level : part) {
+      largest = std::max(largest, level);
+      starts = static_cast<uint16_t>(starts + (level == top));
+    }
+    check_data(largest <= max_rep, "a repetition level is larger than the number of lists");
+    check_data(!part.empty() && (part.front() == top) != continues,
+               "a chunk begins with a row where the repetition index has none, or the reverse");
+    check_data(starts == started[chunk] - started_before, "a chunk has another number of rows than the index states");
+    check_data(static_cast<uint64_t>(leftovers[chunk]) <= part.size(), "a row continues with more entries than there are");
+  }
+  require(rep.empty(), "the entries do not add up to the levels");
+}
+
+// Bit s = slot s is valid (its definition level is 0); invisible entries have no slot.
+inline void miniblock_validity(std::span<const uint16_t> def, int max_visible, int64_t num_slots, MutableBytes out) {
+  require(num_slots >= 0 && out.size() == (static_cast<uint64_t>(num_slots) + 7) / 8,
+          "miniblock_validity: one bit a slot");
+  std::fill(out.begin(), out.end(), uint8_t{0});
+  const auto most = static_cast<uint64_t>(num_slots);
+  uint64_t slot = 0;
+  for (const uint16_t level : def) {
+    if (level > max_visible) continue;
+    require(slot < most, "the visible levels are more than the slots");
+    out[slot / 8] = static_cast<uint8_t>(out[slot / 8] | ((level == 0) << (slot % 8)));
+    ++slot;
+  }
+  require(slot == most, "the visible levels are fewer than the slots");
+}
+
+}  // namespace lancelet

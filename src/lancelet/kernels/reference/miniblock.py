@@ -1,0 +1,421 @@
+"""The frame of mini-block pages: chunk words, chunk headers, repetition index, levels of chunks (structural.md 5).
+
+``levels`` arguments are ``uint16`` arrays: the levels of several chunks back to back, as many of each as `entries` says.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lancelet.buffers import as_bytes, as_values, nbytes
+from lancelet.errors import FormatError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+    from lancelet.buffers import Data, Int64Array, UInt16Array
+
+__all__ = [
+    "miniblock_check_def",
+    "miniblock_check_rep",
+    "miniblock_chunks",
+    "miniblock_cut",
+    "miniblock_headers",
+    "miniblock_index",
+    "miniblock_rows",
+    "miniblock_scatter",
+    "miniblock_validity",
+]
+
+_MAX_SLOTS = 32768
+_MAX_ENTRIES = 65535
+_PAD = 0xFE
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise FormatError(message)
+
+
+def _aligned(size: int) -> int:
+    return (size + 7) // 8 * 8
+
+
+def _parts(levels: UInt16Array, entries: Int64Array) -> Iterator[UInt16Array]:
+    _require(
+        bool(np.all(entries >= 0)) and int(entries.sum()) == len(levels),
+        "the entries do not add up to the levels",
+    )
+    stop = 0
+    for count in entries.tolist():
+        start, stop = stop, stop + count
+        yield levels[start:stop]
+
+
+def miniblock_cut(def_: UInt16Array, max_visible: int, counts: Int64Array, out_entries: Int64Array) -> None:
+    """Cut entries into chunks by their slots (5.5).
+
+    A chunk ends with its last visible entry; invisible ones after it belong to the next chunk, and at the end of the page to
+    the last one.
+
+    Parameters
+    ----------
+    def_
+        ``uint16[num_entries]``.
+    max_visible
+        An entry has a slot if its level is not above this.
+    counts
+        ``int64[num_chunks]``, slots of each chunk, at least 1 each; they add up to all slots.
+    out_entries
+        ``int64[num_chunks]``, entries of each chunk.
+    """
+    _require(len(counts) == len(out_entries) > 0, "miniblock_cut: one number of entries a chunk")
+    _require(bool(np.all(counts > 0)), "miniblock_cut: a chunk without slots")
+    visible = np.flatnonzero(def_ <= max_visible)
+    _require(len(visible) >= counts.sum(), "the visible levels are fewer than the slots")
+    _require(len(visible) <= counts.sum(), "the visible levels are more than the slots")
+    stops = visible[np.cumsum(counts) - 1] + 1
+    stops[-1] = len(def_)
+    out_entries[:] = np.diff(stops, prepend=0)
+
+
+def miniblock_index(
+    rep: UInt16Array, max_rep: int, entries: Int64Array, out_index: npt.NDArray[np.uint64]
+) -> None:
+    """Make the repetition index of depth 1 (5.6).
+
+    Parameters
+    ----------
+    rep
+        ``uint16[num_entries]``.
+    max_rep
+        The level that starts a row.
+    entries
+        ``int64[num_chunks]``, entries of each chunk, at least 1 each; they add up to all.
+    out_index
+        ``uint64[2 * num_chunks]``: per chunk the rows that end in it, and the entries of its last row if that goes on
+        in the next chunk, else 0.
+    """
+    _require(len(out_index) == 2 * len(entries), "miniblock_index: two numbers a chunk")
+    _require(bool(np.all(entries > 0)), "miniblock_index: a chunk without entries")
+    stop = 0
+    for i, part in enumerate(_parts(rep, entries)):
+        stop += len(part)
+        starts = np.flatnonzero(part == max_rep)
+        ends = int(np.count_nonzero(starts > 0))
+        if stop == len(rep) or rep[stop] == max_rep:
+            out_index[2 * i : 2 * i + 2] = (ends + 1, 0)
+        else:
+            out_index[2 * i : 2 * i + 2] = (ends, len(part) - (int(starts[-1]) if len(starts) else 0))
+
+
+def miniblock_scatter(data: Data, sizes: Int64Array, positions: Int64Array, out: Any) -> None:
+    """Copy parts to their places in the chunks, and pad each with 0xFE to a multiple of 8 bytes.
+
+    Parameters
+    ----------
+    data
+        The parts back to back.
+    sizes
+        ``int64[num_parts]``; they add up to all of `data`.
+    positions
+        ``int64[num_parts]``, where each part begins in `out`.
+    out
+        Any size that holds the padded parts; other bytes are left alone.
+    """
+    source, target = as_bytes(data), as_bytes(out)
+    _require(len(sizes) == len(positions), "miniblock_scatter: one position a part")
+    _require(
+        bool(np.all(sizes >= 0)) and int(sizes.sum()) == len(source), "the sizes do not add up to the data"
+    )
+    start = 0
+    for size, position in zip(sizes.tolist(), positions.tolist(), strict=True):
+        stop = position + _aligned(size)
+        _require(
+            0 <= position and stop <= len(target), "miniblock_scatter: a part lies outside of the output"
+        )
+        target[position : position + size] = source[start : start + size]
+        target[position + size : stop] = _PAD
+        start += size
+
+
+def miniblock_chunks(
+    words: Data, large: bool, chunks_bytes: int, num_slots: int, out_sizes: Int64Array, out_slots: Int64Array
+) -> None:
+    """Read the chunk words (5.2).
+
+    Parameters
+    ----------
+    words
+        One u16 a chunk, or u32 if `large`.
+    large
+        Whether the words have 32 bits.
+    chunks_bytes
+        Size of the buffer of chunks.
+    num_slots
+        Slots of the page, at least 0.
+    out_sizes, out_slots
+        ``int64[num_chunks]``, bytes and slots of each chunk; `num_chunks` is the number of whole words.
+
+    Raises
+    ------
+    FormatError
+        `words` is not a whole number of words; the sizes do not add up to `chunks_bytes`; a chunk that is not the last
+        one has one slot; the last one has no slot, more than 32768, or another number than its word states; there are
+        slots and no chunks. (Section 10, 12 to 14.)
+    """
+    word_bytes = 4 if large else 2
+    num_chunks, rest_bytes = divmod(nbytes(words), word_bytes)
+    _check(rest_bytes == 0, "the chunk words are not a whole number of words")
+    _require(
+        len(out_sizes) == len(out_slots) == num_chunks and num_slots >= 0,
+        "miniblock_chunks: one size and count a chunk",
+    )
+    values = as_values(words, 8 * word_bytes).astype(np.int64)
+    if num_chunks == 0:
+        _check(num_slots == 0, "the page has slots and no chunks")
+        _check(chunks_bytes == 0, "the sizes of the chunks do not add up to their buffer")
+        return
+    logs = values & 15
+    _check(bool(np.all(logs[:-1] > 0)), "a chunk that is not the last one has one slot")
+    out_sizes[:] = ((values >> 4) + 1) * 8
+    out_slots[:] = 1 << logs
+    rest = num_slots - int(out_slots[:-1].sum())
+    _check(rest > 0, "the chunks have more slots than the page")
+    _check(rest <= _MAX_SLOTS, "the chunks have fewer slots than the page")
+    _check(
+        logs[-1] == 0 or rest == out_slots[-1],
+        "the last chunk states another number of slots than is left",
+    )
+    out_slots[-1] = rest
+    _check(out_sizes.sum() == chunks_bytes, "the sizes of the chunks do not add up to their buffer")
+
+
+def miniblock_rows(
+    index: Data, num_rows: int, out_started: Int64Array, out_finished: Int64Array, out_leftovers: Int64Array
+) -> None:
+    """Read a repetition index of depth 1 (5.6, 5.7).
+
+    Parameters
+    ----------
+    index
+        Two u64 a chunk.
+    num_rows
+        Rows of the page, at least 0.
+    out_started, out_finished
+        ``int64[num_chunks]``: rows that start, and that end, in this chunk and those before it (S and E of 5.7).
+    out_leftovers
+        ``int64[num_chunks]``, as stored: entries of a row that continues in the next chunk, else 0.
+
+    Raises
+    ------
+    FormatError
+        The size does not fit the chunks; the rows that end do not add up to `num_rows`; a row continues after the last
+        chunk, with more entries than a chunk can hold, or neither ends in the next chunk nor continues in it.
+        (Section 10, 18.)
+    """
+    _require(
+        len(out_started) == len(out_finished) == len(out_leftovers) and num_rows >= 0,
+        "miniblock_rows: three numbers a chunk",
+    )
+    _check(
+        nbytes(index) == 16 * len(out_started), "the repetition index has another size than the chunks need"
+    )
+    total = before = leftover = 0
+    for i, (ends, leftover) in enumerate(as_values(index, 64).reshape(-1, 2).tolist()):
+        total += ends
+        started = total + (leftover > 0)
+        _check(total <= num_rows, "more rows end in the chunks than the page has")
+        _check(leftover <= _MAX_ENTRIES, "a row continues with more entries than a chunk can hold")
+        _check(started >= before, "a row that continues in the next chunk does not end there")
+        out_started[i], out_finished[i], out_leftovers[i] = started, total, leftover
+        before = started
+    _check(total == num_rows, "fewer rows end in the chunks than the page has")
+    _check(leftover == 0, "a row continues after the last chunk")
+
+
+def miniblock_headers(
+    data: Data,
+    chunk_sizes: Int64Array,
+    slots: Int64Array,
+    has_rep: bool,
+    has_def: bool,
+    num_buffers: int,
+    large: bool,
+    out_entries: Int64Array,
+    out_offsets: Int64Array,
+    out_sizes: Int64Array,
+) -> None:
+    """Read the headers of chunks (5.3).
+
+    A chunk has ``num_parts = has_rep + has_def + num_buffers`` parts in this order.
+
+    Parameters
+    ----------
+    data
+        The chunks back to back.
+    chunk_sizes, slots
+        ``int64[num_chunks]``, bytes and slots of each chunk.
+    has_rep, has_def
+        Which levels the page stores.
+    num_buffers
+        Value buffers a chunk, 0 to 64.
+    large
+        Whether sizes of value buffers have 32 bits.
+    out_entries
+        ``int64[num_chunks]``, levels of each chunk; 0 if the page stores none.
+    out_offsets, out_sizes
+        ``int64[num_parts, num_chunks]``, where each part lies in `data`.
+
+    Raises
+    ------
+    FormatError
+        The chunks do not fill `data`; the header and the padded parts do not fill a chunk exactly; a chunk without levels
+        in a page that stores some, or the reverse; with repetition and definition levels, fewer levels than slots;
+        with one kind only, another number. (Section 10, 15.)
+    """
+    num_levels_parts = int(has_rep) + int(has_def)
+    num_parts = num_levels_parts + num_buffers
+    _require(0 <= num_buffers <= 64, "num_buffers must be 0 to 64")
+    _require(
+        len(slots) == len(out_entries) == len(chunk_sizes)
+        and out_offsets.size == out_sizes.size == num_parts * len(chunk_sizes),
+        "miniblock_headers: one number of slots and entries a chunk, one offset and size a part",
+    )
+    size_bytes = 4 if large else 2
+    header_bytes = 2 + 2 * num_levels_parts + size_bytes * num_buffers
+    source = as_bytes(data)
+    all_offsets = out_offsets.reshape(num_parts, len(chunk_sizes))
+    all_sizes = out_sizes.reshape(num_parts, len(chunk_sizes))
+    start = 0
+    for i, chunk_size in enumerate(chunk_sizes.tolist()):
+        _check(0 <= chunk_size <= len(source) - start, "a buffer part lies outside of its buffer")
+        _check(header_bytes <= chunk_size, "the header of a chunk is larger than the chunk")
+        header = source[start : start + header_bytes].tobytes()
+        num_levels = int.from_bytes(header[:2], "little")
+        if num_levels_parts == 0:
+            _check(num_levels == 0, "a chunk has levels and its page has none")
+        elif num_levels_parts == 2:
+            _check(num_levels >= slots[i], "a chunk has fewer levels than slots")
+        else:
+            _check(num_levels == slots[i], "a chunk has another number of levels than slots")
+        out_entries[i] = num_levels
+        field, position = 2, _aligned(header_bytes)
+        for p in range(num_parts):
+            width = 2 if p < num_levels_parts else size_bytes
+            size = int.from_bytes(header[field : field + width], "little")
+            field += width
+            _check(position + size <= chunk_size, "a part of a chunk runs past its end")
+            all_offsets[p, i], all_sizes[p, i] = start + position, size
+            position += _aligned(size)
+        _check(position == chunk_size, "the parts of a chunk do not fill it")
+        start += chunk_size
+    _check(start == len(source), "the chunks do not fill their bytes")
+
+
+def miniblock_check_def(
+    def_: UInt16Array, entries: Int64Array, slots: Int64Array, max_def: int, max_visible: int
+) -> None:
+    """Check the definition levels of chunks.
+
+    Parameters
+    ----------
+    def_, entries
+        Levels, and ``int64[num_chunks]`` entries of each chunk, at most 65535.
+    slots
+        ``int64[num_chunks]``.
+    max_def, max_visible
+        Largest level, and the largest one of an entry with a slot.
+
+    Raises
+    ------
+    FormatError
+        A level is too large; a chunk has more or fewer visible entries than slots. (Section 10, 7 and 16.)
+    """
+    _require(len(entries) == len(slots), "miniblock_check_def: one number of slots a chunk")
+    _require(bool(np.all(entries <= _MAX_ENTRIES)), "a chunk has at most 65535 entries")
+    for part, num_slots in zip(_parts(def_, entries), slots.tolist(), strict=True):
+        _check(bool(np.all(part <= max_def)), "a definition level is larger than the layers allow")
+        _check(
+            int(np.count_nonzero(part <= max_visible)) == num_slots,
+            "the definition levels of a chunk do not give as many slots as it has",
+        )
+
+
+def miniblock_check_rep(
+    rep: UInt16Array,
+    entries: Int64Array,
+    chunks: Int64Array,
+    started: Int64Array,
+    finished: Int64Array,
+    leftovers: Int64Array,
+    max_rep: int,
+) -> None:
+    """Check the repetition levels of some chunks of a page against its repetition index.
+
+    Parameters
+    ----------
+    rep, entries
+        Levels, and ``int64[num_chunks]`` entries of each chunk, at most 65535.
+    chunks
+        ``int64[num_chunks]``, the numbers of these chunks within the page.
+    started, finished, leftovers
+        What :func:`miniblock_rows` gave for the whole page.
+    max_rep
+        Largest level: the one that starts a row.
+
+    Raises
+    ------
+    FormatError
+        A level is too large; a chunk begins with a new row although one continues, or the reverse; another number of rows
+        start in a chunk; the leftover exceeds the entries. (Section 10, 7, 8 and 18.)
+    """
+    _require(
+        len(entries) == len(chunks) and len(started) == len(finished) == len(leftovers),
+        "miniblock_check_rep: one number of entries a chunk",
+    )
+    _require(bool(np.all(entries <= _MAX_ENTRIES)), "a chunk has at most 65535 entries")
+    for part, chunk in zip(_parts(rep, entries), chunks.tolist(), strict=True):
+        _require(0 <= chunk < len(started), "miniblock_check_rep: no such chunk")
+        started_before = int(started[chunk - 1]) if chunk > 0 else 0
+        continues = chunk > 0 and started_before > finished[chunk - 1]
+        _check(bool(np.all(part <= max_rep)), "a repetition level is larger than the number of lists")
+        _check(
+            len(part) > 0 and bool(part[0] == max_rep) != continues,
+            "a chunk begins with a row where the repetition index has none, or the reverse",
+        )
+        _check(
+            int(np.count_nonzero(part == max_rep)) == started[chunk] - started_before,
+            "a chunk has another number of rows than the index states",
+        )
+        _check(leftovers[chunk] <= len(part), "a row continues with more entries than there are")
+
+
+def miniblock_validity(def_: UInt16Array, max_visible: int, num_slots: int, out: Any) -> None:
+    """Make the validity bitmap of the slots.
+
+    Parameters
+    ----------
+    def_
+        ``uint16[num_entries]``.
+    max_visible
+        Entries with a larger level have no slot.
+    num_slots
+        Number of visible entries.
+    out
+        ``(num_slots + 7) // 8`` bytes; bit s (least significant first) is 1 if slot s has level 0. The last bits are 0.
+    """
+    _require(nbytes(out) == (num_slots + 7) // 8 and num_slots >= 0, "miniblock_validity: one bit a slot")
+    slots = def_[def_ <= max_visible]
+    _require(len(slots) <= num_slots, "the visible levels are more than the slots")
+    _require(len(slots) >= num_slots, "the visible levels are fewer than the slots")
+    as_bytes(out)[:] = np.packbits(slots == 0, bitorder="little")

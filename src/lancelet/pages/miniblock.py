@@ -1,0 +1,522 @@
+"""Mini-block pages: narrow values in chunks of a few KiB, levels beside them (structural.md 5).
+
+Page buffers:
+
+====  ====================  ======================================================================================
+no.   buffer                content
+====  ====================  ======================================================================================
+0     chunk words           u16 a chunk (u32 with large chunks, from 2.2 on): ``(bytes / 8 - 1) << 4 | log2(slots)``;
+                            the last chunk has what is left of the page's slots and says 0
+1     chunks                back to back
+2     dictionary            if the values are indices into one
+last  repetition index      with lists: two u64 a chunk, the rows that end in it, and the entries of a last row that
+                            goes on in the next chunk (else 0)
+====  ====================  ======================================================================================
+
+A chunk; every section is padded with 0xFE to a multiple of 8 bytes, sizes exclude the padding:
+
+====================  ============================================================================================
+section               content
+====================  ============================================================================================
+header                u16 number of levels, u16 bytes of rep and of def if stored, u16 (large: u32) a value buffer
+rep                   repetition levels, if the page has lists
+def                   definition levels, if a layer takes any
+value buffer 0 ..     what the codec of the values says
+====================  ============================================================================================
+
+Chunks are cut by slots: entries without a slot that follow the last slot of a chunk belong to the next one. So a row may begin
+in one chunk and end in a later one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from lancelet import kernels
+from lancelet.blocks import FixedWidth
+from lancelet.buffers import allocate, as_values, nbytes
+from lancelet.codecs.base import BlockCodec, ChunkCodec, Chunks, Spans
+from lancelet.codecs.registry import parse_as
+from lancelet.errors import FormatError, UnsupportedError
+from lancelet.levels.layers import Layer, Leaf, max_def, max_rep, max_visible, parse_layers
+from lancelet.pages.base import ByteRange, DoesNotFit, EncodedPage, Layout, OpenPage, PagePart, RowRanges
+from lancelet.pages.registry import register
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from lancelet.blocks import Block
+    from lancelet.buffers import Allocate, Data, Int64Array, UInt16Array
+    from lancelet.codecs.base import EncodedBlocks, EncodedChunks
+    from lancelet.pages.base import PageInfo
+
+    LevelCodec = Callable[[FixedWidth, Int64Array], BlockCodec]
+
+__all__ = ["MiniBlock", "encode"]
+
+MAX_SLOTS = 32768
+MAX_ENTRIES = 65535
+MAX_LEVEL_BYTES = 65535
+MAX_CHUNK_BYTES = 32 << 10
+MAX_LARGE_CHUNK_BYTES = 1 << 31
+MAX_BUFFERS = 64
+
+#: Most dictionary items for a byte of dictionary buffer, and always possible ones: bounds what a small file may make us allocate.
+MAX_ITEMS_PER_BYTE = 4096
+MIN_ITEMS_BOUND = 1 << 16
+
+
+def _aligned(sizes: Any) -> Any:
+    return (sizes + 7) & ~7
+
+
+# ---- writing
+
+
+def encode(
+    leaf: Leaf,
+    values: EncodedChunks,
+    *,
+    level_codec: LevelCodec,
+    large: bool,
+    dictionary: tuple[EncodedBlocks, int] | None = None,
+) -> EncodedPage:
+    """Make a mini-block page of all rows of `leaf`.
+
+    Parameters
+    ----------
+    leaf
+        Rows, layers and levels; definition levels are stored if the layers take any, zeros when ``leaf.def_`` is ``None``.
+    values
+        Its values (or dictionary indices), already cut into chunks and encoded.
+    level_codec
+        Chooses the codec of levels, from all of them and ``int64[num_chunks]`` entries of each chunk.
+    large
+        32-bit chunk words and buffer sizes (2.2).
+    dictionary
+        The encoded dictionary as one block, and its number of items.
+
+    Raises
+    ------
+    DoesNotFit
+        There is no slot, or a chunk breaks a limit of structural.md 5.4.
+    """
+    from lancelet.pb.encodings21_pb2 import MiniBlockLayout, PageLayout
+
+    counts = values.counts
+    _check_counts(leaf, counts)
+    rep, def_ = _stored_levels(leaf)
+    entries = _cut_entries(leaf, counts)
+    layout = MiniBlockLayout(
+        value_compression=values.codec.to_message(),
+        layers=[int(layer) for layer in leaf.layers],
+        num_buffers=len(values.buffers),
+        repetition_index_depth=int(rep is not None),
+        num_items=leaf.num_slots,
+        has_large_chunk=large,
+    )
+    levels = []
+    for array, field in ((rep, layout.rep_compression), (def_, layout.def_compression)):
+        if array is not None:
+            block = FixedWidth(16, len(array), array.view(np.uint8))
+            encoded = level_codec(block, entries).encode_blocks(block, entries)
+            field.CopyFrom(encoded.codec.to_message())
+            levels.append((encoded.data, encoded.sizes))
+    buffers = [*_assemble(entries, levels, list(values.buffers), counts, large)]
+    if dictionary is not None:
+        items, layout.num_dictionary_items = dictionary
+        layout.dictionary.CopyFrom(items.codec.to_message())
+        buffers.append(items.data)
+    if rep is not None:
+        index = np.empty(2 * len(counts), dtype=np.uint64)
+        kernels.miniblock_index(rep, max_rep(leaf.layers), entries, index)
+        buffers.append(index.view(np.uint8))
+    return EncodedPage(tuple(buffers), PageLayout(mini_block_layout=layout), leaf.num_rows)
+
+
+def _check_counts(leaf: Leaf, counts: Int64Array) -> None:
+    if leaf.num_slots == 0:
+        raise DoesNotFit("a page without a slot has no chunks")
+    if int(counts.sum()) != leaf.num_slots or counts.min() < 1 or counts[-1] > MAX_SLOTS:
+        raise ValueError(f"chunks of {counts.tolist()} values do not fit {leaf.num_slots} slots")
+    full = counts[:-1]
+    if np.any((full & (full - 1) != 0) | (full < 2) | (full > MAX_SLOTS)):
+        raise ValueError("every chunk but the last holds a power of two of values, from 2 to 32768")
+
+
+def _stored_levels(leaf: Leaf) -> tuple[UInt16Array | None, UInt16Array | None]:
+    if (max_rep(leaf.layers) > 0) != (leaf.rep is not None):
+        raise ValueError("repetition levels are there exactly if there is a list layer")
+    def_ = None
+    if max_def(leaf.layers) > 0:
+        num_entries = leaf.num_rows if leaf.rep is None else len(leaf.rep)
+        def_ = np.zeros(num_entries, dtype=np.uint16) if leaf.def_ is None else leaf.def_
+    return leaf.rep, def_
+
+
+def _cut_entries(leaf: Leaf, counts: Int64Array) -> Int64Array:
+    if leaf.rep is None or leaf.def_ is None:
+        return counts
+    entries = np.empty(len(counts), dtype=np.int64)
+    kernels.miniblock_cut(leaf.def_, max_visible(leaf.layers), counts, entries)
+    return entries
+
+
+def _assemble(
+    entries: Int64Array,
+    levels: list[tuple[Data, Int64Array]],
+    buffers: list[tuple[Data, Int64Array]],
+    counts: Int64Array,
+    large: bool,
+) -> tuple[Data, Data]:
+    """Return the chunk words and the chunks."""
+    _check_limits(entries, levels, buffers, large)
+    size_type = "<u4" if large else "<u2"
+    types = ["<u2", *["<u2"] * len(levels), *[size_type] * len(buffers)]
+    header = np.empty(len(counts), dtype=[(f"f{i}", type_) for i, type_ in enumerate(types)])
+    header["f0"] = entries if levels else 0
+    parts = levels + buffers
+    for i, (_, sizes) in enumerate(parts, start=1):
+        header[f"f{i}"] = sizes
+    header_sizes = np.full(len(counts), header.itemsize, dtype=np.int64)
+    parts = [(header.view(np.uint8), header_sizes), *parts]
+
+    chunk_sizes: Int64Array = sum(_aligned(sizes) for _, sizes in parts)
+    most = MAX_LARGE_CHUNK_BYTES if large else MAX_CHUNK_BYTES
+    if chunk_sizes.max() > most:
+        raise DoesNotFit(f"a chunk of {chunk_sizes.max()} bytes is larger than {most}")
+    stops = np.cumsum(chunk_sizes)
+    out = allocate(int(stops[-1]))
+    positions = stops - chunk_sizes
+    for data, sizes in parts:
+        kernels.miniblock_scatter(data, sizes, positions, out)
+        positions = positions + _aligned(sizes)
+
+    logs = np.frexp(counts)[1] - 1
+    logs[-1] = 0
+    words = ((chunk_sizes // 8 - 1) << 4 | logs).astype(size_type)
+    return words.view(np.uint8), out
+
+
+def _check_limits(
+    entries: Int64Array,
+    levels: list[tuple[Data, Int64Array]],
+    buffers: list[tuple[Data, Int64Array]],
+    large: bool,
+) -> None:
+    if levels and entries.max() > MAX_ENTRIES:
+        raise DoesNotFit(f"a chunk with {entries.max()} levels has more than {MAX_ENTRIES}")
+    for _, sizes in levels:
+        if sizes.max() > MAX_LEVEL_BYTES:
+            raise DoesNotFit(f"{sizes.max()} bytes of levels in a chunk are more than {MAX_LEVEL_BYTES}")
+    most = MAX_LARGE_CHUNK_BYTES if large else MAX_CHUNK_BYTES
+    for _, sizes in buffers:
+        if sizes.max() > most:
+            raise DoesNotFit(f"a value buffer of {sizes.max()} bytes is larger than a chunk of {most}")
+
+
+# ---- reading
+
+
+@register
+@dataclass(frozen=True, slots=True, eq=False)
+class MiniBlock(Layout):
+    """What the message says of a mini-block page.
+
+    Attributes
+    ----------
+    page
+        The page's buffers and rows.
+    layers
+        Inner-most first.
+    rep_codec, def_codec
+        Codecs of the levels; ``None`` for those that are not stored.
+    value_codec
+        Codec of the values, or of the indices.
+    dictionary_codec
+        Codec of the dictionary; ``None`` without one.
+    num_dictionary_items
+        Its length.
+    num_slots
+        Slots of the page; no more than its chunks can hold.
+    large
+        32-bit chunk words and buffer sizes.
+    """
+
+    name: ClassVar[str] = "mini_block_layout"
+    page: PageInfo
+    layers: tuple[Layer, ...]
+    rep_codec: BlockCodec | None
+    def_codec: BlockCodec | None
+    value_codec: ChunkCodec
+    dictionary_codec: BlockCodec | None
+    num_dictionary_items: int
+    num_slots: int
+    large: bool
+
+    @classmethod
+    def from_message(cls, message: Any, page: PageInfo) -> MiniBlock:
+        """Read ``MiniBlockLayout`` (structural.md 10, checks 3 to 6, 12, 17 and 19).
+
+        Raises
+        ------
+        FormatError
+            The message contradicts itself or the page.
+        UnsupportedError
+            A repetition index deeper than 1, or an unknown encoding.
+        """
+        layers = parse_layers(message.layers)
+        has_lists = max_rep(layers) > 0
+        _check_level_fields(message, layers)
+        has_dictionary = message.HasField("dictionary")
+        page.expect_buffers(2 + has_dictionary + has_lists)
+        if not message.HasField("value_compression"):
+            raise FormatError("a mini-block page does not say how its values are encoded")
+        value_codec = parse_as(ChunkCodec, message.value_compression)
+        if message.num_buffers != value_codec.num_buffers or message.num_buffers > MAX_BUFFERS:
+            raise FormatError(
+                f"chunks have {message.num_buffers} value buffers, and the encoding {value_codec.name!r} "
+                f"needs {value_codec.num_buffers}"
+            )
+        num_chunks = page.buffers[0].size // (4 if message.has_large_chunk else 2)
+        if message.num_items > num_chunks * MAX_SLOTS:
+            raise FormatError(f"{num_chunks} chunks cannot hold {message.num_items} values")
+        if not has_lists and message.num_items != page.num_rows:
+            raise FormatError(f"a page of {page.num_rows} rows without lists has {message.num_items} values")
+        if page.num_rows > num_chunks * MAX_ENTRIES:
+            raise FormatError(f"{num_chunks} chunks cannot hold {page.num_rows} rows")
+        if has_dictionary:
+            _check_num_items(message.num_dictionary_items, page.buffers[2].size)
+        return cls(
+            page=page,
+            layers=layers,
+            rep_codec=parse_as(BlockCodec, message.rep_compression) if has_lists else None,
+            def_codec=parse_as(BlockCodec, message.def_compression) if max_def(layers) > 0 else None,
+            value_codec=value_codec,
+            dictionary_codec=parse_as(BlockCodec, message.dictionary) if has_dictionary else None,
+            num_dictionary_items=message.num_dictionary_items,
+            num_slots=message.num_items,
+            large=message.has_large_chunk,
+        )
+
+    def head_ranges(self) -> tuple[ByteRange, ...]:
+        """Chunk words, then the dictionary and the repetition index if there are any."""
+        return (self.page.buffers[0], *self.page.buffers[2:])
+
+    def open(self, heads: Sequence[Data]) -> OpenMiniBlock:
+        """Check chunk words and repetition index (checks 12 to 14 and 18), and decode the dictionary."""
+        words, *others = heads
+        num_chunks = nbytes(words) // (4 if self.large else 2)
+        chunk_sizes, slots = np.empty((2, num_chunks), dtype=np.int64)
+        kernels.miniblock_chunks(
+            words, self.large, self.page.buffers[1].size, self.num_slots, chunk_sizes, slots
+        )
+        items = None
+        if self.dictionary_codec is not None:
+            data = others.pop(0)
+            span = Spans(data, np.zeros(1, dtype=np.int64), np.array([nbytes(data)], dtype=np.int64))
+            count = np.array([self.num_dictionary_items], dtype=np.int64)
+            items = self.dictionary_codec.decode_blocks(span, count, allocate)
+        if self.rep_codec is not None:
+            started, finished, leftovers = np.empty((3, num_chunks), dtype=np.int64)
+            kernels.miniblock_rows(others.pop(0), self.page.num_rows, started, finished, leftovers)
+        else:
+            started = finished = np.cumsum(slots)
+            leftovers = np.zeros(0, dtype=np.int64)
+        return OpenMiniBlock(
+            layout=self,
+            num_rows=self.page.num_rows,
+            chunk_sizes=chunk_sizes,
+            chunk_stops=np.cumsum(chunk_sizes),
+            slots=slots,
+            started=started,
+            finished=finished,
+            leftovers=leftovers,
+            items=items,
+        )
+
+
+def _check_level_fields(message: Any, layers: tuple[Layer, ...]) -> None:
+    has_lists = max_rep(layers) > 0
+    if max_def(layers) > np.iinfo(np.uint16).max or max_rep(layers) > np.iinfo(np.uint16).max:
+        raise FormatError(f"{len(layers)} layers take more levels than 16 bits can number")
+    if message.HasField("rep_compression") != has_lists:
+        raise FormatError("repetition levels are stored in a page without lists, or are missing with them")
+    if message.HasField("def_compression") != (max_def(layers) > 0):
+        raise FormatError("definition levels are stored though no layer takes any, or are missing")
+    if message.repetition_index_depth > 1:
+        raise UnsupportedError(f"a repetition index of depth {message.repetition_index_depth}")
+    if message.repetition_index_depth != int(has_lists):
+        raise FormatError("a repetition index stands in a page without lists, or is missing with them")
+
+
+def _check_num_items(num_items: int, dictionary_bytes: int) -> None:
+    if num_items > max(MIN_ITEMS_BOUND, dictionary_bytes * MAX_ITEMS_PER_BYTE):
+        raise FormatError(f"a dictionary of {dictionary_bytes} bytes cannot have {num_items} items")
+
+
+class _Runs(NamedTuple):
+    """Runs of neighbouring chunks, in order: the first and the last chunk of each, ``int64[num_runs]``."""
+
+    firsts: Int64Array
+    lasts: Int64Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenMiniBlock(OpenPage):
+    """A mini-block page whose chunks can be found.
+
+    Attributes
+    ----------
+    layout
+        What the message says.
+    num_rows
+        Top-level rows.
+    chunk_sizes, chunk_stops, slots
+        ``int64[num_chunks]``: bytes of each chunk, where it ends in its buffer, and its slots.
+    started, finished
+        ``int64[num_chunks]``: rows that start, and that end, in this chunk and those before it; the same without lists.
+    leftovers
+        ``int64[num_chunks]`` of the repetition index; empty without lists.
+    items
+        The dictionary, or ``None``.
+    """
+
+    layout: MiniBlock
+    num_rows: int
+    chunk_sizes: Int64Array
+    chunk_stops: Int64Array
+    slots: Int64Array
+    started: Int64Array
+    finished: Int64Array
+    leftovers: Int64Array
+    items: Block | None
+
+    def plan(self, rows: RowRanges) -> PagePart:
+        """Find the chunks that hold `rows`; neighbouring ones are one byte range (structural.md 5.7)."""
+        start, stop = int(rows.starts[0]), int(rows.stops[-1])
+        if start < 0 or stop > self.num_rows:
+            raise ValueError(f"rows {start} to {stop} are not all in a page of {self.num_rows}")
+        if len(rows.starts) == 1 and stop - start == self.num_rows:
+            everything = _Runs(np.array([0]), np.array([len(self.slots) - 1]))
+            return PagePart((self.layout.page.buffers[1],), self.num_rows, None, everything)
+        first = np.searchsorted(self.started, rows.starts, side="right")
+        last = np.searchsorted(self.finished, rows.stops - 1, side="right")
+        breaks = np.flatnonzero(first[1:] > last[:-1] + 1)
+        firsts = first[np.concatenate(([0], breaks + 1))]
+        lasts = last[np.concatenate((breaks, [len(last) - 1]))]
+        # A row that only ends in the first chunk of a run, or only begins in the last one, comes along as a row of its own.
+        skipped = np.where(firsts > 0, self.finished[firsts - 1], 0)
+        num_rows = self.started[lasts] - skipped
+        total = int(num_rows.sum())
+        shifts = np.cumsum(num_rows) - num_rows - skipped
+        shift = np.repeat(shifts, np.diff(breaks + 1, prepend=0, append=len(first)))
+        keep = RowRanges(rows.starts + shift, rows.stops + shift)
+        return PagePart(
+            self._byte_ranges(firsts, lasts),
+            total,
+            None if keep.num_rows == total else keep,
+            _Runs(firsts, lasts),
+        )
+
+    def _byte_ranges(self, firsts: Int64Array, lasts: Int64Array) -> tuple[ByteRange, ...]:
+        base = self.layout.page.buffers[1].position
+        starts = (base + self.chunk_stops[firsts] - self.chunk_sizes[firsts]).tolist()
+        stops = (base + self.chunk_stops[lasts]).tolist()
+        return tuple(ByteRange(start, stop - start) for start, stop in zip(starts, stops, strict=True))
+
+    def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
+        """Decode whole chunks.
+
+        Where a run of chunks begins in the middle of a row, the rest of that row stands in the leaf as a row, and so does the
+        beginning of one that goes on after the run. They are never among ``part.keep``.
+        """
+        layout = self.layout
+        runs: _Runs = part.state
+        joined = data[0] if len(data) == 1 else b"".join(data)
+        chunks, chunk_sizes, slots = self._select(runs)
+        entries = np.empty(len(chunks), dtype=np.int64)
+        has_rep, has_def = layout.rep_codec is not None, layout.def_codec is not None
+        num_parts = has_rep + has_def + layout.value_codec.num_buffers
+        offsets, sizes = np.empty((2, num_parts, len(chunks)), dtype=np.int64)
+        kernels.miniblock_headers(
+            joined,
+            chunk_sizes,
+            slots,
+            has_rep,
+            has_def,
+            layout.value_codec.num_buffers,
+            layout.large,
+            entries,
+            offsets,
+            sizes,
+        )
+        spans = [Spans(joined, offsets[i], sizes[i]) for i in range(num_parts)]
+        rep = def_ = None
+        if layout.rep_codec is not None:
+            rep = _decode_levels(layout.rep_codec, spans.pop(0), entries, allocate)
+            rep = self._checked_rep(rep, entries, chunks, runs)
+        if layout.def_codec is not None:
+            def_ = _decode_levels(layout.def_codec, spans.pop(0), entries, allocate)
+            kernels.miniblock_check_def(
+                def_, entries, slots, max_def(layout.layers), max_visible(layout.layers)
+            )
+        num_slots = int(slots.sum())
+        values = layout.value_codec.decode_chunks(Chunks(tuple(spans), slots, num_slots), allocate)
+        if self.items is not None:
+            values = self._look_up(values, self.items, def_, num_slots, allocate)
+        return Leaf(part.num_rows, layout.layers, rep, def_, num_slots, values)
+
+    def _select(self, runs: _Runs) -> tuple[Int64Array, Int64Array, Int64Array]:
+        """Return the numbers, sizes and slots of all chunks in `runs`."""
+        if len(runs.firsts) == 1:
+            first, stop = int(runs.firsts[0]), int(runs.lasts[0]) + 1
+            return np.arange(first, stop), self.chunk_sizes[first:stop], self.slots[first:stop]
+        lengths = runs.lasts - runs.firsts + 1
+        before = np.cumsum(lengths) - lengths
+        chunks = np.repeat(runs.firsts - before, lengths) + np.arange(int(lengths.sum()))
+        return chunks, self.chunk_sizes[chunks], self.slots[chunks]
+
+    def _checked_rep(
+        self, rep: UInt16Array, entries: Int64Array, chunks: Int64Array, runs: _Runs
+    ) -> UInt16Array:
+        """Check repetition levels, and let a row begin where a run begins in the middle of one."""
+        top = max_rep(self.layout.layers)
+        kernels.miniblock_check_rep(
+            rep, entries, chunks, self.started, self.finished, self.leftovers, top
+        )
+        inside = runs.firsts > 0
+        inside[inside] = self.leftovers[runs.firsts[inside] - 1] > 0
+        if inside.any():
+            entry_starts = np.cumsum(entries) - entries
+            lengths = runs.lasts - runs.firsts + 1
+            rep = rep.copy()
+            rep[entry_starts[(np.cumsum(lengths) - lengths)[inside]]] = top
+        return rep
+
+    def _look_up(
+        self, indices: Block, items: Block, def_: UInt16Array | None, num_slots: int, allocate: Allocate
+    ) -> Block:
+        from lancelet.codecs.dictionary import expand  # most pages have no dictionary
+
+        if not isinstance(indices, FixedWidth):
+            raise FormatError("the indices of a dictionary are not values of one width")
+        validity = None
+        if def_ is not None:
+            validity = allocate((num_slots + 7) // 8)
+            kernels.miniblock_validity(def_, max_visible(self.layout.layers), num_slots, validity)
+        return expand(indices, items, validity, allocate)
+
+
+def _decode_levels(
+    codec: BlockCodec, spans: Spans, entries: Int64Array, allocate: Allocate
+) -> UInt16Array:
+    block = codec.decode_blocks(spans, entries, allocate)
+    if not isinstance(block, FixedWidth) or block.bits != 16:
+        raise FormatError("levels are not stored as 16-bit numbers")
+    levels: UInt16Array = as_values(block.data, 16)
+    # A codec may give a view of the file's bytes, and these may lie anywhere.
+    return levels if levels.flags.aligned else levels.copy()

@@ -1,0 +1,390 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lancelet.errors import FormatError
+from lancelet.kernels import reference
+
+native = pytest.importorskip("lancelet._native")
+
+LEVELS_REP = [1, 0, 1, 1, 1, 0, 1, 1]
+LEVELS_DEF = [0, 0, 2, 3, 0, 1, 0, 3]
+# The list<int64> page of structural.md 9.1: one chunk with both levels.
+LIST_CHUNK = bytes.fromhex(
+    "0800 1000 1000 2800"
+    "01000000010001000100000001000100"
+    "00000000020003000000010000000300"
+    "0100000000000000 0200000000000000 0300000000000000 0000000000000000 0400000000000000"
+)
+# Nullable int32 of the same section, and with 32-bit sizes.
+FLAT_CHUNK = bytes.fromhex(
+    "0600 0c00 1800 fefe 000001000000000001000000 fefefefe 010000000000000003000000040000000000000006000000"
+)
+LARGE_CHUNK = bytes.fromhex("0300 0600 0c000000 000001000000 fefe 010000000000000003000000 fefefefe")
+
+
+@pytest.fixture(params=["native", "reference"])
+def kernels(request):
+    return native if request.param == "native" else reference
+
+
+def u16(values):
+    return np.array(values, dtype=np.uint16)
+
+
+def i64(values):
+    return np.array(values, dtype=np.int64)
+
+
+def unaligned(data):
+    out = np.empty(len(data) + 1, np.uint8)[1:]
+    out[:] = np.frombuffer(data, np.uint8)
+    return out
+
+
+def random_levels(rng, num_rows, max_rep, max_def):
+    """Rows of random lengths with random levels; not every such page is a nesting, the kernels do not care."""
+    rep = [u16([max_rep, *rng.integers(0, max_rep, rng.integers(0, 40))]) for _ in range(num_rows)]
+    rep = np.concatenate(rep)
+    def_ = rng.integers(0, max_def + 1, len(rep)).astype(np.uint16)
+    return rep, def_
+
+
+def cut_counts(num_slots, log=4):
+    full = max(num_slots - 1, 0) >> log
+    return i64([1 << log] * full + [num_slots - (full << log)])
+
+
+# ---- writing
+
+
+def cut(kernels, def_, max_visible, counts):
+    entries = np.full(len(counts), -1, np.int64)
+    kernels.miniblock_cut(u16(def_), max_visible, i64(counts), entries)
+    return entries.tolist()
+
+
+def index(kernels, rep, max_rep, entries):
+    out = np.zeros(2 * len(entries), np.uint64)
+    kernels.miniblock_index(u16(rep), max_rep, i64(entries), out)
+    return out.reshape(-1, 2).tolist()
+
+
+def test_cut_gives_hidden_entries_to_the_next_chunk(kernels):
+    assert cut(kernels, LEVELS_DEF, 1, [5]) == [8]
+    assert cut(kernels, [0, 0, 2, 2, 1, 0, 2], 1, [2, 2]) == [2, 5]
+    assert cut(kernels, [2, 0, 0, 0, 0], 1, [2, 2]) == [3, 2]
+    assert cut(kernels, [0, 0, 0], 0, [2, 1]) == [2, 1]
+
+
+@pytest.mark.parametrize("counts", [[4], [6], [2, 2], [2, 4], [5, 0], [6, -1], []])
+def test_cut_refuses_other_counts(kernels, counts):
+    with pytest.raises(ValueError):
+        cut(kernels, LEVELS_DEF, 1, counts)
+
+
+def test_index_examples(kernels):
+    assert index(kernels, LEVELS_REP, 1, [8]) == [[6, 0]]
+    # Lists of 300, 1000, 0, 236 and 500 values in chunks of 1024 (structural.md 5.6).
+    rep = np.concatenate([[1], [0] * 299, [1], [0] * 999, [1], [1], [0] * 235, [1], [0] * 499])
+    assert index(kernels, rep, 1, [1024, len(rep) - 1024]) == [[1, 724], [4, 0]]
+
+
+def test_index_of_a_row_over_many_chunks(kernels):
+    assert index(kernels, [1, 1, 0, 0, 0, 0, 1, 1], 1, [2, 2, 2, 2]) == [[1, 1], [0, 2], [1, 0], [2, 0]]
+    with pytest.raises(ValueError):
+        index(kernels, [1, 1], 1, [1])
+    with pytest.raises(ValueError):
+        index(kernels, [1, 1], 1, [2, 0])
+    with pytest.raises(ValueError):
+        index(kernels, [1, 1], 1, [3])
+
+
+def test_scatter(kernels):
+    out = np.zeros(40, np.uint8)
+    kernels.miniblock_scatter(b"abcdefghijk", i64([3, 0, 8]), i64([32, 24, 8]), out)
+    assert out.tobytes() == bytes(8) + b"defghijk" + bytes(16) + b"abc" + b"\xfe" * 5
+    for sizes, positions in (
+        ([3, 0, 7], [32, 24, 8]),
+        ([3, 0, 9], [32, 24, 8]),
+        ([3, 8], [33, 8]),
+        ([3, 8], [-8, 8]),
+        ([-1, 12], [0, 8]),
+        ([11], [0, 8]),
+    ):
+        with pytest.raises(ValueError):
+            kernels.miniblock_scatter(b"abcdefghijk", i64(sizes), i64(positions), out)
+
+
+def test_writing_kernels_equal_their_twins():
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        max_rep = int(rng.integers(1, 4))
+        rep, def_ = random_levels(rng, 60, max_rep, 3)
+        max_visible = int(rng.integers(0, 3))
+        counts = cut_counts(int(np.count_nonzero(def_ <= max_visible)))
+        entries = cut(native, def_, max_visible, counts)
+        assert entries == cut(reference, def_, max_visible, counts)
+        assert sum(entries) == len(rep)
+        assert index(native, rep, max_rep, entries) == index(reference, rep, max_rep, entries)
+
+
+# ---- chunk words
+
+
+def chunks(kernels, words, large, chunks_bytes, num_slots):
+    num_chunks = len(words) // (4 if large else 2)
+    sizes, slots = np.zeros(num_chunks, np.int64), np.zeros(num_chunks, np.int64)
+    kernels.miniblock_chunks(unaligned(words), large, chunks_bytes, num_slots, sizes, slots)
+    return sizes.tolist(), slots.tolist()
+
+
+def test_chunk_words(kernels):
+    assert chunks(kernels, bytes.fromhex("9000"), False, 80, 5) == ([80], [5])
+    assert chunks(kernels, bytes.fromhex("1a401040"), False, 8208 + 8208, 1536) == ([8208, 8208], [1024, 512])
+    assert chunks(kernels, bytes.fromhex("30000000"), True, 32, 3) == ([32], [3])
+    # First words of a list<int32> page in 2.1 and 2.2 (versions.md 5.1), and a last chunk that states its number.
+    assert chunks(kernels, bytes.fromhex("6a0e 1000"), False, 1848 + 16, 1030) == ([1848, 16], [1024, 6])
+    assert chunks(kernels, bytes.fromhex("7a0e0000 12000000"), True, 1856 + 16, 1028) == ([1856, 16], [1024, 4])
+    assert chunks(kernels, bytes.fromhex("f0ffffff"), True, 1 << 31, 32768) == ([1 << 31], [32768])
+    assert chunks(kernels, b"", False, 0, 0) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("words", "large", "chunks_bytes", "num_slots"),
+    [
+        pytest.param("900010", False, 80, 5, id="half a word"),
+        pytest.param("9000", True, 80, 5, id="half a large word"),
+        pytest.param("", False, 0, 1, id="no chunks"),
+        pytest.param("", False, 8, 0, id="bytes without chunks"),
+        pytest.param("9000", False, 72, 5, id="too few bytes"),
+        pytest.param("9000", False, 88, 5, id="too many bytes"),
+        pytest.param("9000", False, 80, 0, id="no slots"),
+        pytest.param("9000", False, 80, 32769, id="too many slots"),
+        pytest.param("90009000", False, 160, 5, id="one slot in the middle"),
+        pytest.param("93009000", False, 160, 8, id="nothing left for the last"),
+        pytest.param("93009000", False, 160, 7, id="less than nothing left"),
+        pytest.param("93009200", False, 160, 11, id="the last states another number"),
+        pytest.param("9300" * 3, False, 240, 15, id="full before the last"),
+    ],
+)
+def test_bad_chunk_words(kernels, words, large, chunks_bytes, num_slots):
+    with pytest.raises(FormatError):
+        chunks(kernels, bytes.fromhex(words), large, chunks_bytes, num_slots)
+
+
+def test_chunk_words_for_other_outputs(kernels):
+    one, two = np.zeros(1, np.int64), np.zeros(2, np.int64)
+    for sizes, slots, num_slots in ((one, two, 5), (two, one, 5), (one, one.copy(), -1)):
+        with pytest.raises(ValueError):
+            kernels.miniblock_chunks(bytes.fromhex("9000"), False, 80, num_slots, sizes, slots)
+
+
+# ---- repetition index
+
+
+def rows(kernels, pairs, num_rows, num_chunks=None, data=None):
+    out = np.zeros((3, len(pairs) if num_chunks is None else num_chunks), np.int64)
+    data = np.array(pairs, "<u8").tobytes() if data is None else data
+    kernels.miniblock_rows(unaligned(data), num_rows, *out)
+    return out.tolist()
+
+
+def test_rows(kernels):
+    assert rows(kernels, [(6, 0)], 6) == [[6], [6], [0]]
+    assert rows(kernels, [(1, 724), (4, 0)], 5) == [[2, 5], [1, 5], [724, 0]]
+    assert rows(kernels, [(1, 1), (0, 65535), (1, 0), (2, 0)], 4) == [[2, 2, 2, 4], [1, 1, 2, 4], [1, 65535, 0, 0]]
+    assert rows(kernels, [], 0) == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "num_rows"),
+    [
+        pytest.param([(6, 0)], 5, id="too many rows"),
+        pytest.param([(6, 0)], 7, id="too few rows"),
+        pytest.param([(6, 3)], 6, id="goes on after the last chunk"),
+        pytest.param([(2**64 - 1, 0), (7, 0)], 6, id="sum wraps"),
+        pytest.param([(1, 65536), (1, 0)], 2, id="leftover too large"),
+        pytest.param([(1, 2**64 - 1), (1, 0)], 2, id="leftover huge"),
+        pytest.param([(1, 5), (0, 0), (1, 0)], 2, id="neither ends nor goes on"),
+        pytest.param([], 1, id="no chunks"),
+    ],
+)
+def test_bad_rows(kernels, pairs, num_rows):
+    with pytest.raises(FormatError):
+        rows(kernels, pairs, num_rows)
+
+
+@pytest.mark.parametrize("size", [0, 8, 15, 17, 32])
+def test_repetition_index_of_another_size(kernels, size):
+    with pytest.raises(FormatError):
+        rows(kernels, [], 0, num_chunks=1, data=bytes(size))
+
+
+# ---- headers
+
+
+def headers(kernels, data, chunk_sizes, slots, has_rep, has_def, num_buffers=1, large=False):
+    num_parts = has_rep + has_def + num_buffers
+    entries = np.full(len(slots), -1, np.int64)
+    offsets, sizes = np.full((2, num_parts, len(slots)), -1, np.int64)
+    kernels.miniblock_headers(
+        unaligned(data), i64(chunk_sizes), i64(slots), has_rep, has_def, num_buffers, large, entries, offsets, sizes
+    )
+    return entries.tolist(), offsets.tolist(), sizes.tolist()
+
+
+def test_headers(kernels):
+    assert headers(kernels, LIST_CHUNK, [80], [5], True, True) == ([8], [[8], [24], [40]], [[16], [16], [40]])
+    assert headers(kernels, FLAT_CHUNK * 2, [48, 48], [6, 6], False, True) == (
+        [6, 6],
+        [[8, 56], [24, 72]],
+        [[12, 12], [24, 24]],
+    )
+    assert headers(kernels, LARGE_CHUNK, [32], [3], False, True, large=True) == ([3], [[8], [16]], [[6], [12]])
+    no_levels = bytes.fromhex("0000 0400 0300 fefe 01020304 fefefefe 050607 fefefefefe")
+    assert headers(kernels, no_levels, [24], [4], False, False, 2) == ([0], [[8], [16]], [[4], [3]])
+    assert headers(kernels, b"", [], [], True, True) == ([], [[], [], []], [[], [], []])
+    assert headers(kernels, bytes(8), [8], [3], False, False, 0) == ([0], [], [])
+
+
+def patched(data, position, number, width=2):
+    return data[:position] + number.to_bytes(width, "little") + data[position + width :]
+
+
+@pytest.mark.parametrize(
+    ("data", "chunk_sizes", "slots", "has_rep", "large"),
+    [
+        pytest.param(FLAT_CHUNK, [48], [7], False, False, id="fewer levels than slots"),
+        pytest.param(FLAT_CHUNK, [48], [5], False, False, id="more levels than slots"),
+        pytest.param(LIST_CHUNK, [80], [9], True, False, id="fewer levels than slots of lists"),
+        pytest.param(patched(FLAT_CHUNK, 0, 0), [48], [6], False, False, id="no levels"),
+        pytest.param(patched(FLAT_CHUNK, 4, 16), [48], [6], False, False, id="parts end early"),
+        pytest.param(patched(FLAT_CHUNK, 4, 25), [48], [6], False, False, id="value past the end"),
+        pytest.param(patched(FLAT_CHUNK, 4, 65535), [48], [6], False, False, id="value far past the end"),
+        pytest.param(patched(FLAT_CHUNK, 2, 40), [48], [6], False, False, id="levels fill the chunk"),
+        pytest.param(patched(FLAT_CHUNK, 2, 65535), [48], [6], False, False, id="levels past the end"),
+        pytest.param(patched(LARGE_CHUNK, 4, 2**32 - 1, 4), [32], [3], False, True, id="large value past the end"),
+        pytest.param(FLAT_CHUNK[:40], [48], [6], False, False, id="truncated"),
+        pytest.param(FLAT_CHUNK + bytes(8), [48], [6], False, False, id="bytes after the chunks"),
+        pytest.param(FLAT_CHUNK, [-8], [6], False, False, id="negative size"),
+        pytest.param(FLAT_CHUNK, [2**62], [6], False, False, id="huge size"),
+        pytest.param(FLAT_CHUNK[:4], [4], [6], False, False, id="header too large"),
+    ],
+)
+def test_bad_headers(kernels, data, chunk_sizes, slots, has_rep, large):
+    with pytest.raises(FormatError):
+        headers(kernels, data, chunk_sizes, slots, has_rep, True, large=large)
+
+
+def test_levels_in_a_page_without(kernels):
+    data = bytes.fromhex("0400 0400 fefefefe 01020304 fefefefe")
+    with pytest.raises(FormatError):
+        headers(kernels, data, [16], [4], False, False)
+
+
+def test_headers_for_other_outputs(kernels):
+    one, two = np.zeros(1, np.int64), np.zeros(2, np.int64)
+    for num_buffers, slots, entries, offsets, sizes in (
+        (65, one, one, one, one),
+        (-1, one, one, one, one),
+        (1, two, one, two, two),
+        (1, one, two, two, two),
+        (1, one, one, one, two),
+        (1, one, one, two, one),
+    ):
+        with pytest.raises(ValueError):
+            kernels.miniblock_headers(
+                FLAT_CHUNK, i64([48]), slots + 6, False, True, num_buffers, False, entries, offsets, sizes
+            )
+
+
+# ---- levels
+
+
+def test_check_def(kernels):
+    levels, entries = u16(LEVELS_DEF), i64([4, 4])
+    kernels.miniblock_check_def(levels, entries, i64([2, 3]), 3, 1)
+    for slots, max_def, max_visible in (([2, 2], 3, 1), ([3, 3], 3, 1), ([2, 3], 2, 1), ([2, 3], 3, 2)):
+        with pytest.raises(FormatError):
+            kernels.miniblock_check_def(levels, entries, i64(slots), max_def, max_visible)
+    with pytest.raises(FormatError):
+        kernels.miniblock_check_def(u16([65535]), i64([1]), i64([0]), 3, 1)
+    for bad in ([4, 5], [4, 3], [4, 5, -1], [8]):
+        with pytest.raises(ValueError):
+            kernels.miniblock_check_def(levels, i64(bad), i64([2, 3]), 3, 1)
+
+
+def test_check_def_of_the_largest_chunk(kernels):
+    kernels.miniblock_check_def(np.zeros(65535, np.uint16), i64([65535]), i64([65535]), 0, 0)
+    with pytest.raises(ValueError):
+        kernels.miniblock_check_def(np.zeros(65536, np.uint16), i64([65536]), i64([0]), 0, 0)
+
+
+class Index:
+    """Rows of three chunks: one, the beginning of a second; its middle; its end and two more."""
+
+    rep = u16([1, 0, 1, 0, 0, 0, 0, 1, 0, 1])
+    entries = i64([4, 2, 4])
+    started, finished, leftovers = i64([2, 2, 4]), i64([1, 1, 4]), i64([2, 2, 0])
+
+
+def check_rep(kernels, rep=Index.rep, entries=Index.entries, chunks=(0, 1, 2), max_rep=1, **index):
+    arrays = [index.get(name, getattr(Index, name)) for name in ("started", "finished", "leftovers")]
+    kernels.miniblock_check_rep(rep, i64(entries), i64(chunks), *map(i64, arrays), max_rep)
+
+
+def test_check_rep(kernels):
+    check_rep(kernels)
+    check_rep(kernels, rep=Index.rep[4:], entries=[2, 4], chunks=[1, 2])
+    check_rep(kernels, rep=np.delete(Index.rep, [4, 5]), entries=[4, 4], chunks=[0, 2])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"rep": u16([1, 0, 1, 0, 0, 2, 0, 1, 0, 1])}, id="level too large"),
+        pytest.param({"rep": u16([0, 1, 1, 0, 0, 0, 0, 1, 0, 1])}, id="the page begins inside of a row"),
+        pytest.param({"rep": u16([1, 0, 1, 0, 1, 0, 0, 1, 0, 1])}, id="a chunk begins with a row"),
+        pytest.param({"rep": u16([1, 0, 0, 0, 0, 0, 0, 1, 0, 1])}, id="too few rows"),
+        pytest.param({"rep": u16([1, 0, 1, 0, 0, 0, 0, 1, 1, 1])}, id="too many rows"),
+        pytest.param({"finished": [2, 2, 4], "leftovers": [0, 0, 0]}, id="a chunk begins inside of a row"),
+        pytest.param({"leftovers": [5, 2, 0]}, id="leftover above the entries"),
+        pytest.param({"entries": [4, 0, 6]}, id="no entries"),
+    ],
+)
+def test_bad_repetition_levels(kernels, change):
+    with pytest.raises(FormatError):
+        check_rep(kernels, **change)
+
+
+def test_check_rep_contract(kernels):
+    for change in (
+        {"entries": [4, 2, 5]},
+        {"rep": np.append(Index.rep, u16([0]))},
+        {"chunks": [0, 1, 3]},
+        {"chunks": [0, 1, -1]},
+    ):
+        with pytest.raises(ValueError):
+            check_rep(kernels, **change)
+
+
+def test_validity(kernels):
+    out = np.full(1, 0xFF, np.uint8)
+    kernels.miniblock_validity(u16(LEVELS_DEF), 1, 5, out)
+    assert out.tolist() == [0b10111]
+    for num_slots, size in ((5, 2), (4, 1), (6, 1), (-1, 0)):
+        with pytest.raises(ValueError):
+            kernels.miniblock_validity(u16(LEVELS_DEF), 1, num_slots, np.zeros(size, np.uint8))
+
+
+def test_validity_equals_its_twin():
+    rng = np.random.default_rng(2)
+    for size in (0, 1, 8, 9, 1000):
+        levels = rng.integers(0, 4, size).astype(np.uint16)
+        num_slots = int(np.count_nonzero(levels <= 2))
+        one, other = np.zeros((2, (num_slots + 7) // 8), np.uint8)
+        native.miniblock_validity(levels, 2, num_slots, one)
+        reference.miniblock_validity(levels, 2, num_slots, other)
+        assert one.tolist() == other.tolist()
