@@ -8,6 +8,8 @@ leaves are put together again, after a check that they agree about what they sha
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,104 +17,153 @@ import pyarrow as pa
 
 from lancelet.blocks.arrow import aligned_bits
 from lancelet.errors import FormatError
+from lancelet.levels.steps import ITEM, LIST, FixedList
+from lancelet.schema.project import BLOB, is_packed
+from lancelet.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from lancelet.levels.steps import StepKind
     from lancelet.schema.fields import Field
 
-__all__ = ["is_leaf", "join_paths", "leaves", "split_paths"]
+__all__ = ["Container", "LeafPath", "bitmap_of", "is_leaf", "join_paths", "leaf_paths", "list_items", "split_paths"]
+
+
+class Container(Enum):
+    """What a step of a path is in Arrow; a :class:`~lancelet.levels.steps.FixedList` stands for itself."""
+
+    STRUCT = "struct"
+    LIST = "list"
+    LARGE_LIST = "large_list"
+
+
+@dataclass(frozen=True, slots=True)
+class LeafPath:
+    """A leaf of a field and what stands around it.
+
+    Attributes
+    ----------
+    leaf
+        The field that owns the column.
+    containers
+        Structs and lists around the leaf, outer-most first.
+    """
+
+    leaf: Field
+    containers: tuple[Container | FixedList, ...] = ()
+
+    @property
+    def kinds(self) -> tuple[StepKind, ...]:
+        """Kinds of the steps of the column's structure, outer-most first, the leaf's validity last."""
+        return (*(_kind(container) for container in self.containers), ITEM)
+
+    @property
+    def rows_per_row(self) -> int:
+        """Rows that a page counts for one top-level row: the product of the fixed-size lists outside of all lists."""
+        product = 1
+        for container in self.containers:
+            if container in (Container.LIST, Container.LARGE_LIST):
+                break
+            if isinstance(container, FixedList):
+                product *= container.dimension
+        return product
+
+
+def _kind(container: Container | FixedList) -> StepKind:
+    if isinstance(container, FixedList):
+        return container
+    return ITEM if container is Container.STRUCT else LIST
 
 
 def is_leaf(field: Field) -> bool:
-    """Whether `field` owns a column: it has no children of its own, or is stored as one value (packed structs, blobs)."""
-    return not field.children or field.is_packed or field.is_blob
+    """Whether `field` owns a column: it has no child fields, or is stored as one value (packed structs, blobs)."""
+    return not field.children or is_packed(field, Version.V2_1) or BLOB in field.metadata
 
 
-def leaves(field: Field) -> Iterator[Field]:
-    """Give the leaves of `field`, depth first."""
+def leaf_paths(field: Field) -> list[LeafPath]:
+    """Return the paths of all leaves of `field`, depth first."""
     if is_leaf(field):
-        yield field
-    else:
-        for child in field.children:
-            yield from leaves(child)
+        return [LeafPath(field)]
+    container = _container(field.storage_type)
+    return [
+        LeafPath(path.leaf, (container, *path.containers)) for child in field.children for path in leaf_paths(child)
+    ]
+
+
+def _container(type_: pa.DataType) -> Container | FixedList:
+    if pa.types.is_struct(type_):
+        return Container.STRUCT
+    if pa.types.is_fixed_size_list(type_):
+        return FixedList(type_.list_size)
+    return Container.LARGE_LIST if pa.types.is_large_list(type_) else Container.LIST
 
 
 def split_paths(array: pa.Array, field: Field) -> list[pa.Array]:
-    """Take the storage array of `field` apart: one array a leaf, in the order of :func:`leaves`.
+    """Take the storage array of `field` apart: one array a leaf, in the order of :func:`leaf_paths`.
 
-    Structs and lists keep their validity and offsets, with one child each. Nothing is copied but bitmaps and offsets of slices.
+    Structs and lists keep their validity and offsets, with one child each; maps become lists of structs. Nothing is copied but
+    bitmaps and offsets of slices.
     """
     if is_leaf(field):
         return [array]
-    num_values, type_ = len(array), array.type
-    if pa.types.is_struct(type_):
-        validity = _bitmap(array)
+    num_values, null_count = len(array), array.null_count
+    container, bitmap = _container(field.storage_type), bitmap_of(array)
+    if container is Container.STRUCT:
         return [
-            _rebuild(pa.struct([pa.field(child.name, leaf.type)]), num_values, [validity], array.null_count, [leaf])
+            _rebuild(pa.struct([pa.field(child.name, leaf.type)]), num_values, [bitmap], null_count, leaf)
             for index, child in enumerate(field.children)
             for leaf in split_paths(array.field(index), child)
         ]
     (child,) = field.children
-    if pa.types.is_fixed_size_list(type_):
-        size = type_.list_size
+    if isinstance(container, FixedList):
+        size = container.dimension
         items = array.values.slice(array.offset * size, num_values * size)
         return [
-            _rebuild(pa.list_(leaf.type, size), num_values, [_bitmap(array)], array.null_count, [leaf])
+            _rebuild(pa.list_(leaf.type, size), num_values, [bitmap], null_count, leaf)
             for leaf in split_paths(items, child)
         ]
-    offsets, items = _rebased(array)
-    list_type = pa.large_list if pa.types.is_large_list(type_) else pa.list_
+    offsets, items = list_items(array)
+    list_type = pa.large_list if container is Container.LARGE_LIST else pa.list_
     return [
-        _rebuild(list_type(leaf.type), num_values, [_bitmap(array), offsets], array.null_count, [leaf])
+        _rebuild(list_type(leaf.type), num_values, [bitmap, pa.py_buffer(offsets)], null_count, leaf)
         for leaf in split_paths(items, child)
     ]
 
 
-def _rebuild(type_: pa.DataType, num_values: int, buffers: list[Any], null_count: int, children: list[Any]) -> pa.Array:
-    return pa.Array.from_buffers(type_, num_values, buffers, null_count, children=children)
+def _rebuild(type_: pa.DataType, num_values: int, buffers: list[Any], null_count: int, *children: pa.Array) -> pa.Array:
+    return pa.Array.from_buffers(type_, num_values, buffers, null_count, children=list(children))
 
 
-def _bitmap(array: pa.Array) -> Any:
+def bitmap_of(array: pa.Array) -> Any:
+    """Return the validity of `array` as a bitmap from bit 0, ``None`` when nothing is null."""
     if array.null_count == 0:
         return None
     return pa.py_buffer(aligned_bits(array.buffers()[0], array.offset, len(array)))
 
 
-def _rebased(array: pa.Array) -> tuple[Any, pa.Array]:
-    """Return offsets from 0 and the items that they refer to."""
-    wide = pa.types.is_large_list(array.type)
-    dtype = np.dtype(np.int64 if wide else np.int32)
+def list_items(array: pa.Array) -> tuple[Any, pa.Array]:
+    """Return the offsets of a list, large list or map array from 0 on, and the items that they refer to."""
+    dtype = np.dtype(np.int64 if pa.types.is_large_list(array.type) else np.int32)
     num_values = len(array)
-    items = _items(array)
+    items = array.values
     if num_values == 0:
-        return pa.py_buffer(np.zeros(1, dtype)), items.slice(0, 0)
+        return np.zeros(1, dtype), items.slice(0, 0)
     raw = array.buffers()[1].slice(array.offset * dtype.itemsize, (num_values + 1) * dtype.itemsize)
     offsets = np.frombuffer(raw, dtype)
     first, last = int(offsets[0]), int(offsets[-1])
-    return (raw if first == 0 else pa.py_buffer(offsets - first)), items.slice(first, last - first)
+    return (offsets if first == 0 else offsets - first), items.slice(first, last - first)
 
 
-def _items(array: pa.Array) -> pa.Array:
-    """Return the items of a list or map array, whatever part of them the array shows."""
-    if not pa.types.is_map(array.type):
-        return array.values
-    keys, items = array.keys, array.items
-    fields = [array.type.key_field, array.type.item_field]
-    return pa.StructArray.from_arrays([keys, items], fields=fields)
-
-
-def join_paths(arrays: Iterator[pa.Array], field: Field, type_: pa.DataType) -> pa.Array:
-    """Put the arrays of the leaves of `field` together to its array of the Arrow type `type_`.
+def join_paths(arrays: Iterator[pa.Array], field: Field) -> pa.Array:
+    """Put the arrays of the leaves of `field` together to its storage array.
 
     Parameters
     ----------
     arrays
-        One array of one path a leaf, in the order of :func:`leaves`; consumed as far as the field's leaves go.
+        One array of one path a leaf, in the order of :func:`leaf_paths`; consumed as far as the field's leaves go.
     field
         The field.
-    type_
-        Its storage type, children with all their names and flags.
 
     Raises
     ------
@@ -121,35 +172,33 @@ def join_paths(arrays: Iterator[pa.Array], field: Field, type_: pa.DataType) -> 
     """
     if is_leaf(field):
         return next(arrays)
-    own = [next(arrays) for _ in leaves(field)]
+    own = [next(arrays) for _ in leaf_paths(field)]
     first = own[0]
     for other in own[1:]:
         _check_agreement(first, other, field)
-    num_values, null_count = len(first), first.null_count
-    validity = _bitmap(first)
-    if pa.types.is_struct(type_):
+    type_, num_values, null_count, bitmap = field.storage_type, len(first), first.null_count, bitmap_of(first)
+    container = _container(type_)
+    if container is Container.STRUCT:
         below = iter([array.field(0) for array in own])
-        children = [
-            join_paths(below, child, type_.field(index).type) for index, child in enumerate(field.children)
-        ]
-        return _rebuild(type_, num_values, [validity], null_count, children)
+        return _rebuild(
+            type_, num_values, [bitmap], null_count, *[join_paths(below, child) for child in field.children]
+        )
     (child,) = field.children
-    if pa.types.is_fixed_size_list(type_):
-        size = type_.list_size
+    if isinstance(container, FixedList):
+        size = container.dimension
         below = iter([array.values.slice(array.offset * size, num_values * size) for array in own])
-        return _rebuild(type_, num_values, [validity], null_count, [join_paths(below, child, type_.value_type)])
-    parts = [_rebased(array) for array in own]
+        return _rebuild(type_, num_values, [bitmap], null_count, join_paths(below, child))
+    parts = [list_items(array) for array in own]
     below = iter([items for _, items in parts])
-    item_type = pa.struct([type_.key_field, type_.item_field]) if pa.types.is_map(type_) else type_.value_type
-    return _rebuild(type_, num_values, [validity, parts[0][0]], null_count, [join_paths(below, child, item_type)])
+    return _rebuild(type_, num_values, [bitmap, pa.py_buffer(parts[0][0])], null_count, join_paths(below, child))
 
 
 def _check_agreement(first: pa.Array, other: pa.Array, field: Field) -> None:
     """Check that two leaves store the same validity and offsets of `field`."""
     same = len(first) == len(other) and first.null_count == other.null_count
     if same and first.null_count:
-        same = bytes(_bitmap(first)) == bytes(_bitmap(other))
+        same = bytes(bitmap_of(first)) == bytes(bitmap_of(other))
     if same and (pa.types.is_list(first.type) or pa.types.is_large_list(first.type)):
-        same = bytes(_rebased(first)[0]) == bytes(_rebased(other)[0])
+        same = np.array_equal(list_items(first)[0], list_items(other)[0])
     if not same:
         raise FormatError(f"two columns below the field {field.name!r} disagree about its nulls or lengths")

@@ -1,0 +1,141 @@
+"""Arrays of one path <-> leaves: Arrow's structure to levels and back (structural.md 4).
+
+On the way down the structure is prepared as the levels want it: nulls of structs are pushed into what lies below, null lists lose
+the items that they hide, offsets start at 0, and what no reader can see in the values is wiped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from lancelet.blocks.arrow import from_block, to_block
+from lancelet.errors import FormatError
+from lancelet.fields.paths import Container, bitmap_of, list_items
+from lancelet.levels.build import build
+from lancelet.levels.steps import FixedList, FixedLists, Lists, Validity
+from lancelet.levels.unravel import unravel
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from lancelet.fields.paths import LeafPath
+    from lancelet.levels import Leaf
+    from lancelet.levels.steps import Step
+
+    Mask = npt.NDArray[np.bool_] | None
+
+__all__ = ["array_of_leaf", "leaf_of_array"]
+
+_MAX_LIST_OFFSET = 2**31 - 1
+
+
+def leaf_of_array(array: pa.Array, path: LeafPath, *, robust: bool = True) -> Leaf:
+    """Make the leaf of an `array` of one path.
+
+    Parameters
+    ----------
+    array
+        As :func:`~lancelet.fields.paths.split_paths` gives it.
+    path
+        The path.
+    robust
+        Choose layers that the reference's readers can digest (structural.md 11.1).
+    """
+    steps: list[Step] = []
+    hidden: Mask = None  # values that lie in a null struct
+    for container in path.containers:
+        valid = _valid(array, hidden)
+        num_values = len(array)
+        if container is Container.STRUCT:
+            steps.append(Validity(num_values, _packed(valid)))
+            array, hidden = array.field(0), None if valid is None else ~valid
+        elif isinstance(container, FixedList):
+            size = container.dimension
+            steps.append(FixedLists(num_values, size, _packed(valid)))
+            array = array.values.slice(array.offset * size, num_values * size)
+            hidden = None if valid is None else np.repeat(~valid, size)
+        else:
+            offsets, array = _visible_items(array, valid)
+            steps.append(Lists(num_values, offsets, _packed(valid)))
+            hidden = None
+    valid = _valid(array, hidden)
+    steps.append(Validity(len(array), _packed(valid)))
+    leaf = build(steps, robust=robust)
+    if pa.types.is_null(array.type) or (valid is not None and not valid.any()):
+        return leaf
+    return replace(leaf, values=to_block(array, valid))
+
+
+def _valid(array: pa.Array, hidden: Mask) -> Mask:
+    """Return which values are valid and lie in no null struct, ``None`` when all do."""
+    bitmap = bitmap_of(array) if not pa.types.is_null(array.type) else np.zeros((len(array) + 7) // 8, np.uint8)
+    if bitmap is None and hidden is None:
+        return None
+    if bitmap is None:
+        return ~hidden  # type: ignore[operator]
+    bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little", count=len(array)).view(np.bool_)
+    return bits if hidden is None else bits & ~hidden
+
+
+def _packed(valid: Mask) -> Any:
+    return None if valid is None else np.packbits(valid, bitorder="little")
+
+
+def _visible_items(array: pa.Array, valid: Mask) -> tuple[npt.NDArray[np.int64], pa.Array]:
+    """Return the offsets and items of lists after null lists have lost theirs."""
+    raw, items = list_items(array)
+    offsets = raw.astype(np.int64, copy=False)
+    if valid is None:
+        return offsets, items
+    lengths = np.diff(offsets)
+    if not lengths[~valid].any():
+        return offsets, items
+    shown = pa.array(np.repeat(valid, lengths))
+    kept = np.where(valid, lengths, 0)
+    return np.concatenate(([0], np.cumsum(kept))), items.filter(shown)
+
+
+def array_of_leaf(leaf: Leaf, path: LeafPath) -> pa.Array:
+    """Make the array of one path of a `leaf`.
+
+    Raises
+    ------
+    FormatError
+        The levels do not fit the path or each other, or the values do not fit the type.
+    """
+    steps = unravel(leaf, path.kinds)
+    last = steps[-1]
+    array = from_block(leaf.values, path.leaf.storage_type, last.num_values, *_validity(last))
+    for container, step in zip(reversed(path.containers), reversed(steps[:-1]), strict=True):
+        array = _wrap(array, container, step)
+    return array
+
+
+def _validity(step: Step) -> tuple[Any, int]:
+    if step.validity is None:
+        return None, 0
+    num_valid = int(np.bitwise_count(np.frombuffer(step.validity, np.uint8)).sum())
+    return pa.py_buffer(step.validity), step.num_values - num_valid
+
+
+def _wrap(items: pa.Array, container: Container | FixedList, step: Step) -> pa.Array:
+    bitmap, null_count = _validity(step)
+    if container is Container.STRUCT:
+        type_ = pa.struct([pa.field("", items.type)])
+        return pa.Array.from_buffers(type_, step.num_values, [bitmap], null_count, children=[items])
+    if isinstance(container, FixedList):
+        type_ = pa.list_(items.type, container.dimension)
+        return pa.Array.from_buffers(type_, step.num_values, [bitmap], null_count, children=[items])
+    if not isinstance(step, Lists):
+        raise TypeError("a list needs offsets")
+    offsets, list_type = step.offsets, pa.large_list
+    if container is Container.LIST:
+        if int(offsets[-1]) > _MAX_LIST_OFFSET:
+            raise FormatError(f"{int(offsets[-1])} items do not fit a list with 32-bit offsets; read fewer rows at a time")
+        offsets, list_type = offsets.astype(np.int32), pa.list_
+    buffers = [bitmap, pa.py_buffer(offsets)]
+    return pa.Array.from_buffers(list_type(items.type), step.num_values, buffers, null_count, children=[items])
