@@ -29,6 +29,7 @@ from lancelet.schema.logical import (
     JSON,
     LANCE_JSON,
     LISTS,
+    VARIABLE_WIDTH,
     arrow_type_of,
     logical_type_of,
 )
@@ -46,8 +47,6 @@ _PRIMARY_KEY_POSITION = "lance-schema:unenforced-primary-key:position"
 _CLUSTERING_KEY_POSITION = "lance-schema:unenforced-clustering-key:position"
 _YES = ("true", "1", "yes")
 _MAX_ID = 2**31 - 1
-
-_VARIABLE = ("string", "large_string", "binary", "large_binary", JSON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,7 +398,7 @@ def _old_encoding(logical_type: str) -> file_pb2.Encoding.ValueType:
     """Return the encoding that the first format would have used: still written, without a meaning."""
     if logical_type in ("struct", "null"):
         return file_pb2.NONE
-    if logical_type in _VARIABLE:
+    if logical_type in VARIABLE_WIDTH:
         return file_pb2.VAR_BINARY
     if logical_type.startswith("dict:"):
         return file_pb2.DICTIONARY

@@ -42,6 +42,7 @@ __all__ = [
     "JSON",
     "LANCE_JSON",
     "LISTS",
+    "VARIABLE_WIDTH",
     "arrow_type_of",
     "logical_type_of",
 ]
@@ -53,6 +54,8 @@ JSON = "json"
 LANCE_JSON = "lance.json"
 BFLOAT16 = "lance.bfloat16"
 
+#: Logical types of values of any length.
+VARIABLE_WIDTH = ("string", "large_string", "binary", "large_binary", JSON)
 #: Logical types of lists.
 LISTS = ("list", "list.struct", "large_list", "large_list.struct")
 #: Logical types of fixed-size lists whose items are a field of their own.

@@ -1,0 +1,93 @@
+"""Which fields a file version can hold (versions.md 3.1); what depends on the data is checked where data is encoded.
+
+==============================================  ======  ======  ======  ======
+field                                           2.0     2.1     2.2     2.3
+==============================================  ======  ======  ======  ======
+map                                             no      no      yes     yes
+fixed-size list of structs                      no      no      yes     yes
+... inside of a list                            no      no      no      yes
+packed struct, fixed-size list as child         yes     no      yes     yes
+packed struct, variable-width child             no      no      yes     yes
+empty struct inside of a list                   yes     no      no      yes
+blob (``lance-encoding:blob``)                  yes     yes     yes     no
+blob v2 (``lance.blob.v2``)                     no      no      yes     yes
+==============================================  ======  ======  ======  ======
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lancelet.errors import OptionError
+from lancelet.schema.logical import EXTENSION_NAME, FSL_OF_STRUCT, LISTS, VARIABLE_WIDTH
+from lancelet.schema.project import BLOB, PACKED_KEYS, is_packed
+from lancelet.versions import Version
+
+if TYPE_CHECKING:
+    from lancelet.schema.fields import Field, Schema
+
+__all__ = ["check_version"]
+
+_BLOB_V2 = "lance.blob.v2"
+
+
+def check_version(schema: Schema, version: Version) -> None:
+    """Check that a file of `version` can hold the fields of a schema.
+
+    Raises
+    ------
+    OptionError
+        It cannot; the message names the field and, where there is one, the version that can.
+    """
+    for top in schema.fields:
+        _check(top, top.name, version, in_list=False)
+
+
+def _check(field: Field, path: str, version: Version, *, in_list: bool) -> None:
+    def need(wanted: Version, what: str) -> None:
+        if version < wanted:
+            raise OptionError(
+                f"field {path!r}: {what} cannot be stored in version {version.text}, only from {wanted.text} on"
+            )
+
+    if field.logical_type == "map":
+        need(Version.V2_2, "a map")
+    if FSL_OF_STRUCT.fullmatch(field.logical_type):
+        need(Version.V2_3 if in_list else Version.V2_2, "a fixed-size list of structs")
+    if field.logical_type == "struct":
+        if not field.children and in_list and version != Version.V2_0:
+            need(Version.V2_3, "an empty struct inside of a list")
+        _check_packed(field, path, version)
+    if field.metadata.get(EXTENSION_NAME) == _BLOB_V2:
+        need(Version.V2_2, "a blob of the second kind")
+    elif BLOB in field.metadata and field.logical_type != "struct":
+        _check_blob(field, path, version)
+    below = in_list or field.logical_type in LISTS or field.logical_type == "map"
+    for child in field.children:
+        _check(child, f"{path}.{child.name}", version, in_list=below)
+
+
+def _check_blob(field: Field, path: str, version: Version) -> None:
+    if field.logical_type != "large_binary":
+        raise OptionError(
+            f"field {path!r}: a blob ({BLOB}) must be of type large_binary, not {field.arrow_type}"
+        )
+    if version >= Version.V2_3:
+        raise OptionError(f"field {path!r}: version {version.text} has no blobs of the first kind ({BLOB})")
+
+
+def _check_packed(field: Field, path: str, version: Version) -> None:
+    for key in PACKED_KEYS:
+        value = field.metadata.get(key)
+        if value is not None and (value if version == Version.V2_0 else value.lower()) != "true":
+            raise OptionError(f"field {path!r}: {key} is {value!r}; it must be 'true', or not be there")
+    if not is_packed(field, version) or version >= Version.V2_2:
+        return
+    for child in field.children:
+        variable = child.logical_type in VARIABLE_WIDTH or bool(child.children)
+        list_ = child.logical_type.startswith("fixed_size_list:") and version == Version.V2_1
+        if variable or list_:
+            raise OptionError(
+                f"field {path!r}: a packed struct with a child of type {child.arrow_type} ({child.name!r}) "
+                f"cannot be stored in version {version.text}, only from 2.2 on"
+            )
