@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Data, Int64Array, UInt8Array
 
-__all__ = ["bit_widths", "block_widths", "inline_pack", "inline_unpack", "out_of_line_pack", "out_of_line_unpack"]
+__all__ = [
+    "bit_widths",
+    "block_widths",
+    "inline_pack",
+    "inline_unpack",
+    "out_of_line_pack",
+    "out_of_line_unpack",
+]
 
 BLOCK_VALUES = 1024
 _ORDER = (0, 4, 2, 6, 1, 5, 3, 7)
@@ -64,7 +71,7 @@ def _pack(values: npt.NDArray[Any], bits: int, width: int) -> UInt8Array:
     bit_strings = (rows[:, None, :] >> np.arange(width, dtype=rows.dtype)[:, None]) & rows.dtype.type(1)
     words = bit_strings.reshape(width, bits, -1)
     weights = np.arange(bits, dtype=rows.dtype)[None, :, None]
-    packed = np.bitwise_or.reduce(words << weights, axis=1).astype(rows.dtype)
+    packed: npt.NDArray[Any] = np.bitwise_or.reduce(words << weights, axis=1).astype(rows.dtype)
     return packed.reshape(-1).view(np.uint8)
 
 

@@ -87,7 +87,11 @@ def _check_full(out: UInt8Array, written: int) -> None:
 
 def _runs(values: Values) -> tuple[Values, Int64Array]:
     """Return the value and the length of every run."""
-    starts = np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1]))) if len(values) else np.array([], int)
+    starts = (
+        np.flatnonzero(np.concatenate(([True], values[1:] != values[:-1])))
+        if len(values)
+        else np.array([], int)
+    )
     return values[starts], np.diff(starts, append=len(values))
 
 
@@ -382,7 +386,7 @@ def bss_encode(data: Data, counts: Int64Array, bits: int, out: Data) -> None:
     if len(target) != memoryview(data).nbytes:
         raise ValueError("the output is not as large as the values")
     for chunk in _split(_values(data, bits), counts):
-        streams = as_bytes(np.ascontiguousarray(chunk)).reshape(-1, bits // 8).T
+        streams = np.ascontiguousarray(chunk).view(np.uint8).reshape(-1, bits // 8).T
         written = _append(target, written, np.ascontiguousarray(streams).reshape(-1))
 
 

@@ -1,0 +1,148 @@
+"""What the choice of a codec looks at (compressors.md 6).
+
+=====================  ========================  =====================================================================
+statistic              blocks                    definition
+=====================  ========================  =====================================================================
+data size              all                       bytes of the values, with offsets and bitmaps
+bit widths             fixed 8 to 64             per 1024 values: bits of the OR of all; other widths: one entry, the width
+run count              fixed 8 to 128            1 + positions that differ from the one before; other blocks: the number of values
+RLE entries            fixed 8 to 64             entries of at most 255 values, runs cut every 4096; other blocks: as runs
+max length             all                       bytes of the longest value
+byte position entropy  fixed, whole bytes        per byte of a value, over the first 64 values: 1000 times the entropy in bits
+=====================  ========================  =====================================================================
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lancelet import kernels
+from lancelet.blocks.block import Block, FixedSizeList, FixedWidth, VariableWidth
+from lancelet.buffers import as_bytes, as_values, nbytes
+
+if TYPE_CHECKING:
+    from lancelet.buffers import Int64Array
+
+__all__ = ["Stats"]
+
+_WORD_BITS = (8, 16, 32, 64)
+_MAX_RUN = 4096
+_ENTROPY_VALUES = 64
+
+
+class Stats:
+    """Statistics of one block, each computed when it is first asked for.
+
+    Parameters
+    ----------
+    block
+        Null slots count like any other.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from lancelet.blocks import FixedWidth
+    >>> stats = Stats(FixedWidth(32, 4, np.array([7, 7, 7, 9], dtype="<u4")))
+    >>> stats.data_size, stats.run_count, stats.rle_entries, stats.bit_widths.tolist()
+    (16, 2, 2, [4])
+    """
+
+    def __init__(self, block: Block) -> None:
+        self.block = block
+
+    @cached_property
+    def data_size(self) -> int:
+        """Raw size in bytes: values, offsets (``num_values + 1`` of them) and bitmaps of items."""
+        return _data_size(self.block)
+
+    @cached_property
+    def bit_widths(self) -> Int64Array:
+        """``int64[..]``: significant bits of every 1024 values; one entry, the width, where values are not 8 to 64 bits."""
+        block = self.block
+        if not isinstance(block, FixedWidth) or block.bits not in _WORD_BITS:
+            return np.array([8 * self.max_length], dtype=np.int64)
+        widths = np.empty(-(-block.num_values // 1024), dtype=np.uint8)
+        kernels.bit_widths(block.data, block.bits, widths)
+        return widths.astype(np.int64)
+
+    @cached_property
+    def max_bit_width(self) -> int:
+        """Largest of :attr:`bit_widths`, 0 without values."""
+        return int(self.bit_widths.max(initial=0))
+
+    @cached_property
+    def inline_bitpacking_bytes(self) -> int:
+        """Size of all values in bit-packed blocks of 1024 with their headers; meant for values of 8 to 64 bits."""
+        header_bytes = self.block.bits // 8 if isinstance(self.block, FixedWidth) else 0
+        return int((header_bytes + 128 * self.bit_widths).sum())
+
+    @property
+    def run_count(self) -> int:
+        """Runs of equal bit patterns."""
+        return self._runs[0]
+
+    @property
+    def rle_entries(self) -> int:
+        """Entries that run-length encoding would take."""
+        return self._runs[1]
+
+    @cached_property
+    def _runs(self) -> tuple[int, int]:
+        block = self.block
+        if not isinstance(block, FixedWidth) or block.num_values == 0 or block.bits not in (*_WORD_BITS, 128):
+            return block.num_values, block.num_values
+        if block.bits != 128:
+            return kernels.rle_entries(block.data, block.bits, _MAX_RUN)
+        words = as_values(block.data, 64).reshape(-1, 2)
+        runs = 1 + int((words[1:] != words[:-1]).any(axis=1).sum())
+        return runs, runs
+
+    @cached_property
+    def max_length(self) -> int:
+        """Bytes of the longest value: its width, or for values of any length the longest."""
+        return _max_length(self.block)
+
+    @cached_property
+    def byte_position_entropy(self) -> Int64Array:
+        """``int64[bits / 8]``: entropy of every byte of a value in thousandths of a bit, rounded down; at most 6000.
+
+        Empty for other blocks than values of whole bytes.
+        """
+        block = self.block
+        if not isinstance(block, FixedWidth) or block.bits % 8 or block.num_values == 0:
+            return np.empty(0, dtype=np.int64)
+        num_bytes, seen = block.bits // 8, min(block.num_values, _ENTROPY_VALUES)
+        sample = as_bytes(block.data)[: seen * num_bytes].reshape(seen, num_bytes)
+        columns = (np.bincount(column, minlength=256) for column in sample.T)
+        return np.array([int(1000 * _entropy(counts / seen)) for counts in columns], dtype=np.int64)
+
+
+def _entropy(shares: Any) -> float:
+    present = shares[shares > 0]
+    # The sum of a constant byte is -0.0 or a little below zero.
+    return max(0.0, -float((present * np.log2(present)).sum()))
+
+
+def _data_size(block: Block) -> int:
+    if isinstance(block, FixedWidth):
+        return -(-block.num_values * block.bits // 8)
+    if isinstance(block, VariableWidth):
+        offsets = as_values(block.offsets, block.offset_bits)
+        return int(offsets[-1]) - int(offsets[0]) + offsets.nbytes
+    if isinstance(block, FixedSizeList):
+        return _data_size(block.items) + (0 if block.validity is None else nbytes(block.validity))
+    return sum(map(_data_size, block.children))
+
+
+def _max_length(block: Block) -> int:
+    if isinstance(block, FixedWidth):
+        return -(-block.bits // 8)
+    if isinstance(block, VariableWidth):
+        offsets = as_values(block.offsets, block.offset_bits)
+        return int((offsets[1:] - offsets[:-1]).max(initial=0))
+    if isinstance(block, FixedSizeList):
+        return block.dimension * _max_length(block.items)
+    return sum(map(_max_length, block.children))
