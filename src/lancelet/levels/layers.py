@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Layer", "Leaf", "max_def", "max_rep", "max_visible", "parse_layers"]
 
+#: Layers of a page that are handled; it bounds the levels (structural.md 10, check 5).
+MAX_LAYERS = 256
+
 
 class Layer(IntEnum):
     """What a layer may hold in this page. A nullable kind does not promise that there is a null."""
@@ -72,12 +75,14 @@ def max_visible(layers: Iterable[Layer]) -> int:
 
 def parse_layers(numbers: Iterable[int]) -> tuple[Layer, ...]:
     """Read the layers of a page message."""
-    layers = []
+    layers: list[Layer] = []
     for number in numbers:
         if number == 0:
             raise FormatError("a layer of the page is unspecified")
-        if number > Layer.NULL_AND_EMPTY_LIST:
+        if not Layer.ALL_VALID_ITEM <= number <= Layer.NULL_AND_EMPTY_LIST:
             raise UnsupportedError(f"layer kind {number} is not known here")
+        if len(layers) == MAX_LAYERS:
+            raise UnsupportedError(f"the page nests deeper than {MAX_LAYERS} layers")
         layers.append(Layer(number))
     if not layers:
         raise FormatError("the page lists no layers")
@@ -97,7 +102,8 @@ class Leaf:
     rep
         ``uint16[num_entries]``, or ``None`` when there is no list layer.
     def_
-        ``uint16[num_entries]``, or ``None`` when all is valid (every level is 0).
+        ``uint16[num_entries]``, or ``None`` when all is valid (every level is 0). A leaf of the one layer NULLABLE_ITEM that
+        has neither levels nor values is all null.
     num_slots
         Entries with ``def <= max_visible``: those that have a value. Without levels, the number of rows.
     values

@@ -1,0 +1,189 @@
+"""Levels to structure (structural.md 4.5, and the checks 5 and 7 to 11 of section 10).
+
+The layers are taken off one by one, inner-most first. A Validity only looks at the levels, a Lists leaves fewer of them: those that
+began a list, with their repetition level lowered by one. At the end there is one entry per row.
+
+What a level means depends on the numbers of the layers that were taken off already (``max_valid``) and on those up to the next list
+further out (``visible``)::
+
+    def    0 ...... max_valid   valid here
+           ........ visible     null (or an empty list) here, or in a struct around it
+           above                in a null or empty list further out: no value here
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lancelet import kernels
+from lancelet.errors import FormatError
+from lancelet.levels.layers import Layer, max_def, max_rep, max_visible
+from lancelet.levels.steps import LIST, FixedList, FixedLists, Lists, Validity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lancelet.buffers import UInt8Array, UInt16Array
+    from lancelet.levels.layers import Leaf
+    from lancelet.levels.steps import Step, StepKind
+
+__all__ = ["check_layers", "unravel"]
+
+
+def check_layers(layers: Sequence[Layer], kinds: Sequence[StepKind]) -> None:
+    """Check that the layers of a page fit the type (check 5).
+
+    Parameters
+    ----------
+    layers
+        Inner-most first.
+    kinds
+        Outer-most first.
+
+    Raises
+    ------
+    FormatError
+        Their number differs, or a list stands where the type has none, or the other way round.
+    """
+    if [layer.is_list for layer in reversed(layers)] != [kind is LIST for kind in kinds]:
+        found = ", ".join(layer.name for layer in layers)
+        wanted = ", ".join("list" if kind is LIST else "item" for kind in reversed(kinds))
+        raise FormatError(f"the layers of the page ({found}) do not fit those of the type ({wanted})")
+
+
+def unravel(leaf: Leaf, kinds: Sequence[StepKind]) -> list[Step]:
+    """Give back the structure of the rows of `leaf`.
+
+    Parameters
+    ----------
+    leaf
+        Levels and values of whole rows.
+    kinds
+        What the type asks for, outer-most first.
+
+    Returns
+    -------
+    list
+        Steps, outer-most first. A bitmap is there only when there is a null, and starts at bit 0. Nothing is null in a layer of
+        the kind ALL_VALID_ITEM. Values in a null struct are null themselves, lists in one are null lists.
+
+    Raises
+    ------
+    FormatError
+        The layers do not fit `kinds`, or the levels contradict the layers, each other, or the numbers of rows and slots.
+    """
+    check_layers(leaf.layers, kinds)
+    levels = _Levels(leaf)
+    steps = [levels.take(i, kind) for i, kind in enumerate(reversed(kinds))]
+    steps.reverse()
+    num_rows = leaf.num_rows
+    for kind in kinds:
+        if kind is LIST:
+            break
+        if isinstance(kind, FixedList):
+            num_rows //= kind.dimension
+    if steps[0].num_values != num_rows:
+        raise FormatError(f"the levels give {steps[0].num_values} rows instead of {num_rows}")
+    return steps
+
+
+@dataclass(slots=True, eq=False)
+class _Levels:
+    """Levels while layers are taken off. Empty vectors: every level is 0."""
+
+    layers: tuple[Layer, ...]
+    rep: UInt16Array
+    def_: UInt16Array
+    max_valid: int
+    num_values: int
+
+    def __init__(self, leaf: Leaf) -> None:
+        self.layers = leaf.layers
+        self.rep = _empty(0) if leaf.rep is None else leaf.rep
+        self.def_ = _definitions(leaf)
+        self.max_valid = 0
+        self.num_values = leaf.num_slots
+        top_rep, top_def = max_rep(leaf.layers), max_def(leaf.layers)
+        kernels.check_levels(self.rep, self.def_, top_rep, top_def, leaf.num_rows)
+        if leaf.def_ is not None:
+            num_slots = kernels.count_visible(leaf.def_, max_visible(leaf.layers))
+        else:
+            num_slots = leaf.num_rows if leaf.rep is None else len(leaf.rep)
+        if num_slots != leaf.num_slots:
+            raise FormatError(f"the levels give {num_slots} values and the page has {leaf.num_slots}")
+        if leaf.values is not None and leaf.values.num_values != num_slots:
+            raise FormatError(f"the levels give {num_slots} values instead of {leaf.values.num_values}")
+
+    def take(self, index: int, kind: StepKind) -> Step:
+        """Take layer `index` off."""
+        layer = self.layers[index]
+        if kind is LIST:
+            return self._take_lists(layer, max_visible(self.layers[index + 1 :]))
+        visible = self.max_valid + max_visible(self.layers[index:])
+        if isinstance(kind, FixedList):
+            self._join(kind.dimension, visible)
+        validity = self._bitmap(visible) if layer is Layer.NULLABLE_ITEM and len(self.def_) else None
+        self.max_valid += layer.num_def
+        if isinstance(kind, FixedList):
+            return FixedLists(self.num_values, kind.dimension, validity)
+        return Validity(self.num_values, validity)
+
+    def _bitmap(self, visible: int) -> UInt8Array | None:
+        bitmap = _bits(self.num_values)
+        nulls = kernels.unravel_validity(self.def_, visible, self.max_valid, self.num_values, bitmap)
+        return bitmap if nulls else None
+
+    def _take_lists(self, layer: Layer, outer: int) -> Lists:
+        top = self.max_valid + layer.num_def
+        visible = top + outer
+        has_empty = layer in (Layer.EMPTYABLE_LIST, Layer.NULL_AND_EMPTY_LIST)
+        remaining, num_lists = kernels.count_lists(self.rep, self.def_, visible)
+        rep, def_ = _empty(remaining), _empty(remaining if len(self.def_) else 0)
+        offsets = np.empty(num_lists + 1, dtype=np.int64)
+        validity = _bits(num_lists)
+        nulls = kernels.unravel_lists(
+            self.rep,
+            self.def_,
+            visible,
+            self.max_valid,
+            top if has_empty else 0,
+            rep,
+            def_,
+            offsets,
+            validity,
+        )
+        if offsets[-1] != self.num_values:
+            raise FormatError(f"the lists have {offsets[-1]} items and {self.num_values} values are there")
+        self.rep, self.def_, self.max_valid, self.num_values = rep, def_, top, num_lists
+        return Lists(num_lists, offsets, validity if nulls else None)
+
+    def _join(self, dimension: int, visible: int) -> None:
+        """Make one entry of the entries of each fixed size list."""
+        num_lists, rest = divmod(self.num_values, dimension)
+        if rest:
+            raise FormatError(f"{self.num_values} items are no whole number of lists of {dimension}")
+        removed = self.num_values - num_lists
+        rep = _empty(len(self.rep) - removed if len(self.rep) else 0)
+        def_ = _empty(len(self.def_) - removed if len(self.def_) else 0)
+        kernels.unravel_fixed(self.rep, self.def_, visible, self.max_valid, dimension, rep, def_)
+        self.rep, self.def_, self.num_values = rep, def_, num_lists
+
+
+def _definitions(leaf: Leaf) -> UInt16Array:
+    """Definition levels; those of a page that says nothing but "all null" are made here."""
+    if leaf.def_ is not None:
+        return leaf.def_
+    if leaf.values is None and leaf.layers == (Layer.NULLABLE_ITEM,):
+        return np.ones(leaf.num_rows, dtype=np.uint16)
+    return _empty(0)
+
+
+def _empty(num_levels: int) -> UInt16Array:
+    return np.empty(num_levels, dtype=np.uint16)
+
+
+def _bits(num_values: int) -> UInt8Array:
+    return np.empty((num_values + 7) // 8, dtype=np.uint8)
