@@ -1,7 +1,7 @@
 """The golden corpus: files written by several releases of pylance, and the tables they must read as.
 
-The full corpus lies in ``../shared/golden`` relative to the repository root; a clone without it uses ``tests/golden``, a small
-subset with the same layout. ``LANCELET_GOLDEN_DIR`` names another place.
+The full corpus lies in ``../shared/golden`` relative to the repository root; a clone without it uses ``tests/golden``,
+a small subset with the same layout. ``LANCELET_GOLDEN_DIR`` names another place.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+
 from lancelet.testing import is_flat
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def golden_files(root: Path | None = None) -> tuple[GoldenFile, ...]:
 def select(
     versions: Iterable[str], wanted: Callable[[pa.Field], bool] = is_flat_field, *, mixed: bool = False
 ) -> list[GoldenFile]:
-    """Return the files of some versions whose columns are all wanted, or with ``mixed`` those with some wanted columns.
+    """Return the files of some versions whose columns are all wanted, or with ``mixed`` only some of them.
 
     Parameters
     ----------

@@ -1,17 +1,17 @@
-"""Every golden file reads as the table it was made from: in full, by ranges, by row numbers, whole and column by column."""
+"""Every golden file reads as the table it was made from: in full, by ranges, by row numbers, by columns."""
 
 from __future__ import annotations
 
 import zlib
 from typing import TYPE_CHECKING
 
-import lancelet
 import numpy as np
 import pyarrow as pa
 import pytest
-from lancelet.testing import assert_tables_equal
-
 from golden_index import golden_files, is_flat_field, select
+
+import lancelet
+from lancelet.testing import assert_tables_equal
 
 if TYPE_CHECKING:
     from golden_index import GoldenFile

@@ -1,8 +1,8 @@
 """The parent's side of the oracle: starts a worker, asks it, restarts it after a crash.
 
-The releases live in ``.oracle/<release>`` below the repository root (``LANCELET_ORACLE_DIR`` names another place), installed with
-``pip install --no-deps --target .oracle/<release> pylance==<release>``; they share pyarrow and numpy with the tests and need
-``lance-namespace`` there too.
+The releases live in ``.oracle/<release>`` below the repository root (``LANCELET_ORACLE_DIR`` names another place),
+installed with ``pip install --no-deps --target .oracle/<release> pylance==<release>``; they share pyarrow and numpy with
+the tests and need ``lance-namespace`` there too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Oracle:
     def __init__(self, release: str, directory: Path) -> None:
         if not (directory / "lance").is_dir():
             raise FileNotFoundError(
-                f"pylance {release} is not installed in {directory}: `make test` installs the releases that the tests compare with"
+                f"pylance {release} is not installed in {directory}: `make test` installs what the tests compare with"
             )
         self.release = release
         self.directory = directory
@@ -64,7 +64,7 @@ class Oracle:
         parts: Sequence[tuple[Any, ...]] = (("all", 1024),),
         columns: Sequence[str] | None = None,
     ) -> list[pa.Table]:
-        """Read ``("all", batch_size)``, ``("range", start, num_rows)`` and ``("take", row numbers)`` of a file, in one request."""
+        """Read parts of a file in one request; a part is what :func:`oracle.worker.read` describes."""
         wanted = None if columns is None else list(columns)
         tables = self._ask("read", path=str(path), parts=list(parts), columns=wanted)
         return [worker.unpack_table(table) for table in tables]
@@ -74,7 +74,7 @@ class Oracle:
         self._ask("write", path=str(path), table=worker.pack_table(table), version=version, options=options)
 
     def metadata(self, path: Path | str) -> dict[str, Any]:
-        """Return version, num_rows and columns: per page the encoding as text and the (offset, size) of its buffers."""
+        """Return version, num_rows and columns: per page the encoding as text and (offset, size) of buffers."""
         found: dict[str, Any] = self._ask("metadata", path=str(path))
         return found
 

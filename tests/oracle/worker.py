@@ -9,7 +9,8 @@ offset   size    meaning
 8        n       pickled dict
 =======  ======  ==========================
 
-Requests: ``{"operation": name, **arguments}``. Answers: ``{"value": ...}`` or ``{"error": message, "kind": exception name}``.
+Requests: ``{"operation": name, **arguments}``.
+Answers: ``{"value": ...}`` or ``{"error": message, "kind": exception name}``.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def receive(pipe: BinaryIO) -> dict[str, Any] | None:
 
 
 def read(path: str, parts: list[tuple[Any, ...]], columns: list[str] | None = None) -> list[bytes]:
-    """Read parts of a file: ``("all", batch_size)``, ``("range", start, num_rows)`` or ``("take", row numbers)``."""
+    """Read parts of a file: ``("all", batch_size)``, ``("range", start, num_rows)`` or ``("take", rows)``."""
     from lance.file import LanceFileReader
 
     reader = LanceFileReader(path, columns=columns)
@@ -78,7 +79,7 @@ def write(path: str, table: bytes, version: str, options: dict[str, Any]) -> Non
 
 
 def metadata(path: str) -> dict[str, Any]:
-    """Describe a file: version, rows, and per column the pages with encoding (as text) and (offset, size) of buffers."""
+    """Describe a file: version, rows, per column the pages with encoding and (offset, size) of buffers."""
     from lance.file import LanceFileReader
 
     found = LanceFileReader(path).metadata()
@@ -116,7 +117,7 @@ def main() -> None:
             answer = {"value": operation(**request)}
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # noqa: BLE001 - a Rust panic arrives as a BaseException
+        except BaseException as error:  # a Rust panic is no Exception
             answer = {"error": str(error), "kind": type(error).__name__}
         send(answers, answer)
 
