@@ -1,7 +1,7 @@
 """The golden corpus: files written by several releases of pylance, and the tables they must read as.
 
-The full corpus lies in ``../shared/golden`` relative to the repository root; a clone without it uses ``tests/golden``,
-a small subset with the same layout. ``LANCELET_GOLDEN_DIR`` names another place.
+The full corpus lies in ``../shared/golden`` relative to the repository root; a clone without it uses
+``tests/golden``, a small subset with the same layout. ``LANCELET_GOLDEN_DIR`` names another place.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The parent's side of the oracle: starts a worker, asks it, restarts it after a crash.
 
-The releases live in ``.oracle/<release>`` below the repository root (``LANCELET_ORACLE_DIR`` names another place),
-installed with ``pip install --no-deps --target .oracle/<release> pylance==<release>``; they share pyarrow and numpy with
-the tests and need ``lance-namespace`` there too.
+The releases live in ``.oracle/<release>`` below the repository root (``LANCELET_ORACLE_DIR`` names another
+place), installed with ``pip install --no-deps --target .oracle/<release> pylance==<release>``; they share pyarrow
+and numpy with the tests and need ``lance-namespace`` there too.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Oracle:
     def __init__(self, release: str, directory: Path) -> None:
         if not (directory / "lance").is_dir():
             raise FileNotFoundError(
-                f"pylance {release} is not installed in {directory}: `make test` installs what the tests compare with"
+                f"pylance {release} is not installed in {directory}; `make test` installs it"
             )
         self.release = release
         self.directory = directory
@@ -74,7 +74,7 @@ class Oracle:
         self._ask("write", path=str(path), table=worker.pack_table(table), version=version, options=options)
 
     def metadata(self, path: Path | str) -> dict[str, Any]:
-        """Return version, num_rows and columns: per page the encoding as text and (offset, size) of buffers."""
+        """Return version, num_rows and columns: per page the encoding and the (offset, size) of buffers."""
         found: dict[str, Any] = self._ask("metadata", path=str(path))
         return found
 

@@ -1,8 +1,8 @@
 """Hypothesis strategies for Arrow types, arrays and tables that a Lance file can hold.
 
-A strategy draws a small description (type, rows, null density, shape of the values, seed, slice) and NumPy fills the
-arrays from it: thousands of rows cost no more draws than ten, and a failing example shrinks to few rows of a simple
-type and shape.
+A strategy draws a small description (type, rows, null density, shape of the values, seed, slice) and NumPy
+fills the arrays from it: thousands of rows cost no more draws than ten, and a failing example shrinks to few rows
+of a simple type and shape.
 
 What lies below a null is noise, and arrays may be slices of larger ones, because real batches are like that.
 """
@@ -59,7 +59,7 @@ FLAT_TYPES: tuple[pa.DataType, ...] = (
 """Every flat type of the format, simplest first (the order in which examples shrink)."""
 
 SHAPES = ("sequence", "constant", "few", "small", "runs", "random", "extremes")
-"""How values are distributed: 0 1 2 ..; one value; few distinct; near zero; runs; all bit patterns; the largest."""
+"""How values are distributed: 0 1 2 ..; one; few distinct; near zero; runs; all bit patterns; the largest."""
 
 _EDGE_ROWS = (0, 1, 2, 1023, 1024, 1025, 4095, 4096, 4097)
 
@@ -107,7 +107,7 @@ class ArrayPlan:
 
 
 def flat_types() -> st.SearchStrategy[pa.DataType]:
-    """Any flat type: numbers, times, decimals, strings, bytes, fixed-size binary, extension types over these."""
+    """Any flat type: numbers, times, decimals, text, bytes, fixed-size binary, extension types over these."""
     return st.sampled_from(FLAT_TYPES)
 
 
