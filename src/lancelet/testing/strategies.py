@@ -154,13 +154,17 @@ def flat_tables(
     plans = draw(st.lists(array_plans(num_rows, types), min_size=1, max_size=max_columns))
     arrays = [build_array(plan) for plan in plans]
     fields = [
-        pa.field(f"column {index}", array.type, nullable=array.null_count > 0 or draw(st.booleans()))
+        pa.field(f"column {index}", array.type, nullable=_must_be_nullable(array) or draw(st.booleans()))
         for index, array in enumerate(arrays)
     ]
     table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
     cuts = sorted(draw(st.lists(st.integers(0, num_rows), max_size=3)))
     edges = [0, *cuts, num_rows]
     return pa.concat_tables([table.slice(start, stop - start) for start, stop in pairwise(edges)])
+
+
+def _must_be_nullable(array: pa.Array) -> bool:
+    return bool(array.null_count) or pa.types.is_null(array.type)
 
 
 def build_array(plan: ArrayPlan) -> pa.Array:
