@@ -99,7 +99,9 @@ def test_every_type_in_every_shape(arrow_type: pa.DataType, version: str, tmp_pa
         for seed, shape in enumerate(strategies.SHAPES)
         for null_density in (0.0, 0.2)
     ]
-    table = pa.table({f"{plan.shape} {plan.null_density:.0%}": strategies.build_array(plan) for plan in plans})
+    table = pa.table(
+        {f"{plan.shape} {plan.null_density:.0%}": strategies.build_array(plan) for plan in plans}
+    )
     path = tmp_path / "table.lance"
     write(path, table, {"version": version})
     expected = as_read_back(table)
