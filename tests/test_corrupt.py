@@ -1,0 +1,144 @@
+"""Damaged files end in an error of lancelet or in some table, never in a crash, a hang or endless memory."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from golden_index import damaged_files, is_flat_field, select
+from sandbox import sandbox
+
+import lancelet
+from lancelet.testing import assert_tables_equal
+
+if TYPE_CHECKING:
+    from golden_index import DamagedFile, GoldenFile
+
+VERSIONS = ("2.1", "2.2")
+FULL = os.environ.get("LANCELET_TEST_FULL") == "1"
+MUTATIONS_PER_FILE = 500 if FULL else 20
+LARGEST_MUTATED_BYTES = 1 << 18 if FULL else 1 << 14
+
+FOOTER_BYTES = 40
+
+NUMBERS = (
+    0,
+    1,
+    0x7F,
+    0x80,
+    0xFF,
+    0xFFFF,
+    0x7FFFFFFF,
+    0x80000000,
+    0xFFFFFFFF,
+    1 << 40,
+    1 << 63,
+    (1 << 64) - 1,
+)
+
+
+def base_files() -> list[DamagedFile]:
+    """Return one damaged file of each base: it names the good file and its table."""
+    return list({file.base: file for file in damaged_files(VERSIONS)}.values())
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.base) for file in base_files()])
+def test_base_reads(file: DamagedFile) -> None:
+    expected = pa.ipc.open_file(file.expected_path).read_all()
+    columns = [field.name for field in expected.schema if is_flat_field(field)]
+    if columns:
+        reader = lancelet.FileReader(str(file.base_path), columns=columns)
+        assert_tables_equal(reader.read_all().to_table(), expected.select(columns))
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.name) for file in damaged_files(VERSIONS)])
+def test_damaged_file(file: DamagedFile) -> None:
+    for source in (file.path, file.path.read_bytes()):
+        outcome = sandbox().read(source)
+        allowed = ("refused",) if file.must_error else ("refused", "table")
+        assert outcome.kind in allowed, f"{file.what}: {outcome.message}"
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.name) for file in damaged_files(VERSIONS)])
+def test_damaged_file_single_columns(file: DamagedFile) -> None:
+    for field in pa.ipc.open_file(file.expected_path).schema:
+        outcome = sandbox().read(file.path, [field.name])
+        assert outcome.is_orderly, f"{file.what}, column {field.name}: {outcome.kind}: {outcome.message}"
+
+
+def mutated_files() -> list[GoldenFile]:
+    return [file for file in select(VERSIONS) if file.num_bytes <= LARGEST_MUTATED_BYTES]
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.name) for file in mutated_files()])
+def test_mutations(file: GoldenFile) -> None:
+    data = file.path.read_bytes()
+    failures = []
+    for index in range(MUTATIONS_PER_FILE):
+        rng = np.random.default_rng([zlib.crc32(file.name.encode()), index])
+        what, damaged = mutate(data, rng)
+        outcome = sandbox().read(damaged)
+        if not outcome.is_orderly:
+            failures.append(f"mutation {index} ({what}): {outcome.kind}\n{outcome.message}")
+    assert not failures, f"{len(failures)} of {MUTATIONS_PER_FILE}\n" + "\n".join(failures[:3])
+
+
+def mutate(data: bytes, rng: np.random.Generator) -> tuple[str, bytes]:
+    """Damage a file in one of several ways, metadata more often than data.
+
+    Returns
+    -------
+    what : str
+        The damage in words.
+    damaged : bytes
+        The whole file.
+    """
+    (metadata_start,) = struct.unpack_from("<Q", data, len(data) - FOOTER_BYTES)
+    footer_start = len(data) - FOOTER_BYTES
+    regions = {
+        "data": (0, metadata_start),
+        "metadata": (metadata_start, footer_start),
+        "footer": (footer_start, len(data)),
+    }
+    region = str(rng.choice(list(regions), p=[0.4, 0.5, 0.1]))
+    start, stop = regions[region]
+    position = int(rng.integers(start, max(start + 1, stop)))
+    damages = (flip_bits, set_byte, set_number, cut_out, insert, repeat)
+    damage = damages[rng.choice(len(damages), p=[0.3, 0.3, 0.2, 0.05, 0.05, 0.1])]
+    return f"{damage.__name__} at {position} of {len(data)}, {region}", damage(data, position, rng)
+
+
+def flip_bits(data: bytes, position: int, rng: np.random.Generator) -> bytes:
+    flipped = data[position] ^ int(rng.integers(1, 256) & rng.integers(1, 256) or 1)
+    return data[:position] + bytes([flipped]) + data[position + 1 :]
+
+
+def set_byte(data: bytes, position: int, rng: np.random.Generator) -> bytes:
+    value = int(rng.choice([0, 1, 2, 0x0A, 0x12, 0x7F, 0x80, 0xFE, 0xFF]))
+    return data[:position] + bytes([value]) + data[position + 1 :]
+
+
+def set_number(data: bytes, position: int, rng: np.random.Generator) -> bytes:
+    width = int(rng.choice([2, 4, 8]))
+    number = NUMBERS[rng.integers(len(NUMBERS))] & ((1 << 8 * width) - 1)
+    return (data[:position] + number.to_bytes(width, "little") + data[position + width :])[: len(data)]
+
+
+def cut_out(data: bytes, position: int, rng: np.random.Generator) -> bytes:
+    return data[:position] + data[position + int(rng.integers(1, 65)) :]
+
+
+def insert(data: bytes, position: int, rng: np.random.Generator) -> bytes:
+    return data[:position] + rng.bytes(int(rng.integers(1, 65))) + data[position:]
+
+
+def repeat(data: bytes, position: int, rng: np.random.Generator) -> bytes:
+    """Overwrite some bytes with others of the same file."""
+    source = int(rng.integers(0, len(data)))
+    part = data[source : source + int(rng.integers(1, 33))]
+    return (data[:position] + part + data[position + len(part) :])[: len(data)]
