@@ -1,0 +1,1 @@
+"""Lance and other formats: conversion of files, columns as text."""
