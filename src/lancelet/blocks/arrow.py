@@ -1,6 +1,6 @@
 """Arrow arrays without structure <-> blocks (compressors.md 1.3).
 
-``to_block`` views the buffers of an array and forgets its nulls; what lay below them is wiped first, so that files do not carry
+``to_block`` views the buffers of an array and forgets its nulls; what lies below them is wiped first, so that files do not carry
 bytes that no reader shows, and equal tables give equal bytes. ``from_block`` puts values and validity together again and checks
 that the block fits the type.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lancelet.blocks.block import Block, FixedWidth, VariableWidth
+from lancelet.blocks.block import Block, FixedSizeList, FixedWidth, VariableWidth
 from lancelet.buffers import EMPTY, as_bytes, as_values, nbytes
 from lancelet.errors import FormatError, OptionError
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Data
 
-__all__ = ["aligned_bits", "fixed_bits", "from_block", "is_variable_width", "offset_bits", "to_block", "validity_of"]
+    Mask = npt.NDArray[np.bool_]
+
+__all__ = ["aligned_bits", "fixed_bits", "from_block", "is_variable_width", "offset_bits", "to_block", "valid_mask"]
 
 _BINARY = {pa.binary(): 32, pa.string(): 32, pa.large_binary(): 64, pa.large_string(): 64}
 
@@ -50,60 +52,96 @@ def fixed_bits(type_: pa.DataType) -> int:
         raise OptionError(f"values of type {type_} have no fixed width") from None
 
 
-def validity_of(array: pa.Array) -> tuple[Data, int] | None:
-    """Return the validity bitmap of `array` with its bit offset, or ``None`` when nothing is null."""
+def aligned_bits(bitmap: Any, start: int, count: int) -> Data:
+    """Return bits `start` to ``start + count`` of an Arrow `bitmap` from bit 0 on; a view where that is possible.
+
+    Bits of the last byte beyond `count` are 0 in a copy and arbitrary in a view.
+    """
+    if start % 8 == 0:
+        return bitmap.slice(start // 8, (count + 7) // 8)  # type: ignore[no-any-return]
+    return np.packbits(_bits(bitmap, start, count), bitorder="little")
+
+
+def _bits(bitmap: Data, start: int, count: int) -> Mask:
+    first = start // 8
+    data = as_bytes(bitmap)[first : (start + count + 7) // 8]
+    bits = np.unpackbits(data, bitorder="little", count=start - 8 * first + count)
+    return bits[start - 8 * first :].view(np.bool_)
+
+
+def valid_mask(array: pa.Array) -> Mask | None:
+    """Return ``bool[len(array)]``, true where a value is valid; ``None`` when nothing is null."""
     if array.null_count == 0:
         return None
     bitmap = array.buffers()[0]
     if bitmap is None:  # the null type has no bitmap
-        return bytes((len(array) + 7) // 8), 0
-    return bitmap, array.offset
+        return np.zeros(len(array), dtype=np.bool_)
+    return _bits(bitmap, array.offset, len(array))
 
 
-def _valid_mask(array: pa.Array) -> npt.NDArray[np.bool_]:
-    bitmap, offset = array.buffers()[0], array.offset
-    first = offset // 8
-    bits = np.unpackbits(
-        as_bytes(bitmap)[first : (offset + len(array) + 7) // 8], bitorder="little", count=offset % 8 + len(array)
-    )
-    return bits[offset % 8 :].view(np.bool_)
+def to_block(array: pa.Array, valid: Mask | None) -> Block:
+    """View the values of a flat `array`.
 
-
-def _wiped(array: pa.Array) -> FixedWidth | VariableWidth:
-    """Make the block of an `array` that has nulls: null slots become zeros, or empty values."""
-    valid = _valid_mask(array)
-    block = _view(array)
-    if isinstance(block, VariableWidth):
-        offsets = as_values(block.offsets, block.offset_bits)
-        lengths = np.diff(offsets)
-        if not lengths[~valid].any():
-            return block
-        import pyarrow.compute as pc
-
-        empty = pa.scalar(b"", pa.large_binary()).cast(array.type)
-        return _view(pc.if_else(pa.array(valid), array, empty))
-    if block.bits == 1:
-        values = np.unpackbits(as_bytes(block.data), bitorder="little", count=block.num_values)
-        return FixedWidth(1, block.num_values, np.packbits(values & valid, bitorder="little"))
-    width = block.bits // 8
-    if width in (1, 2, 4, 8):
-        words = as_values(block.data, block.bits)
-        return FixedWidth(block.bits, block.num_values, np.where(valid, words, words.dtype.type(0)))
-    rows = as_bytes(block.data).reshape(block.num_values, width)
-    return FixedWidth(block.bits, block.num_values, np.where(valid[:, None], rows, np.uint8(0)).reshape(-1))
-
-
-def to_block(array: pa.Array) -> FixedWidth | VariableWidth:
-    """View the values of a flat `array`; with nulls, their slots are wiped (which copies).
+    Parameters
+    ----------
+    array
+        Of a flat type, or a fixed-size list of one.
+    valid
+        Which values anybody sees. The others are wiped, which copies: zeros, or no bytes. ``None``: all are seen.
 
     Raises
     ------
     OptionError
         The type has no flat form.
     """
-    if array.null_count and array.buffers()[0] is not None:
-        return _wiped(array)
-    return _view(array)
+    if pa.types.is_fixed_size_list(array.type):
+        return _list_block(array, valid)
+    block = _view(array)
+    if valid is None:
+        return block
+    if isinstance(block, VariableWidth):
+        lengths = np.diff(as_values(block.offsets, block.offset_bits))
+        return _without_hidden_bytes(array, valid) if lengths[~valid].any() else block
+    return _wiped(block, valid)
+
+
+def _list_block(array: pa.Array, valid: Mask | None) -> FixedSizeList:
+    dimension = array.type.list_size
+    if dimension == 0:
+        raise OptionError("lists of size 0 are not stored by any file version")
+    items = array.values.slice(array.offset * dimension, len(array) * dimension)
+    seen = None if valid is None else np.repeat(valid, dimension)
+    items_valid = valid_mask(items)
+    if items_valid is not None:
+        seen = items_valid if seen is None else seen & items_valid
+        # an item nobody sees because its list is null needs no null of its own
+        hidden_lists = False if valid is None else np.repeat(~valid, dimension)
+        shown_null = ~(items_valid | hidden_lists)
+        validity = np.packbits(~shown_null, bitorder="little") if shown_null.any() else None
+    else:
+        validity = None
+    return FixedSizeList(dimension, len(array), to_block(items, seen), validity)
+
+
+def _wiped(block: FixedWidth, valid: Mask) -> FixedWidth:
+    if block.bits == 1:
+        bits = np.unpackbits(as_bytes(block.data), bitorder="little", count=block.num_values)
+        return FixedWidth(1, block.num_values, np.packbits(bits & valid, bitorder="little"))
+    if block.bits in (8, 16, 32, 64):
+        words = as_values(block.data, block.bits)
+        return FixedWidth(block.bits, block.num_values, np.where(valid, words, words.dtype.type(0)))
+    rows = as_bytes(block.data).reshape(block.num_values, block.bits // 8)
+    return FixedWidth(block.bits, block.num_values, np.where(valid[:, None], rows, np.uint8(0)).reshape(-1))
+
+
+def _without_hidden_bytes(array: pa.Array, valid: Mask) -> VariableWidth:
+    import pyarrow.compute as pc
+
+    empty = pa.scalar(b"", pa.large_binary()).cast(array.type)
+    block = _view(pc.if_else(pa.array(valid), array, empty))
+    if not isinstance(block, VariableWidth):
+        raise TypeError(f"values of type {array.type} have no lengths")
+    return block
 
 
 def _view(array: pa.Array) -> FixedWidth | VariableWidth:
@@ -121,25 +159,24 @@ def _view(array: pa.Array) -> FixedWidth | VariableWidth:
     if num_values == 0:
         return FixedWidth(bits, 0, EMPTY)
     if bits == 1:
-        return FixedWidth(1, num_values, aligned_bits(buffers[1], start, num_values))
+        return FixedWidth(1, num_values, _clean_bits(buffers[1], start, num_values))
     width = bits // 8
     return FixedWidth(bits, num_values, buffers[1].slice(start * width, num_values * width))
 
 
-def aligned_bits(bitmap: Any, start: int, count: int) -> Data:
-    """Return bits `start` to ``start + count`` of an Arrow `bitmap` from bit 0 on, unused bits zero; a view where that is possible."""
-    if start % 8 == 0:
-        whole = bitmap.slice(start // 8, (count + 7) // 8)
-        if count % 8 == 0:
-            return whole  # type: ignore[no-any-return]
-        trimmed = as_bytes(whole).copy()
-        trimmed[-1] &= (1 << count % 8) - 1
-        return trimmed
-    bits = np.unpackbits(as_bytes(bitmap)[start // 8 :], bitorder="little", count=start % 8 + count)
-    return np.packbits(bits[start % 8 :], bitorder="little")
+def _clean_bits(bitmap: Any, start: int, count: int) -> Data:
+    """Return bits from bit 0 on, those beyond `count` zero: they go to the file."""
+    bits = aligned_bits(bitmap, start, count)
+    if count % 8 == 0 or start % 8:
+        return bits
+    copy = as_bytes(bits).copy()
+    copy[-1] &= (1 << count % 8) - 1
+    return copy
 
 
-def from_block(block: Block | None, type_: pa.DataType, num_values: int, validity: Data | None, null_count: int) -> pa.Array:
+def from_block(
+    block: Block | None, type_: pa.DataType, num_values: int, validity: Data | None, null_count: int
+) -> pa.Array:
     """Make the Arrow array of `block`.
 
     Parameters
@@ -147,44 +184,49 @@ def from_block(block: Block | None, type_: pa.DataType, num_values: int, validit
     block
         The values; ``None`` when every slot is null.
     type_
-        A flat Arrow type (no extension type).
+        A flat Arrow type or a fixed-size list of one; no extension type.
     num_values
         Length of the array.
     validity
         Bitmap of ``ceil(num_values / 8)`` bytes, or ``None`` when nothing is null.
     null_count
-        Zero bits of `validity`.
+        Zero bits of `validity`; -1 when they were not counted.
 
     Raises
     ------
     FormatError
         The block does not fit the type or the length, or text is not UTF-8.
     """
-    if block is None or type_ == pa.null():
-        if block is not None:
-            raise FormatError("a column of type null has values")
+    if block is None:
         return pa.nulls(num_values, type_)
+    if pa.types.is_null(type_):
+        raise FormatError("a column of type null has values")
     if block.num_values != num_values:
         raise FormatError(f"expected {num_values} values and found {block.num_values}")
     bitmap = None if validity is None else pa.py_buffer(validity)
     if is_variable_width(type_):
         if not isinstance(block, VariableWidth):
             raise FormatError(f"values of type {type_} need lengths, and the page has values of one width")
-        array = _variable_array(block, type_, bitmap, null_count)
-        if type_ in (pa.string(), pa.large_string()):
-            _check_text(array)
-        return array
+        return _variable_array(block, type_, bitmap, null_count)
+    if pa.types.is_fixed_size_list(type_):
+        if not isinstance(block, FixedSizeList) or block.dimension != type_.list_size:
+            raise FormatError(f"the page does not have values of type {type_}")
+        items = from_block(block.items, type_.value_type, num_values * block.dimension, block.validity, -1)
+        return pa.Array.from_buffers(type_, num_values, [bitmap], null_count, children=[items])
     if not isinstance(block, FixedWidth):
         raise FormatError(f"values of type {type_} have one width, and the page has values of another kind")
-    bits = fixed_bits(type_)
-    data = block.data
-    if bits == 1 and block.bits == 8:
-        data = np.packbits(as_bytes(data) != 0, bitorder="little")
-    elif block.bits != bits:
-        raise FormatError(f"values of type {type_} have {bits} bits, and the page has values of {block.bits} bits")
-    if nbytes(data) < (num_values * bits + 7) // 8:
-        raise FormatError(f"{num_values} values of {bits} bits do not fit into {nbytes(data)} bytes")
+    data = _data_of_width(block, fixed_bits(type_), type_)
     return pa.Array.from_buffers(type_, num_values, [bitmap, pa.py_buffer(data)], null_count)
+
+
+def _data_of_width(block: FixedWidth, bits: int, type_: pa.DataType) -> Data:
+    if bits == 1 and block.bits == 8:  # full-zip pages and constants store a bool as a byte
+        return np.packbits(as_bytes(block.data)[: block.num_values] != 0, bitorder="little")
+    if block.bits != bits:
+        raise FormatError(f"values of type {type_} have {bits} bits, and the page has values of {block.bits} bits")
+    if nbytes(block.data) < (block.num_values * bits + 7) // 8:
+        raise FormatError(f"{block.num_values} values of {bits} bits do not fit into {nbytes(block.data)} bytes")
+    return block.data
 
 
 def _variable_array(block: VariableWidth, type_: pa.DataType, bitmap: Any, null_count: int) -> pa.Array:
@@ -195,13 +237,11 @@ def _variable_array(block: VariableWidth, type_: pa.DataType, bitmap: Any, null_
         if wanted == 32 and int(wide[-1]) > 2**31 - 1:
             raise FormatError(f"{int(wide[-1])} bytes of values do not fit a column of type {type_}")
         offsets = wide.astype(np.uint32 if wanted == 32 else np.uint64)
-    return pa.Array.from_buffers(
-        type_, block.num_values, [bitmap, pa.py_buffer(offsets), pa.py_buffer(block.data)], null_count
-    )
-
-
-def _check_text(array: pa.Array) -> None:
-    try:
-        array.validate(full=True)
-    except pa.ArrowInvalid as error:
-        raise FormatError(f"text is not valid UTF-8: {error}") from None
+    buffers = [bitmap, pa.py_buffer(offsets), pa.py_buffer(block.data)]
+    array = pa.Array.from_buffers(type_, block.num_values, buffers, null_count)
+    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
+        try:
+            array.validate(full=True)
+        except pa.ArrowInvalid as error:
+            raise FormatError(f"text is not valid UTF-8: {error}") from None
+    return array

@@ -67,7 +67,7 @@ def _narrowest(block: FixedWidth, params: CodecParams) -> ChunkCodec:
     if params.compression in ("lz4", "zstd") and bits in (32, 64) and _splits_well(stats, params):
         return ByteStreamSplit(flat)
     raw = stats.data_size
-    packed = int((bits // 8 + 128 * stats.bit_widths.astype(np.int64)).sum())
+    packed = stats.inline_bitpacking_bytes
     runs = stats.rle_entries * (bits // 8 + 1)
     few_runs = params.rle_threshold is None or stats.run_count < block.num_values * params.rle_threshold
     if runs < raw and runs <= packed and few_runs:
@@ -103,12 +103,11 @@ def _wants_fsst(block: VariableWidth, params: CodecParams) -> bool:
 
 def _list_codec(block: FixedSizeList) -> FixedSizeListCodec:
     items = block.items
-    inner = _list_codec(items) if isinstance(items, FixedSizeList) else None
-    if inner is None:
-        if not isinstance(items, FixedWidth):
-            raise UnsupportedError("fixed-size lists hold values of one width only")
-        inner = Flat(items.bits)  # type: ignore[assignment]
-    return FixedSizeListCodec(block.dimension, inner, block.validity is not None)  # type: ignore[arg-type]
+    if isinstance(items, FixedSizeList):
+        return FixedSizeListCodec(block.dimension, _list_codec(items))
+    if not isinstance(items, FixedWidth):
+        raise UnsupportedError("fixed-size lists hold values of one width only")
+    return FixedSizeListCodec(block.dimension, Flat(items.bits))
 
 
 def value_codec(block: Block, params: CodecParams) -> ValueCodec:
@@ -133,7 +132,7 @@ def value_codec(block: Block, params: CodecParams) -> ValueCodec:
 def level_codec(levels: FixedWidth, counts: Int64Array, version: Version) -> BlockCodec:
     """Choose the codec of the repetition or definition `levels` of a page, cut into blocks of `counts`: the smallest form."""
     stats = Stats(levels)
-    width = int(stats.bit_widths.max(initial=0))
+    width = stats.max_bit_width
     candidates: list[tuple[int, BlockCodec]] = []
     if levels.num_values <= 1024 and len(counts) == 1:
         candidates.append((2 + 128 * width, InlineBitpacking(16)))
@@ -171,10 +170,10 @@ def dictionary_codec(items: Block, params: CodecParams) -> BlockCodec:
 
 def _packed_block_codec(items: FixedWidth) -> BlockCodec | None:
     stats = Stats(items)
-    width, bits = int(stats.bit_widths.max(initial=0)), items.bits
+    width, bits = stats.max_bit_width, items.bits
     if width >= bits:
         return None
     if items.num_values <= 1024:
-        return InlineBitpacking(bits) if bits // 8 + 128 * width < stats.data_size else None
+        return InlineBitpacking(bits) if stats.inline_bitpacking_bytes < stats.data_size else None
     size = _out_of_line_bytes(np.array([items.num_values]), bits, width)
     return OutOfLineBitpacking(bits, width) if size < stats.data_size else None

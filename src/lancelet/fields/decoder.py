@@ -1,4 +1,4 @@
-"""Leaves to Arrow arrays: values and validity are put together, and rows that came along are dropped."""
+"""Pages' leaves to the arrays of fields: rows that came along are dropped, leaves of one field are put together."""
 
 from __future__ import annotations
 
@@ -8,64 +8,107 @@ import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.arrow import from_block
-from lancelet.errors import FormatError, UnsupportedError
+from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.fields.paths import LeafPath, is_leaf, join_paths, leaf_paths
+from lancelet.fields.structure import array_of_leaf
 from lancelet.levels.flat import validity_from_levels
+from lancelet.schema.project import BLOB, is_packed
+from lancelet.versions import Version
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lancelet.levels import Leaf
     from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field
 
-__all__ = ["check_readable", "kept", "leaf_array"]
+__all__ = ["check_supported", "field_arrays", "leaf_array"]
 
 
-def check_readable(field: Field) -> None:
-    """Check that columns of this field can be read.
+def check_supported(field: Field) -> None:
+    """Check that columns of this field can be read and written.
 
     Raises
     ------
     UnsupportedError
-        The field's type has no decoder here yet.
+        The field has, at some depth, a type that has no encoder and decoder here yet.
     """
-    type_ = field.arrow_type
-    storage = type_.storage_type if isinstance(type_, pa.BaseExtensionType) else type_
-    if pa.types.is_nested(storage) or pa.types.is_dictionary(storage):
-        raise UnsupportedError(
-            f"reading columns of type {type_} is not supported yet (field {field.name!r}); name other columns with columns="
-        )
-    if "lance-encoding:blob" in field.metadata:
-        raise UnsupportedError(f"reading blob columns is not supported yet (field {field.name!r})")
+    for path in leaf_paths(field):
+        leaf = path.leaf
+        if BLOB in leaf.metadata:
+            what = "blob columns are"
+        elif is_packed(leaf, Version.V2_1):
+            what = "packed structs are"
+        elif pa.types.is_dictionary(leaf.storage_type):
+            what = f"columns of type {leaf.storage_type} are"
+        elif pa.types.is_struct(leaf.storage_type):
+            what = "structs without children are"
+        else:
+            continue
+        raise UnsupportedError(f"{what} not supported yet (field {field.name!r}); columns= can leave the field out")
 
 
-def leaf_array(leaf: Leaf, type_: pa.DataType) -> pa.Array:
-    """Make the array of a `leaf` without structure.
+def field_arrays(field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges | None]]]) -> list[pa.Array]:
+    """Make the arrays of a field.
 
     Parameters
     ----------
-    leaf
-        Rows of a page.
-    type_
-        Arrow type of the field; extension types give extension arrays.
+    field
+        The field.
+    leaves
+        For each of its leaves, in the order of :func:`~lancelet.fields.paths.leaf_paths`, what its pages gave: a leaf, and the rows
+        of it to keep (``None``: all).
+
+    Returns
+    -------
+    list
+        The rows in order, in one array or several.
+
+    Raises
+    ------
+    FormatError
+        A page does not fit the type, or two columns disagree about the structure that they share.
+    """
+    parts = [
+        [_kept(leaf_array(leaf, path), keep) for leaf, keep in pages]
+        for path, pages in zip(leaf_paths(field), leaves, strict=True)
+    ]
+    if is_leaf(field):
+        return [_shown(part, field) for part in parts[0]]
+    try:
+        joined = [pages[0] if len(pages) == 1 else pa.concat_arrays(pages) for pages in parts]
+    except pa.ArrowInvalid as error:
+        raise OptionError(f"field {field.name!r}: {error}; read fewer rows at a time") from None
+    return [join_paths(iter(joined), field)]
+
+
+def _shown(array: pa.Array, field: Field) -> pa.Array:
+    """Give an array of storage its extension type."""
+    type_ = field.arrow_type
+    return pa.ExtensionArray.from_storage(type_, array) if isinstance(type_, pa.BaseExtensionType) else array
+
+
+def leaf_array(leaf: Leaf, path: LeafPath) -> pa.Array:
+    """Make the array of one path of a leaf; the way without structure is short.
 
     Raises
     ------
     FormatError
         The page has structure that the type has not, or its values do not fit the type.
     """
-    if len(leaf.layers) != 1 or leaf.layers[0].is_list:
-        kinds = ", ".join(layer.name for layer in leaf.layers)
-        raise FormatError(f"a column of type {type_} has one layer of validity, and the page has the layers {kinds}")
-    storage = type_.storage_type if isinstance(type_, pa.BaseExtensionType) else type_
+    if path.containers or len(leaf.layers) != 1 or leaf.layers[0].is_list:
+        return array_of_leaf(leaf, path)
     validity, null_count = None, 0
     if leaf.def_ is not None and leaf.values is not None:
+        if int(leaf.def_.max(initial=0)) > leaf.layers[0].num_def:
+            raise FormatError("a definition level is larger than the layers of the page allow")
         validity, null_count = validity_from_levels(leaf.def_)
-        if null_count == 0:
-            validity = None
-    array = from_block(leaf.values, storage, leaf.num_rows, validity, null_count)
-    return pa.ExtensionArray.from_storage(type_, array) if storage is not type_ else array
+    return from_block(
+        leaf.values, path.leaf.storage_type, leaf.num_rows, validity if null_count else None, null_count
+    )
 
 
-def kept(array: pa.Array, keep: RowRanges | None) -> pa.Array:
+def _kept(array: pa.Array, keep: RowRanges | None) -> pa.Array:
     """Return the rows `keep` of `array`, a view when they are one range."""
     if keep is None:
         return array

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lancelet.blocks.arrow import is_variable_width, to_block, validity_of
+from lancelet.blocks.arrow import to_block, valid_mask
 from lancelet.codecs.params import CodecParams
 from lancelet.errors import OptionError, UnsupportedError
 from lancelet.fields.accumulate import Accumulator, cut_rows
+from lancelet.fields.decoder import check_supported
+from lancelet.fields.paths import is_leaf
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
 from lancelet.levels import Layer, Leaf
 from lancelet.levels.flat import levels_from_validity
@@ -34,11 +36,11 @@ def flat_leaf(array: pa.Array) -> Leaf:
     num_rows = len(array)
     if array.null_count == num_rows:
         return Leaf(num_rows, (Layer.NULLABLE_ITEM,), None, None, num_rows, None)
-    validity = validity_of(array)
-    values = to_block(array)
-    if validity is None:
+    valid = valid_mask(array)
+    values = to_block(array, valid)
+    if valid is None:
         return Leaf(num_rows, (Layer.ALL_VALID_ITEM,), None, None, num_rows, values)
-    levels = levels_from_validity(validity[0], validity[1], num_rows)
+    levels = levels_from_validity(array.buffers()[0], array.offset, num_rows)
     return Leaf(num_rows, (Layer.NULLABLE_ITEM,), None, levels, num_rows, values)
 
 
@@ -59,7 +61,7 @@ def page_params(field: Field, options: WriteOptions, column_options: ColumnOptio
                 f"field {field.name!r}: lance-encoding:structural-encoding is {in_metadata!r}; "
                 "it may be miniblock or fullzip"
             )
-    is_text = pa.types.is_string(field.arrow_type) or pa.types.is_large_string(field.arrow_type)
+    is_text = pa.types.is_string(field.storage_type) or pa.types.is_large_string(field.storage_type)
     return PageParams(CodecParams.resolve(options.version, is_text, field.metadata), wanted)
 
 
@@ -135,12 +137,8 @@ class StructuralStrategy(EncodingStrategy):
         root: EncodingStrategy,
     ) -> FieldEncoder:
         """Make the encoder of `field`: flat fields only, so far."""
-        type_ = field.arrow_type
-        if pa.types.is_nested(type_) or pa.types.is_dictionary(type_):
-            raise UnsupportedError(
-                f"field {field.name!r}: writing columns of type {type_} in file version {options.version.text} is not supported yet"
-            )
-        if is_variable_width(type_) and "lance-encoding:blob" in field.metadata:
-            raise UnsupportedError(f"field {field.name!r}: writing blob columns is not supported yet")
+        check_supported(field)
+        if not is_leaf(field):
+            raise UnsupportedError(f"writing columns of type {field.arrow_type} is not supported yet (field {field.name!r})")
         params = page_params(field, options, column_options)
         return LeafEncoder(numbering.take(field.id), params, options, cache_bytes)

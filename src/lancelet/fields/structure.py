@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lancelet.blocks.arrow import from_block, to_block
+from lancelet.blocks.arrow import from_block, to_block, valid_mask
 from lancelet.errors import FormatError
-from lancelet.fields.paths import Container, bitmap_of, list_items
+from lancelet.fields.paths import Container, list_items
 from lancelet.levels.build import build
 from lancelet.levels.steps import FixedList, FixedLists, Lists, Validity
 from lancelet.levels.unravel import unravel
@@ -72,13 +72,10 @@ def leaf_of_array(array: pa.Array, path: LeafPath, *, robust: bool = True) -> Le
 
 def _valid(array: pa.Array, hidden: Mask) -> Mask:
     """Return which values are valid and lie in no null struct, ``None`` when all do."""
-    bitmap = bitmap_of(array) if not pa.types.is_null(array.type) else np.zeros((len(array) + 7) // 8, np.uint8)
-    if bitmap is None and hidden is None:
-        return None
-    if bitmap is None:
-        return ~hidden  # type: ignore[operator]
-    bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little", count=len(array)).view(np.bool_)
-    return bits if hidden is None else bits & ~hidden
+    valid = valid_mask(array)
+    if hidden is None:
+        return valid
+    return ~hidden if valid is None else valid & ~hidden
 
 
 def _packed(valid: Mask) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 
 from lancelet.errors import FormatError, LanceletError
 from lancelet.file.plan import split_by_page
-from lancelet.pages.base import PageInfo
+from lancelet.pages.base import PageInfo, RowRanges
 from lancelet.pages.registry import parse_page
 
 if TYPE_CHECKING:
@@ -19,18 +19,29 @@ if TYPE_CHECKING:
     from lancelet.container.metadata import ColumnMetadata
     from lancelet.container.reader import Container
     from lancelet.levels import Leaf
-    from lancelet.pages.base import Layout, OpenPage, PagePart, RowRanges
+    from lancelet.pages.base import Layout, OpenPage, PagePart
 
 __all__ = ["ColumnPages", "ColumnPart"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ColumnPart:
-    """A page's share in a read: its number, the opened page, and what its layout planned."""
+    """A page's share in a read.
+
+    Attributes
+    ----------
+    page, open_page
+        Its number, and the opened page.
+    part
+        What its layout planned.
+    keep
+        The wanted rows of what will be decoded, in rows of the file; ``None``: all.
+    """
 
     page: int
     open_page: OpenPage
     part: PagePart
+    keep: RowRanges | None
 
 
 class ColumnPages:
@@ -42,14 +53,17 @@ class ColumnPages:
         The open file.
     column
         Physical column.
+    rows_per_row
+        Rows that its pages count for one row of the file (versions.md 5.8).
     """
 
-    def __init__(self, container: Container, column: int) -> None:
+    def __init__(self, container: Container, column: int, rows_per_row: int = 1) -> None:
         self._container = container
         self._column = column
         self._open: dict[int, OpenPage] = {}
         self._metadata: ColumnMetadata = container.column(column)
-        container.check_rows(column)
+        container.check_rows(column, rows_per_row)
+        self._rows_per_row = rows_per_row
         self._first_rows: Int64Array = np.array(
             [page.first_row for page in self._metadata.pages] + [container.num_rows], dtype=np.int64
         )
@@ -65,9 +79,13 @@ class ColumnPages:
         for wanted in split_by_page(rows, self._first_rows):
             page = self._open_page(wanted.page)
             try:
-                parts.append(ColumnPart(wanted.page, page, page.plan(wanted.rows)))
+                part = page.plan(_scaled(wanted.rows, self._rows_per_row))
             except FormatError as error:
                 raise error.locate(column=self._column, page=wanted.page) from None
+            keep = part.keep
+            if keep is not None and self._rows_per_row > 1:
+                keep = RowRanges(keep.starts // self._rows_per_row, keep.stops // self._rows_per_row)
+            parts.append(ColumnPart(wanted.page, page, part, keep))
         return parts
 
     def decode(self, part: ColumnPart, data: Sequence[Data], allocate: Allocate) -> Leaf:
@@ -98,3 +116,8 @@ class ColumnPages:
                 raise error.locate(column=self._column, page=page) from None
             self._open[page] = opened
         return opened
+
+
+def _scaled(rows: RowRanges, factor: int) -> RowRanges:
+    """Count rows of the file as the pages do; no overflow, since the pages' own counts were checked."""
+    return rows if factor == 1 else RowRanges(rows.starts * factor, rows.stops * factor)

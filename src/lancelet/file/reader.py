@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from lancelet.container.reader import Container
 from lancelet.errors import FormatError, OptionError
-from lancelet.fields.decoder import check_readable, kept, leaf_array
+from lancelet.fields.decoder import check_supported, field_arrays
+from lancelet.fields.paths import leaf_paths
 from lancelet.file.column import ColumnPages
 from lancelet.file.plan import check_range, order_rows
 from lancelet.file.result import ReadResult
@@ -115,8 +116,16 @@ class FileReader:
         """Return field id -> physical column, for the fields that own one."""
         return dict(self._columns_of)
 
-    def pages(self, column: int) -> ColumnPages:
-        """Return the pages of a physical column."""
+    def pages(self, column: int, rows_per_row: int = 1) -> ColumnPages:
+        """Return the pages of a physical column.
+
+        Parameters
+        ----------
+        column
+            Index of the column.
+        rows_per_row
+            Rows that its pages count for one row of the file: more than one below a fixed-size list of structs.
+        """
         pages = self._pages.get(column)
         if pages is None:
             if column >= self._container.num_columns:
@@ -124,7 +133,7 @@ class FileReader:
                     f"the schema needs column {column}, and the file has {self._container.num_columns}",
                     path=self._container.source.name,
                 )
-            pages = self._pages[column] = ColumnPages(self._container, column)
+            pages = self._pages[column] = ColumnPages(self._container, column, rows_per_row)
         return pages
 
     def read_all(self, *, batch_size: int | None = None, columns: Sequence[str] | None = None) -> ReadResult:
@@ -187,13 +196,16 @@ class FileReader:
             arrow_schema = schema.to_arrow()
         fields = schema.fields
         for field in fields:
-            check_readable(field)
+            check_supported(field)
 
         def read_columns(window: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
             return self._read(fields, window, allocate)
 
         size = batch_size or self._default_batch_size(fields)
         return ReadResult(arrow_schema, rows, size, read_columns, positions)
+
+    def _columns(self, field: Field) -> list[ColumnPages]:
+        return [self.pages(self._columns_of[path.leaf.id], path.rows_per_row) for path in leaf_paths(field)]
 
     def _default_batch_size(self, fields: Sequence[Field]) -> int:
         if self.num_rows == 0:
@@ -203,27 +215,32 @@ class FileReader:
             try:
                 row_bytes += field.arrow_type.bit_width / 8
             except ValueError:
-                row_bytes += 2 * self.pages(self._columns_of[field.id]).encoded_bytes / self.num_rows
+                row_bytes += 2 * sum(pages.encoded_bytes for pages in self._columns(field)) / self.num_rows
         return int(min(max(_BATCH_BYTES / max(row_bytes, 1), _MIN_BATCH_ROWS), _MAX_BATCH_ROWS))
 
     def _read(self, fields: Sequence[Field], rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
         """Plan all columns, fetch everything at once, decode."""
         source = self._container.source
         try:
-            columns = [self.pages(self._columns_of[field.id]) for field in fields]
-            plans = [pages.plan(rows) for pages in columns]
-            fetched = iter(source.read_ranges([r for plan in plans for part in plan for r in part.part.ranges]))
-            arrays = []
-            for field, pages, plan in zip(fields, columns, plans, strict=True):
-                parts = []
-                for part in plan:
-                    data = [next(fetched) for _ in part.part.ranges]
-                    leaf = pages.decode(part, data, allocate)
-                    parts.append(kept(leaf_array(leaf, field.arrow_type), part.part.keep))
-                arrays.append(parts)
+            columns = [self._columns(field) for field in fields]
+            plans = [[pages.plan(rows) for pages in leaves] for leaves in columns]
+            ranges = [range_ for plan in plans for parts in plan for part in parts for range_ in part.part.ranges]
+            fetched = iter(source.read_ranges(ranges))
+            return [
+                field_arrays(
+                    field,
+                    [
+                        [
+                            (pages.decode(part, [next(fetched) for _ in part.part.ranges], allocate), part.keep)
+                            for part in parts
+                        ]
+                        for pages, parts in zip(leaves, plan, strict=True)
+                    ],
+                )
+                for field, leaves, plan in zip(fields, columns, plans, strict=True)
+            ]
         except FormatError as error:
             raise error.locate(path=source.name) from None
-        return arrays
 
     def close(self) -> None:
         """Let go of the file; arrays that were handed out stay valid."""

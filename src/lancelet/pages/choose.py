@@ -6,6 +6,7 @@ layout cannot hold (:class:`~lancelet.pages.base.DoesNotFit`) goes to the next o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from lancelet.blocks import FixedWidth, VariableWidth
 from lancelet.blocks.stats import Stats
-from lancelet.buffers import as_bytes, as_values
+from lancelet.buffers import allocate, as_bytes, as_values
 from lancelet.codecs import choose
 from lancelet.codecs import dictionary as dictionaries
 from lancelet.levels.layers import max_visible
@@ -35,6 +36,10 @@ __all__ = ["NARROW_BYTES", "PageParams", "encode_leaf"]
 
 #: Values of fewer bytes go to mini-block pages, others to full-zip (structural.md 8.2).
 NARROW_BYTES = 256
+
+# The probe before a dictionary is built: from so many values on, so many in evenly spaced stretches, and the largest part that may be
+# distinct.
+_PROBE_FROM, _PROBE_VALUES, _PROBE_STRETCHES, _PROBE_MAX_RATIO = 1024, 4096, 32, 0.98
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +168,7 @@ def _with_dictionary(leaf: Leaf, values: Block, params: PageParams) -> EncodedPa
     stats = Stats(values)
     cap = min(leaf.num_slots // max(rules.divisor, 1), rules.max_entries)
     budget = int(stats.data_size * rules.size_ratio)
-    if dictionaries.probe_refuses(values, cap):
+    if _probe_refuses(values, cap):
         return None
     variable = isinstance(values, VariableWidth)
     max_bytes = min(budget, rules.max_bytes) if variable else budget
@@ -193,6 +198,22 @@ def _may_have_dictionary(values: Block, params: PageParams) -> bool:
     if isinstance(values, FixedWidth):
         return values.bits == 128 or (values.bits == 64 and params.version >= Version.V2_2)
     return isinstance(values, VariableWidth)
+
+
+def _probe_refuses(values: Block, cap: int) -> bool:
+    """Look at a few evenly spaced values: whether a dictionary of at most `cap` entries is out of sight (compressors.md 7.5)."""
+    num_values = values.num_values
+    if num_values < _PROBE_FROM:
+        return False
+    stretch = min(num_values, _PROBE_VALUES) // _PROBE_STRETCHES
+    starts = np.arange(_PROBE_STRETCHES, dtype=np.uint64) * np.uint64(num_values // _PROBE_STRETCHES)
+    places = (starts[:, None] + np.arange(stretch, dtype=np.uint64)).reshape(-1)
+    sample = dictionaries.expand(FixedWidth(64, len(places), places), values, None, allocate)
+    built = dictionaries.build(sample, max_entries=len(places), max_bytes=2**62)
+    if built is None:
+        return True
+    ratio = built[1].num_values / len(places)
+    return ratio >= _PROBE_MAX_RATIO or math.ceil(ratio * num_values) > cap
 
 
 def _mini_block(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage:
