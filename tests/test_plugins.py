@@ -45,7 +45,9 @@ class Xor(ChunkCodec):
     num_buffers = 1
 
     def to_message(self):
-        return CompressiveEncoding(plugin=AnyMessage(type_url="/example.Xor", value=bytes([self.key, self.values.bits])))
+        return CompressiveEncoding(
+            plugin=AnyMessage(type_url="/example.Xor", value=bytes([self.key, self.values.bits]))
+        )
 
     @classmethod
     def from_message(cls, message, parse):
@@ -85,7 +87,9 @@ class ToyEncoder(FieldEncoder):
 
     def add(self, array, first_row, num_rows, out_of_line):
         step = array[1].as_py() - array[0].as_py()
-        page = PageDescription(self.column, (array[0].as_py().to_bytes(8, "little"),), ToyPage(step=step), num_rows, first_row)
+        page = PageDescription(
+            self.column, (array[0].as_py().to_bytes(8, "little"),), ToyPage(step=step), num_rows, first_row
+        )
         return [PageTask(self.column, array.nbytes, lambda: [page])]
 
     def flush(self, out_of_line):
@@ -122,7 +126,9 @@ class OpenToyPage(OpenPage):
         return PagePart((), rows.num_rows, None, rows)
 
     def decode(self, part, data, allocate):
-        rows = np.concatenate([np.arange(a, b) for a, b in zip(part.state.starts, part.state.stops, strict=True)])
+        rows = np.concatenate(
+            [np.arange(a, b) for a, b in zip(part.state.starts, part.state.stops, strict=True)]
+        )
         values = FixedWidth(64, part.num_rows, self.start + rows * self.step)
         return Leaf(part.num_rows, (Layer.ALL_VALID_ITEM,), None, None, part.num_rows, values)
 
@@ -141,7 +147,9 @@ class ToyStrategy(EncodingStrategy):
 
             def encode(leaf, params):
                 encoded = Xor(0x5A, Flat(leaf.values.bits)).encode_chunks(leaf.values, params.codecs.limits)
-                return miniblock.encode(leaf, encoded, level_codec=params.level_codec, large=params.version.text != "2.1")
+                return miniblock.encode(
+                    leaf, encoded, level_codec=params.level_codec, large=params.version.text != "2.1"
+                )
 
             return LeafEncoder(numbering.take(field.id), params, options, cache_bytes, encode)
         return self.built_in.field_encoder(field, numbering, options, cache_bytes, column_options, root)
@@ -173,7 +181,9 @@ def test_unknown_names_leave_the_other_columns_readable(tmp_path, monkeypatch):
     with FileWriter(path, encoding_strategy=ToyStrategy()) as writer:
         writer.write_table(table)
     monkeypatch.delitem(__import__("lancelet.codecs.registry", fromlist=["_codecs"])._codecs, "example.Xor")
-    monkeypatch.delitem(__import__("lancelet.pages.registry", fromlist=["_layouts"])._layouts, "example.ToyPage")
+    monkeypatch.delitem(
+        __import__("lancelet.pages.registry", fromlist=["_layouts"])._layouts, "example.ToyPage"
+    )
     reader = FileReader(path)
     assert reader.read_all(columns=["plain"]).to_table().equals(table.select(["plain"]))
     with pytest.raises(UnsupportedError, match=r"example\.Xor"):
@@ -211,5 +221,3 @@ def test_out_of_line_positions_are_true_for_any_alignment(alignment):
 def test_alignments_that_are_refused(alignment):
     with pytest.raises(OptionError, match="power of two"):
         check_alignment(alignment)
-
-

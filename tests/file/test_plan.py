@@ -13,7 +13,9 @@ from lancelet.pages.base import RowRanges
 
 
 def rows_of(ranges: RowRanges) -> list[int]:
-    return [row for start, stop in zip(ranges.starts, ranges.stops, strict=True) for row in range(start, stop)]
+    return [
+        row for start, stop in zip(ranges.starts, ranges.stops, strict=True) for row in range(start, stop)
+    ]
 
 
 row_sets = st.sets(st.integers(0, 60), min_size=1).map(sorted)

@@ -46,7 +46,15 @@ def test_what_the_file_says(path, table):
 
 def test_targets(path, table):
     data = path.read_bytes()
-    for target in (path, str(path), data, memoryview(data), pa.py_buffer(data), io.BytesIO(data), path.open("rb")):
+    for target in (
+        path,
+        str(path),
+        data,
+        memoryview(data),
+        pa.py_buffer(data),
+        io.BytesIO(data),
+        path.open("rb"),
+    ):
         assert FileReader(target).read_all().to_table().equals(table)
     assert FileReader(path, mmap=False).read_all().to_table().equals(table)
 
@@ -67,13 +75,16 @@ def test_batches_have_the_size_asked_for(path, table, batch_size):
     assert pa.Table.from_batches(batches).equals(table.slice(0, rows.stop))
 
 
-@pytest.mark.parametrize(("start", "num_rows"), [(0, 0), (0, 1), (1499, 2), (4321, 1024), (9999, 1), (10_000, 0)])
+@pytest.mark.parametrize(
+    ("start", "num_rows"), [(0, 0), (0, 1), (1499, 2), (4321, 1024), (9999, 1), (10_000, 0)]
+)
 def test_ranges(path, table, start, num_rows):
     assert FileReader(path).read_range(start, num_rows).to_table().equals(table.slice(start, num_rows))
 
 
 @pytest.mark.parametrize(
-    "rows", [[], [0], [9999], [5, 5, 5], [9999, 0, 1500, 1499], list(range(0, NUM_ROWS, 97)), list(range(NUM_ROWS))]
+    "rows",
+    [[], [0], [9999], [5, 5, 5], [9999, 0, 1500, 1499], list(range(0, NUM_ROWS, 97)), list(range(NUM_ROWS))],
 )
 def test_takes(path, table, rows):
     reader = FileReader(path)
@@ -82,7 +93,9 @@ def test_takes(path, table, rows):
         assert result.num_rows == len(rows)
         assert result.to_table().equals(table.take(pa.array(rows, pa.int64())))
     batches = list(reader.take_rows(rows, batch_size=3))
-    assert [batch.num_rows for batch in batches] == [3] * (len(rows) // 3) + [len(rows) % 3] * (len(rows) % 3 > 0)
+    assert [batch.num_rows for batch in batches] == [3] * (len(rows) // 3) + [len(rows) % 3] * (
+        len(rows) % 3 > 0
+    )
 
 
 @pytest.mark.parametrize("indices", [[1.5], ["a"], [[1, 2]], [True]])

@@ -87,7 +87,9 @@ def test_missing_column_is_found_before_the_wrong_type(path, table):
         with pytest.raises(OptionError, match="no column 'n'; it has 's'"):
             writer.write_batch(pa.record_batch({"s": [1]}))
         with pytest.raises(OptionError, match="column 's' has type int64; the file stores string"):
-            writer.write_batch(pa.record_batch({"n": pa.array([], pa.int64()), "s": pa.array([], pa.int64())}))
+            writer.write_batch(
+                pa.record_batch({"n": pa.array([], pa.int64()), "s": pa.array([], pa.int64())})
+            )
         writer.write_table(table)
     assert FileReader(path).num_rows == 3
 

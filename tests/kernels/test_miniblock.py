@@ -146,7 +146,10 @@ def test_chunk_words(kernels):
     assert chunks(kernels, bytes.fromhex("30000000"), True, 32, 3) == ([32], [3])
     # First words of a list<int32> page in 2.1 and 2.2 (versions.md 5.1), and a last chunk that states its number.
     assert chunks(kernels, bytes.fromhex("6a0e 1000"), False, 1848 + 16, 1030) == ([1848, 16], [1024, 6])
-    assert chunks(kernels, bytes.fromhex("7a0e0000 12000000"), True, 1856 + 16, 1028) == ([1856, 16], [1024, 4])
+    assert chunks(kernels, bytes.fromhex("7a0e0000 12000000"), True, 1856 + 16, 1028) == (
+        [1856, 16],
+        [1024, 4],
+    )
     assert chunks(kernels, bytes.fromhex("f0ffffff"), True, 1 << 31, 32768) == ([1 << 31], [32768])
     assert chunks(kernels, b"", False, 0, 0) == ([], [])
 
@@ -194,7 +197,11 @@ def rows(kernels, pairs, num_rows, num_chunks=None, data=None):
 def test_rows(kernels):
     assert rows(kernels, [(6, 0)], 6) == [[6], [6], [0]]
     assert rows(kernels, [(1, 724), (4, 0)], 5) == [[2, 5], [1, 5], [724, 0]]
-    assert rows(kernels, [(1, 1), (0, 65535), (1, 0), (2, 0)], 4) == [[2, 2, 2, 4], [1, 1, 2, 4], [1, 65535, 0, 0]]
+    assert rows(kernels, [(1, 1), (0, 65535), (1, 0), (2, 0)], 4) == [
+        [2, 2, 2, 4],
+        [1, 1, 2, 4],
+        [1, 65535, 0, 0],
+    ]
     assert rows(kernels, [], 0) == [[], [], []]
 
 
@@ -230,7 +237,16 @@ def headers(kernels, data, chunk_sizes, slots, has_rep, has_def, num_buffers=1, 
     entries = np.full(len(slots), -1, np.int64)
     offsets, sizes = np.full((2, num_parts, len(slots)), -1, np.int64)
     kernels.miniblock_headers(
-        unaligned(data), i64(chunk_sizes), i64(slots), has_rep, has_def, num_buffers, large, entries, offsets, sizes
+        unaligned(data),
+        i64(chunk_sizes),
+        i64(slots),
+        has_rep,
+        has_def,
+        num_buffers,
+        large,
+        entries,
+        offsets,
+        sizes,
     )
     return entries.tolist(), offsets.tolist(), sizes.tolist()
 
@@ -242,7 +258,11 @@ def test_headers(kernels):
         [[8, 56], [24, 72]],
         [[12, 12], [24, 24]],
     )
-    assert headers(kernels, LARGE_CHUNK, [32], [3], False, True, large=True) == ([3], [[8], [16]], [[6], [12]])
+    assert headers(kernels, LARGE_CHUNK, [32], [3], False, True, large=True) == (
+        [3],
+        [[8], [16]],
+        [[6], [12]],
+    )
     no_levels = bytes.fromhex("0000 0400 0300 fefe 01020304 fefefefe 050607 fefefefefe")
     assert headers(kernels, no_levels, [24], [4], False, False, 2) == ([0], [[8], [16]], [[4], [3]])
     assert headers(kernels, b"", [], [], True, True) == ([], [[], [], []], [[], [], []])
@@ -265,7 +285,9 @@ def patched(data, position, number, width=2):
         pytest.param(patched(FLAT_CHUNK, 4, 65535), [48], [6], False, False, id="value far past the end"),
         pytest.param(patched(FLAT_CHUNK, 2, 40), [48], [6], False, False, id="levels fill the chunk"),
         pytest.param(patched(FLAT_CHUNK, 2, 65535), [48], [6], False, False, id="levels past the end"),
-        pytest.param(patched(LARGE_CHUNK, 4, 2**32 - 1, 4), [32], [3], False, True, id="large value past the end"),
+        pytest.param(
+            patched(LARGE_CHUNK, 4, 2**32 - 1, 4), [32], [3], False, True, id="large value past the end"
+        ),
         pytest.param(FLAT_CHUNK[:40], [48], [6], False, False, id="truncated"),
         pytest.param(FLAT_CHUNK + bytes(8), [48], [6], False, False, id="bytes after the chunks"),
         pytest.param(FLAT_CHUNK, [-8], [6], False, False, id="negative size"),

@@ -105,9 +105,7 @@ def test_round_trip_of_many_parts(kernels, bits, is_block, start):
         kernels, encoded, part_offsets[chosen], sizes[chosen], counts[chosen], bits, is_block
     )
     firsts = np.cumsum(counts) - counts
-    expected = b"".join(
-        data[offsets[firsts[i]] : offsets[firsts[i] + counts[i]]].tobytes() for i in chosen
-    )
+    expected = b"".join(data[offsets[firsts[i]] : offsets[firsts[i] + counts[i]]].tobytes() for i in chosen)
     assert got.tobytes() == expected
 
 
@@ -203,7 +201,8 @@ def test_corrupt_parts(kernels, bits, is_block, data):
 
 
 @pytest.mark.parametrize(
-    ("offset", "size", "count"), [(-1, 28, 4), (0, -1, 4), (0, 29, 4), (2**62, 28, 4), (0, 2**62, 4), (0, 28, 7)]
+    ("offset", "size", "count"),
+    [(-1, 28, 4), (0, -1, 4), (0, 29, 4), (2**62, 28, 4), (0, 2**62, 4), (0, 28, 7)],
 )
 def test_parts_outside_of_the_data(kernels, offset, size, count):
     with pytest.raises(FormatError):
@@ -213,7 +212,9 @@ def test_parts_outside_of_the_data(kernels, offset, size, count):
 def test_copying_checks_again(kernels):
     data = corrupt(16, 100, 32, bytes.fromhex(CHUNK_32))
     with pytest.raises(FormatError):
-        kernels.variable_decode(data, np.array([0]), np.array([28]), np.array([4]), 32, False, np.zeros(6, np.uint8))
+        kernels.variable_decode(
+            data, np.array([0]), np.array([28]), np.array([4]), 32, False, np.zeros(6, np.uint8)
+        )
 
 
 def test_values_together_too_long(kernels):

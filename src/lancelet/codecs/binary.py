@@ -44,7 +44,7 @@ from lancelet.codecs.base import (
     ValueCodec,
 )
 from lancelet.codecs.registry import register
-from lancelet.errors import FormatError, UnsupportedError
+from lancelet.errors import FormatError, OptionError, UnsupportedError
 
 if TYPE_CHECKING:
     from lancelet.blocks import Block, FixedWidth
@@ -149,7 +149,7 @@ class Variable(ChunkCodec, ValueCodec, BlockCodec):
 
     def _checked(self, block: Block) -> VariableWidth:
         if not isinstance(block, VariableWidth) or block.offset_bits != self.offset_bits:
-            raise TypeError(f"{self} cannot encode a {type(block).__name__} of another kind or width")
+            raise OptionError(f"{self} cannot encode a {type(block).__name__} of another kind or width")
         return block
 
     def _encode(

@@ -485,9 +485,7 @@ class OpenMiniBlock(OpenPage):
     ) -> UInt16Array:
         """Check repetition levels, and let a row begin where a run begins in the middle of one."""
         top = max_rep(self.layout.layers)
-        kernels.miniblock_check_rep(
-            rep, entries, chunks, self.started, self.finished, self.leftovers, top
-        )
+        kernels.miniblock_check_rep(rep, entries, chunks, self.started, self.finished, self.leftovers, top)
         inside = runs.firsts > 0
         inside[inside] = self.leftovers[runs.firsts[inside] - 1] > 0
         if inside.any():
@@ -511,9 +509,7 @@ class OpenMiniBlock(OpenPage):
         return expand(indices, items, validity, allocate)
 
 
-def _decode_levels(
-    codec: BlockCodec, spans: Spans, entries: Int64Array, allocate: Allocate
-) -> UInt16Array:
+def _decode_levels(codec: BlockCodec, spans: Spans, entries: Int64Array, allocate: Allocate) -> UInt16Array:
     block = codec.decode_blocks(spans, entries, allocate)
     if not isinstance(block, FixedWidth) or block.bits != 16:
         raise FormatError("levels are not stored as 16-bit numbers")
