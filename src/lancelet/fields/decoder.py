@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lancelet.blocks.arrow import from_block
 from lancelet.errors import FormatError, OptionError, UnsupportedError
-from lancelet.fields.paths import LeafPath, is_leaf, join_paths, leaf_paths
+from lancelet.fields.paths import LeafPath, is_leaf, join_paths, leaf_paths, shown
 from lancelet.fields.structure import array_of_leaf
 from lancelet.levels.flat import validity_from_levels
 from lancelet.schema.project import BLOB, is_packed
@@ -74,18 +74,12 @@ def field_arrays(field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges |
         for path, pages in zip(leaf_paths(field), leaves, strict=True)
     ]
     if is_leaf(field):
-        return [_shown(part, field) for part in parts[0]]
+        return [shown(part, field.arrow_type) for part in parts[0]]
     try:
         joined = [pages[0] if len(pages) == 1 else pa.concat_arrays(pages) for pages in parts]
     except pa.ArrowInvalid as error:
         raise OptionError(f"field {field.name!r}: {error}; read fewer rows at a time") from None
     return [join_paths(iter(joined), field)]
-
-
-def _shown(array: pa.Array, field: Field) -> pa.Array:
-    """Give an array of storage its extension type."""
-    type_ = field.arrow_type
-    return pa.ExtensionArray.from_storage(type_, array) if isinstance(type_, pa.BaseExtensionType) else array
 
 
 def leaf_array(leaf: Leaf, path: LeafPath) -> pa.Array:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lancelet.levels.steps import StepKind
     from lancelet.schema.fields import Field
 
-__all__ = ["Container", "LeafPath", "bitmap_of", "is_leaf", "join_paths", "leaf_paths", "list_items", "split_paths"]
+__all__ = ["Container", "LeafPath", "bitmap_of", "is_leaf", "join_paths", "leaf_paths", "list_items", "shown", "split_paths"]
 
 
 class Container(Enum):
@@ -156,7 +156,7 @@ def list_items(array: pa.Array) -> tuple[Any, pa.Array]:
 
 
 def join_paths(arrays: Iterator[pa.Array], field: Field) -> pa.Array:
-    """Put the arrays of the leaves of `field` together to its storage array.
+    """Put the arrays of the leaves of `field` together to its array, as a user sees it: with extension types at every depth.
 
     Parameters
     ----------
@@ -171,26 +171,39 @@ def join_paths(arrays: Iterator[pa.Array], field: Field) -> pa.Array:
         Two leaves disagree about the structure that they share.
     """
     if is_leaf(field):
-        return next(arrays)
+        return shown(next(arrays), field.arrow_type)
     own = [next(arrays) for _ in leaf_paths(field)]
     first = own[0]
     for other in own[1:]:
         _check_agreement(first, other, field)
-    type_, num_values, null_count, bitmap = field.storage_type, len(first), first.null_count, bitmap_of(first)
-    container = _container(type_)
+    type_ = field.arrow_type
+    storage = type_.storage_type if isinstance(type_, pa.BaseExtensionType) else type_
+    container, num_values, buffers = _container(field.storage_type), len(first), [bitmap_of(first)]
     if container is Container.STRUCT:
         below = iter([array.field(0) for array in own])
-        return _rebuild(
-            type_, num_values, [bitmap], null_count, *[join_paths(below, child) for child in field.children]
-        )
-    (child,) = field.children
-    if isinstance(container, FixedList):
+    elif isinstance(container, FixedList):
         size = container.dimension
         below = iter([array.values.slice(array.offset * size, num_values * size) for array in own])
-        return _rebuild(type_, num_values, [bitmap], null_count, join_paths(below, child))
-    parts = [list_items(array) for array in own]
-    below = iter([items for _, items in parts])
-    return _rebuild(type_, num_values, [bitmap, pa.py_buffer(parts[0][0])], null_count, join_paths(below, child))
+    else:
+        parts = [list_items(array) for array in own]
+        buffers.append(pa.py_buffer(parts[0][0]))
+        below = iter([items for _, items in parts])
+    children = [join_paths(below, child) for child in field.children]
+    array = _rebuild(storage, num_values, buffers, first.null_count, *children)
+    return pa.ExtensionArray.from_storage(type_, array) if storage is not type_ else array
+
+
+def shown(array: pa.Array, type_: pa.DataType) -> pa.Array:
+    """Give the storage `array` of a leaf the extension types of `type_`, its own or that of list items."""
+    if array.type == type_:
+        return array
+    if isinstance(type_, pa.BaseExtensionType):
+        return pa.ExtensionArray.from_storage(type_, shown(array, type_.storage_type))
+    if pa.types.is_fixed_size_list(type_):
+        size = type_.list_size
+        items = shown(array.values.slice(array.offset * size, len(array) * size), type_.value_type)
+        return _rebuild(type_, len(array), [bitmap_of(array)], array.null_count, items)
+    raise FormatError(f"values of type {array.type} do not fit the type {type_}")
 
 
 def _check_agreement(first: pa.Array, other: pa.Array, field: Field) -> None:
