@@ -2,6 +2,9 @@
 // index says.
 #pragma once
 
+#include <algorithm>
+#include <array>
+
 #include "offsets.hpp"
 #include "span.hpp"
 
@@ -137,18 +140,21 @@ void gather_variable(Bytes data, Bytes raw_offsets, Bytes raw_indices, Bytes raw
   offsets.check(data.size());
   indices.check(offsets.num_values(), validity);
 
+  // Short values are moved as `step` bytes; those at the end of the data are read from a copy with room behind it.
+  const size_t tail_start = data.size() - std::min(data.size(), step);
+  std::array<uint8_t, 2 * step> tail{};
+  std::copy(data.begin() + static_cast<std::ptrdiff_t>(tail_start), data.end(), tail.begin());
+
   size_t at = 0;
   for (size_t i = 0; i < indices.size(); ++i) {
     const uint64_t start = validity[i] ? offsets[indices[i]] : 0;
     const uint64_t length = validity[i] ? offsets[indices[i] + 1] - start : 0;
-    require(out_offsets[i] == at && length <= out.size() - at,
-            "gather_variable: out and out_offsets do not fit the values");
+    require(out_offsets[i] == at && length <= out.size() - at, "gather_variable: out and out_offsets do not fit the values");
     uint8_t* const to = out.data() + at;
-    const uint8_t* const from = data.data() + start;
-    if (length <= step && out.size() - at >= step && data.size() - start >= step) {
-      std::memcpy(to, from, step);
+    if (length <= step && out.size() - at >= step) {
+      std::memcpy(to, start < tail_start ? data.data() + start : tail.data() + (start - tail_start), step);
     } else if (length > 0) {
-      std::memcpy(to, from, length);
+      std::memcpy(to, data.data() + start, length);
     }
     at += length;
   }
