@@ -81,7 +81,7 @@ VALUES = {
     "runs": [b"abcdefgh" * n for n in range(40)],
     "short": [bytes([97 + i % 26]) * (i % 3) for i in range(500)],
     "text": text(3000, 1),
-    "random": [np.random.default_rng(5).bytes(37) for _ in range(800)],
+    "random": [np.random.default_rng(i).bytes(37) for i in range(800)],
 }
 
 
