@@ -9,7 +9,8 @@ using namespace nb::literals;
 namespace lancelet {
 namespace {
 
-void lz4_decode_any(In<uint8_t> data, In<int64_t> offsets, In<int64_t> sizes, Out<uint8_t> out, In<int64_t> out_offsets) {
+void lz4_decode_any(In<uint8_t> data, In<int64_t> offsets, In<int64_t> sizes, Out<uint8_t> out,
+                    In<int64_t> out_offsets) {
   lz4_decode(data.span, offsets.span, sizes.span, out.span, out_offsets.span);
 }
 

@@ -20,8 +20,8 @@ int64_t unique_fixed_any(In<uint8_t> data, int value_bytes, int64_t max_entries,
   }
 }
 
-int64_t unique_variable_any(In<uint8_t> data, In<uint8_t> offsets, int offset_bits, int64_t max_entries, int64_t max_bytes,
-                            Out<uint32_t> out_indices, Out<int64_t> out_first) {
+int64_t unique_variable_any(In<uint8_t> data, In<uint8_t> offsets, int offset_bits, int64_t max_entries,
+                            int64_t max_bytes, Out<uint32_t> out_indices, Out<int64_t> out_first) {
   return with_offsets(offset_bits, [&]<class Offset>(Offset) {
     return unique_variable<Offset>(data.span, offsets.span, max_entries, max_bytes, out_indices.span, out_first.span);
   });
@@ -55,16 +55,16 @@ void gather_variable_any(In<uint8_t> data, In<uint8_t> offsets, int offset_bits,
 }  // namespace
 
 void bind_unique(nb::module_& module) {
-  module.def("unique_fixed", &unique_fixed_any, "data"_a, "value_bytes"_a, "max_entries"_a, "out_indices"_a, "out_first"_a,
-             nb::call_guard<nb::gil_scoped_release>());
-  module.def("unique_variable", &unique_variable_any, "data"_a, "offsets"_a, "offset_bits"_a, "max_entries"_a, "max_bytes"_a,
-             "out_indices"_a, "out_first"_a, nb::call_guard<nb::gil_scoped_release>());
-  module.def("gather_fixed", &gather_fixed_any, "data"_a, "value_bytes"_a, "indices"_a, "index_bits"_a, "validity"_a, "out"_a,
-             nb::call_guard<nb::gil_scoped_release>());
+  module.def("unique_fixed", &unique_fixed_any, "data"_a, "value_bytes"_a, "max_entries"_a, "out_indices"_a,
+             "out_first"_a, nb::call_guard<nb::gil_scoped_release>());
+  module.def("unique_variable", &unique_variable_any, "data"_a, "offsets"_a, "offset_bits"_a, "max_entries"_a,
+             "max_bytes"_a, "out_indices"_a, "out_first"_a, nb::call_guard<nb::gil_scoped_release>());
+  module.def("gather_fixed", &gather_fixed_any, "data"_a, "value_bytes"_a, "indices"_a, "index_bits"_a, "validity"_a,
+             "out"_a, nb::call_guard<nb::gil_scoped_release>());
   module.def("gather_variable_offsets", &gather_variable_offsets_any, "offsets"_a, "offset_bits"_a, "indices"_a,
              "index_bits"_a, "validity"_a, "out_offsets"_a, nb::call_guard<nb::gil_scoped_release>());
-  module.def("gather_variable", &gather_variable_any, "data"_a, "offsets"_a, "offset_bits"_a, "indices"_a, "index_bits"_a,
-             "validity"_a, "out_offsets"_a, "out"_a, nb::call_guard<nb::gil_scoped_release>());
+  module.def("gather_variable", &gather_variable_any, "data"_a, "offsets"_a, "offset_bits"_a, "indices"_a,
+             "index_bits"_a, "validity"_a, "out_offsets"_a, "out"_a, nb::call_guard<nb::gil_scoped_release>());
 }
 
 }  // namespace lancelet

@@ -37,7 +37,8 @@ struct FsstTable {
     num_symbols = raw[0];
     for (size_t code = 0; code < num_symbols; ++code) {
       lengths[code] = raw[8 + 8 * num_symbols + code];
-      check_data(lengths[code] >= 1 && lengths[code] <= fsst_max_symbol_bytes, "fsst: a symbol is not 1 to 8 bytes long");
+      check_data(lengths[code] >= 1 && lengths[code] <= fsst_max_symbol_bytes,
+                 "fsst: a symbol is not 1 to 8 bytes long");
       symbols[code] = low_bytes(load<uint64_t>(raw.data() + 8 + 8 * code), lengths[code]);
     }
   }
@@ -45,8 +46,8 @@ struct FsstTable {
 
 // ---- Decoding ----
 
-// Decoded length of codes, eight at a time. Escapes and codes without a symbol weigh more than eight symbols can, so that one
-// comparison a step finds them.
+// Decoded length of codes, eight at a time. Escapes and codes without a symbol weigh more than eight symbols can, so
+// that one comparison a step finds them.
 class FsstMeasure {
  public:
   explicit FsstMeasure(const FsstTable& table) {
@@ -98,7 +99,8 @@ int64_t fsst_decode_offsets(Bytes raw_table, Bytes data, Bytes raw_offsets, Muta
   uint64_t total = 0;
   for (size_t i = 0; i < num_values; ++i) {
     out_offsets.set(i, total);
-    total += table.compressed ? measure(data.data() + offsets[i], data.data() + offsets[i + 1]) : offsets[i + 1] - offsets[i];
+    total += table.compressed ? measure(data.data() + offsets[i], data.data() + offsets[i + 1])
+                              : offsets[i + 1] - offsets[i];
     check_data(total <= max_total<Offset>, "fsst: the decoded values are too long for their offsets");
   }
   out_offsets.set(num_values, total);
@@ -168,8 +170,8 @@ struct FsstMatch {
   uint8_t length;  // bytes of the value that it takes
 };
 
-// Finds the longest symbol at a position: symbols of up to 2 bytes by a direct table, longer ones by a bucket of their first 3
-// bytes, longest first. Rebuilt for every set of symbols, so it is kept small.
+// Finds the longest symbol at a position: symbols of up to 2 bytes by a direct table, longer ones by a bucket of their
+// first 3 bytes, longest first. Rebuilt for every set of symbols, so it is kept small.
 class FsstMatcher {
  public:
   FsstMatcher(std::span<const uint64_t> symbols, std::span<const uint8_t> lengths) { reset(symbols, lengths); }
@@ -226,7 +228,8 @@ class FsstMatcher {
   static constexpr int bucket_bits_ = 11;
 
   static size_t bucket_of(uint64_t word) {
-    return static_cast<size_t>(static_cast<uint32_t>(static_cast<uint32_t>(word & 0xffffff) * 0x9e3779b1U) >> (32 - bucket_bits_));
+    return static_cast<size_t>(static_cast<uint32_t>(static_cast<uint32_t>(word & 0xffffff) * 0x9e3779b1U) >>
+                               (32 - bucket_bits_));
   }
 
   std::array<FsstMatch, 256> singles_;
@@ -270,7 +273,8 @@ int64_t fsst_encode(Bytes raw_table, Bytes data, Bytes raw_offsets, MutableBytes
     if (num_bytes > 0) std::memcpy(out.data(), data.data() + offsets.first(), num_bytes);
     return static_cast<int64_t>(num_bytes);
   }
-  const FsstMatcher matcher(std::span(table.symbols).first(table.num_symbols), std::span(table.lengths).first(table.num_symbols));
+  const FsstMatcher matcher(std::span(table.symbols).first(table.num_symbols),
+                            std::span(table.lengths).first(table.num_symbols));
   uint8_t* to = out.data();
   for (size_t i = 0; i < num_values; ++i) {
     out_offsets.set(i, static_cast<uint64_t>(to - out.data()));

@@ -11,8 +11,8 @@ inline constexpr size_t fsst_sample_bytes = 16384;
 inline constexpr size_t fsst_num_pieces = 128;
 inline constexpr int fsst_num_rounds = 5;
 
-// Calls `piece(start, stop)` for the parts of values that make up the sample: all values when they are few, otherwise equal
-// stretches spread over the page, cut where values end.
+// Calls `piece(start, stop)` for the parts of values that make up the sample: all values when they are few, otherwise
+// equal stretches spread over the page, cut where values end.
 template <class Offset, class Piece>
 void fsst_sample(const Offsets<Offset>& offsets, Piece piece) {
   const uint64_t first = offsets.first(), total = offsets.last() - first;
@@ -41,7 +41,8 @@ void fsst_sample(const Offsets<Offset>& offsets, Piece piece) {
 
 class FsstTrainer {
  public:
-  // One parse of the sample with the symbols found so far; then the best of them and of what they would be joined in pairs.
+  // One parse of the sample with the symbols found so far; then the best of them and of what they would be joined in
+  // pairs.
   template <class Offset>
   void round(Bytes data, const Offsets<Offset>& offsets) {
     matcher_.reset({symbols_.data(), num_symbols_}, {lengths_.data(), num_symbols_});
@@ -54,10 +55,11 @@ class FsstTrainer {
   int64_t write(MutableBytes out) {
     const size_t n = num_symbols_;
     // Long symbols first, by length, single bytes last: the order that the reference uses.
-    std::sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(n), [](const Candidate& a, const Candidate& b) {
-      if ((a.length == 1) != (b.length == 1)) return b.length == 1;
-      return a.length != b.length ? a.length < b.length : a.symbol < b.symbol;
-    });
+    std::sort(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(n),
+              [](const Candidate& a, const Candidate& b) {
+                if ((a.length == 1) != (b.length == 1)) return b.length == 1;
+                return a.length != b.length ? a.length < b.length : a.symbol < b.symbol;
+              });
     std::array<bool, 256> in_long{};
     std::fill(out.begin(), out.end(), uint8_t{0});
     for (size_t code = 0; code < n; ++code) {
@@ -139,7 +141,8 @@ class FsstTrainer {
     }
     candidates_.resize(num_candidates);
     // Stable: among equal gains the longer, then the smaller symbol.
-    std::stable_sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) { return a.gain > b.gain; });
+    std::stable_sort(candidates_.begin(), candidates_.end(),
+                     [](const Candidate& a, const Candidate& b) { return a.gain > b.gain; });
     num_symbols_ = std::min(num_candidates, fsst_max_symbols);
     for (size_t code = 0; code < num_symbols_; ++code) {
       symbols_[code] = candidates_[code].symbol;

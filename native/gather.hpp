@@ -1,5 +1,9 @@
-// Dictionary indices to values (compressors.md 5.6). A null slot becomes zero bytes or an empty value, whatever its index says.
+// Dictionary indices to values (compressors.md 5.6). A null slot becomes zero bytes or an empty value, whatever its
+// index says.
 #pragma once
+
+#include <algorithm>
+#include <array>
 
 #include "offsets.hpp"
 #include "span.hpp"
@@ -59,9 +63,11 @@ auto with_indices(int index_bits, Function function) {
 
 // `Copy(to, from)` moves one value; a template, so that common widths become single moves.
 template <class Index, class Copy>
-void gather_values(Bytes data, size_t value_bytes, Indices<Index> indices, Validity validity, MutableBytes out, Copy copy) {
+void gather_values(Bytes data, size_t value_bytes, Indices<Index> indices, Validity validity, MutableBytes out,
+                   Copy copy) {
   if (validity.all()) {
-    for (size_t i = 0; i < indices.size(); ++i) copy(out.data() + i * value_bytes, data.data() + indices[i] * value_bytes);
+    for (size_t i = 0; i < indices.size(); ++i)
+      copy(out.data() + i * value_bytes, data.data() + indices[i] * value_bytes);
     return;
   }
   for (size_t i = 0; i < indices.size(); ++i) {
@@ -85,7 +91,8 @@ void gather_fixed(Bytes data, int64_t value_bytes, Bytes raw_indices, Bytes raw_
   require(data.size() % width == 0, "gather_fixed: the data is not a whole number of values");
   const Indices<Index> indices(raw_indices);
   const Validity validity(raw_validity, indices.size());
-  require(out.size() % width == 0 && out.size() / width == indices.size(), "gather_fixed: out needs one value an index");
+  require(out.size() % width == 0 && out.size() / width == indices.size(),
+          "gather_fixed: out needs one value an index");
   indices.check(data.size() / width, validity);
   switch (width) {
     case 1: return gather_values(data, width, indices, validity, out, CopyFixed<1>{});
@@ -100,7 +107,8 @@ void gather_fixed(Bytes data, int64_t value_bytes, Bytes raw_indices, Bytes raw_
 }
 
 template <class Offset, class Index>
-int64_t gather_variable_offsets(Bytes raw_offsets, Bytes raw_indices, Bytes raw_validity, MutableBytes raw_out_offsets) {
+int64_t gather_variable_offsets(Bytes raw_offsets, Bytes raw_indices, Bytes raw_validity,
+                                MutableBytes raw_out_offsets) {
   const Offsets<Offset> offsets(raw_offsets);
   const Indices<Index> indices(raw_indices);
   const Validity validity(raw_validity, indices.size());
@@ -121,7 +129,8 @@ int64_t gather_variable_offsets(Bytes raw_offsets, Bytes raw_indices, Bytes raw_
 }
 
 template <class Offset, class Index>
-void gather_variable(Bytes data, Bytes raw_offsets, Bytes raw_indices, Bytes raw_validity, Bytes raw_out_offsets, MutableBytes out) {
+void gather_variable(Bytes data, Bytes raw_offsets, Bytes raw_indices, Bytes raw_validity, Bytes raw_out_offsets,
+                     MutableBytes out) {
   constexpr size_t step = 16;
   const Offsets<Offset> offsets(raw_offsets);
   const Indices<Index> indices(raw_indices);
@@ -131,17 +140,21 @@ void gather_variable(Bytes data, Bytes raw_offsets, Bytes raw_indices, Bytes raw
   offsets.check(data.size());
   indices.check(offsets.num_values(), validity);
 
+  // Short values are moved as `step` bytes; those at the end of the data are read from a copy with room behind it.
+  const size_t tail_start = data.size() - std::min(data.size(), step);
+  std::array<uint8_t, 2 * step> tail{};
+  std::copy(data.begin() + static_cast<std::ptrdiff_t>(tail_start), data.end(), tail.begin());
+
   size_t at = 0;
   for (size_t i = 0; i < indices.size(); ++i) {
     const uint64_t start = validity[i] ? offsets[indices[i]] : 0;
     const uint64_t length = validity[i] ? offsets[indices[i] + 1] - start : 0;
     require(out_offsets[i] == at && length <= out.size() - at, "gather_variable: out and out_offsets do not fit the values");
     uint8_t* const to = out.data() + at;
-    const uint8_t* const from = data.data() + start;
-    if (length <= step && out.size() - at >= step && data.size() - start >= step) {
-      std::memcpy(to, from, step);
+    if (length <= step && out.size() - at >= step) {
+      std::memcpy(to, start < tail_start ? data.data() + start : tail.data() + (start - tail_start), step);
     } else if (length > 0) {
-      std::memcpy(to, from, length);
+      std::memcpy(to, data.data() + start, length);
     }
     at += length;
   }

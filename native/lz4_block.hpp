@@ -1,6 +1,7 @@
 // Raw LZ4 blocks, read strictly: the output size is known and must be met exactly (compressors.md 5.3).
 //
-//   sequence   token: high 4 bits literals, low 4 bits match length - 4; 15 is followed by bytes that add up, until one is < 255
+//   sequence   token: high 4 bits literals, low 4 bits match length - 4; 15 is followed by bytes that add up, until one
+//   is < 255
 //              literals | u16 distance back, 1.. | more match length
 //   block      sequences; the last one ends after its literals
 #pragma once
@@ -46,7 +47,8 @@ inline void lz4_decode_block(Bytes block, MutableBytes out) {
     const uint8_t token = *at++;
     const size_t num_literals = lz4_length(token >> 4, at, stop);
     check_data(num_literals <= static_cast<size_t>(stop - at), "lz4: literals reach past the block");
-    check_data(num_literals <= static_cast<size_t>(to_stop - to), "lz4: a block decodes to more than its declared size");
+    check_data(num_literals <= static_cast<size_t>(to_stop - to),
+               "lz4: a block decodes to more than its declared size");
     if (num_literals <= 16 && stop - at >= 16 && to_stop - to >= 16) {
       std::memcpy(to, at, 16);
     } else if (num_literals > 0) {
@@ -59,7 +61,8 @@ inline void lz4_decode_block(Bytes block, MutableBytes out) {
     check_data(stop - at >= 2, "lz4: a block ends inside of a match");
     const size_t distance = load<uint16_t>(at);
     at += 2;
-    check_data(distance > 0 && distance <= static_cast<size_t>(to - out.data()), "lz4: a match starts before its block");
+    check_data(distance > 0 && distance <= static_cast<size_t>(to - out.data()),
+               "lz4: a match starts before its block");
     const size_t length = lz4_length(token & 15, at, stop) + lz4_min_match;
     check_data(length <= static_cast<size_t>(to_stop - to), "lz4: a block decodes to more than its declared size");
     lz4_copy_match(to, distance, length, to_stop);
@@ -80,7 +83,8 @@ inline void lz4_decode(Bytes data, std::span<const int64_t> offsets, std::span<c
   }
   for (size_t i = 0; i < offsets.size(); ++i) {
     const auto start = static_cast<size_t>(out_offsets[i]);
-    lz4_decode_block(checked_slice(data, offsets[i], sizes[i]), out.subspan(start, static_cast<size_t>(out_offsets[i + 1]) - start));
+    lz4_decode_block(checked_slice(data, offsets[i], sizes[i]),
+                     out.subspan(start, static_cast<size_t>(out_offsets[i + 1]) - start));
   }
 }
 

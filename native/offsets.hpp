@@ -15,7 +15,8 @@ template <class Offset>
 class Offsets {
  public:
   explicit Offsets(Bytes raw) : raw_(raw) {
-    require(raw.size() >= sizeof(Offset) && raw.size() % sizeof(Offset) == 0, "offsets: n + 1 whole integers are needed");
+    require(raw.size() >= sizeof(Offset) && raw.size() % sizeof(Offset) == 0,
+            "offsets: n + 1 whole integers are needed");
   }
 
   size_t num_values() const { return raw_.size() / sizeof(Offset) - 1; }

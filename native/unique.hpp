@@ -24,9 +24,13 @@ inline uint64_t fold_multiply(uint64_t a, uint64_t b) {
 
 inline constexpr uint64_t hash_factor = 0x9fb21c651e98df25;
 
-inline uint64_t hash_value(uint64_t value, uint64_t seed) { return fold_multiply(value ^ seed, hash_factor ^ (seed << 1)); }
+inline uint64_t hash_value(uint64_t value, uint64_t seed) {
+  return fold_multiply(value ^ seed, hash_factor ^ (seed << 1));
+}
 inline uint64_t hash_value(uint32_t value, uint64_t seed) { return hash_value(uint64_t{value}, seed); }
-inline uint64_t hash_value(Word128 value, uint64_t seed) { return hash_value(value.high, hash_value(value.low, seed) | 1); }
+inline uint64_t hash_value(Word128 value, uint64_t seed) {
+  return hash_value(value.high, hash_value(value.low, seed) | 1);
+}
 
 inline uint64_t hash_bytes(const uint8_t* at, size_t size, uint64_t seed) {
   uint64_t hash = hash_value(size, seed);
@@ -34,9 +38,9 @@ inline uint64_t hash_bytes(const uint8_t* at, size_t size, uint64_t seed) {
   return hash_value(load_up_to_8(at, size), hash | 1);
 }
 
-// Open addressing from keys to numbers 0, 1, 2 .. in order of insertion. It starts small and grows, so that few distinct values
-// stay in cache whatever the budget. A probe sequence too long for chance rebuilds the table with another seed and doubles the
-// limit: crafted values cost a few rebuilds, not quadratic time.
+// Open addressing from keys to numbers 0, 1, 2 .. in order of insertion. It starts small and grows, so that few
+// distinct values stay in cache whatever the budget. A probe sequence too long for chance rebuilds the table with
+// another seed and doubles the limit: crafted values cost a few rebuilds, not quadratic time.
 template <class Key>
 class NumberTable {
  public:
@@ -48,8 +52,8 @@ class NumberTable {
   uint64_t seed() const { return seed_; }
 
   // The number of `key`; new (== size before the call) when it was not there, `full` when it would be one too many.
-  // `hash` is under the current seed; equal(key, number) compares with an entry; rehash(key, number, seed) gives the hash of an
-  // entry and may change its key.
+  // `hash` is under the current seed; equal(key, number) compares with an entry; rehash(key, number, seed) gives the
+  // hash of an entry and may change its key.
   template <class Equal, class Rehash>
   uint32_t find_or_insert(uint64_t hash, Key key, Equal equal, Rehash rehash) {
     size_t at = hash & mask();
@@ -101,7 +105,8 @@ class NumberTable {
 
 inline void check_unique_arguments(size_t num_values, int64_t max_entries, std::span<uint32_t> out_indices,
                                    std::span<int64_t> out_first) {
-  require(max_entries >= 0 && max_entries < std::numeric_limits<uint32_t>::max(), "unique: max_entries must fit 32 bits");
+  require(max_entries >= 0 && max_entries < std::numeric_limits<uint32_t>::max(),
+          "unique: max_entries must fit 32 bits");
   require(out_indices.size() == num_values, "unique: out_indices needs one index a value");
   require(out_first.size() == static_cast<size_t>(max_entries), "unique: out_first needs max_entries integers");
 }
@@ -127,8 +132,8 @@ int64_t unique_fixed(Bytes data, int64_t max_entries, std::span<uint32_t> out_in
 }
 
 template <class Offset>
-int64_t unique_variable(Bytes data, Bytes raw_offsets, int64_t max_entries, int64_t max_bytes, std::span<uint32_t> out_indices,
-                        std::span<int64_t> out_first) {
+int64_t unique_variable(Bytes data, Bytes raw_offsets, int64_t max_entries, int64_t max_bytes,
+                        std::span<uint32_t> out_indices, std::span<int64_t> out_first) {
   const Offsets<Offset> offsets(raw_offsets);
   const size_t num_values = offsets.num_values();
   check_unique_arguments(num_values, max_entries, out_indices, out_first);
@@ -153,7 +158,8 @@ int64_t unique_variable(Bytes data, Bytes raw_offsets, int64_t max_entries, int6
     const auto equal = [&](uint64_t key, uint32_t number) {
       if (key != hash) return false;
       const Bytes other = entry(number);
-      return other.size() == value.size() && (value.empty() || std::memcmp(other.data(), value.data(), value.size()) == 0);
+      return other.size() == value.size() &&
+             (value.empty() || std::memcmp(other.data(), value.data(), value.size()) == 0);
     };
     const uint32_t number = table.find_or_insert(hash, hash, equal, rehash);
     if (number == table.full) return -1;

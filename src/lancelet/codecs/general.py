@@ -18,8 +18,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -69,7 +68,7 @@ _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _LZ4_RATIO = 255
 _ZSTD_BLOCK_BYTES = (3, 131072)
 
-Role = TypeVar("Role", ChunkCodec, ValueCodec, BlockCodec)
+_STEP_BYTES = 1 << 20
 
 
 @register
@@ -127,11 +126,11 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
     @property
     def num_buffers(self) -> int:
         """As many as the inner codec has."""
-        return self._inner(ChunkCodec).num_buffers
+        return self._chunk_codec.num_buffers
 
     def encode_chunks(self, block: Block, limits: ChunkLimits) -> EncodedChunks:
         """Compress the first buffer of every chunk; the inner codec's chunks when that does not pay."""
-        encoded = self._inner(ChunkCodec).encode_chunks(block, limits)
+        encoded = self._chunk_codec.encode_chunks(block, limits)
         (data, sizes), *others = encoded.buffers
         num_bytes = int(sizes.sum())
         if num_bytes < MIN_PAGE_BYTES:
@@ -145,7 +144,7 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
 
     def decode_chunks(self, chunks: Chunks, allocate: Allocate) -> Block:
         """Decompress the first buffer of every chunk and decode the chunks."""
-        inner = self._inner(ChunkCodec)
+        inner = self._chunk_codec
         if len(chunks.buffers) != inner.num_buffers:
             raise FormatError(f"chunks have {len(chunks.buffers)} buffers in place of {inner.num_buffers}")
         first, *others = chunks.buffers
@@ -154,7 +153,7 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
 
     def encode_values(self, block: Block) -> EncodedValues:
         """Compress every record on its own. (The reference knows only zstd here, and never falls back.)"""
-        encoded = self._inner(ValueCodec).encode_values(block)
+        encoded = self._value_codec.encode_values(block)
         records = encoded.records
         if not isinstance(records, VariableWidth):
             raise TypeError("records of one width are never compressed one by one")
@@ -168,7 +167,7 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
 
     def decode_values(self, records: FixedWidth | VariableWidth, allocate: Allocate) -> Block:
         """Decompress every record."""
-        inner = self._inner(ValueCodec)
+        inner = self._value_codec
         if not isinstance(records, VariableWidth):
             raise FormatError("a 'general' encoding stands in a page of values of one width")
         borders = _borders(records)
@@ -179,41 +178,57 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
 
     def encode_blocks(self, block: Block, counts: Int64Array) -> EncodedBlocks:
         """Compress every block, whether that pays or not."""
-        encoded = self._inner(BlockCodec).encode_blocks(block, counts)
+        encoded = self._block_codec.encode_blocks(block, counts)
         return EncodedBlocks(
             replace(self, values=encoded.codec), *self._compress(encoded.data, encoded.sizes)
         )
 
     def decode_blocks(self, spans: Spans, counts: Int64Array, allocate: Allocate) -> Block:
         """Decompress every block and decode them."""
-        inner = self._inner(BlockCodec)
+        inner = self._block_codec
         return inner.decode_blocks(
             self._decompress(spans, _most_bytes(inner, counts), allocate), counts, allocate
         )
 
-    def _inner(self, role: type[Role]) -> Role:
-        if not isinstance(self.values, role):
-            raise UnsupportedError(
-                f"the encoding {self.values.name!r} cannot stand where a {role.__name__} is needed"
-            )
+    @property
+    def _chunk_codec(self) -> ChunkCodec:
+        if not isinstance(self.values, ChunkCodec):
+            raise self._misplaced("chunks")
         return self.values
+
+    @property
+    def _value_codec(self) -> ValueCodec:
+        if not isinstance(self.values, ValueCodec):
+            raise self._misplaced("single values")
+        return self.values
+
+    @property
+    def _block_codec(self) -> BlockCodec:
+        if not isinstance(self.values, BlockCodec):
+            raise self._misplaced("blocks")
+        return self.values
+
+    def _misplaced(self, what: str) -> UnsupportedError:
+        return UnsupportedError(f"the encoding {self.values.name!r} is not one of {what}")
 
     def _compress(self, data: Data, sizes: Int64Array) -> tuple[bytes, Int64Array]:
         """Compress the parts of `data`, which stand back to back; returns the compressed ones in the same way."""
         if self.scheme == "lz4":
-            head, compressor = _LZ4_HEAD, _compressor("lz4_raw", None)
+            head, codec = _LZ4_HEAD, pa.Codec("lz4_raw")
             if int(sizes.max(initial=0)) > _MAX_LZ4_BYTES:
                 raise OptionError(f"lz4 holds at most {_MAX_LZ4_BYTES} bytes a buffer")
         else:
-            head, compressor = _ZSTD_HEAD, _compressor("zstd", self.level or _DEFAULT_ZSTD_LEVEL)
-        raw = memoryview(data).cast("B")
-        packed, packed_sizes, at = [], [], 0
-        for size in sizes.tolist():
-            frame = compressor.compress(raw[at : at + size], asbytes=True)
+            head, codec = _ZSTD_HEAD, _zstd(self.level)
+        raw = memoryview(as_bytes(data))
+        packed: list[bytes] = []
+        packed_sizes = np.empty(len(sizes), dtype=np.int64)
+        at = 0
+        for i, size in enumerate(sizes.tolist()):
+            frame = codec.compress(raw[at : at + size], asbytes=True)
             packed += (head.pack(size), frame)
-            packed_sizes.append(head.size + len(frame))
+            packed_sizes[i] = head.size + len(frame)
             at += size
-        return b"".join(packed), np.array(packed_sizes, dtype=np.int64)
+        return b"".join(packed), packed_sizes
 
     def _decompress(self, spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:
         """Decompress every part into one buffer; `most` bounds the sizes that they may declare."""
@@ -232,20 +247,18 @@ def _most_bytes(codec: Codec, counts: Int64Array) -> Int64Array | None:
     Blocks of 1024 values are always enough for values of one width; runs take a length a value more, and headers a word.
     """
     message = codec.to_message()
-    while True:
-        name = message.WhichOneof("compression")
-        member = getattr(message, name)
-        if name == "flat":
-            bits = member.bits_per_value
-            break
-        if name in ("inline_bitpacking", "out_of_line_bitpacking"):
-            bits = member.uncompressed_bits_per_value
-            break
-        if name not in ("rle", "byte_stream_split"):
-            return None
-        message = member.values
-    bits = min(bits, 8 * MAX_RAW_BYTES)
-    return (counts + 1023) // 1024 * (128 * bits) + counts + 16
+    while message.WhichOneof("compression") in ("rle", "byte_stream_split"):
+        message = message.rle.values if message.HasField("rle") else message.byte_stream_split.values
+    if message.HasField("flat"):
+        bits = message.flat.bits_per_value
+    elif message.HasField("inline_bitpacking"):
+        bits = message.inline_bitpacking.uncompressed_bits_per_value
+    elif message.HasField("out_of_line_bitpacking"):
+        bits = message.out_of_line_bitpacking.uncompressed_bits_per_value
+    else:
+        return None
+    most: Int64Array = (counts + 1023) // 1024 * (128 * min(bits, MAX_RAW_BYTES)) + counts + 16
+    return most
 
 
 def _check_sizes(raw: Int64Array, bound: Int64Array, most: Int64Array | None) -> int:
@@ -262,7 +275,8 @@ def _check_sizes(raw: Int64Array, bound: Int64Array, most: Int64Array | None) ->
 def _read_heads(spans: Spans, head: struct.Struct) -> Int64Array:
     """Read the size at the start of each part, which is long enough; sizes of 2**63 and above become negative."""
     places = spans.offsets[:, np.newaxis] + np.arange(head.size)
-    return as_bytes(spans.data)[places].view(f"<u{head.size}").ravel().astype(np.int64)
+    heads: Int64Array = as_bytes(spans.data)[places].view(f"<u{head.size}").ravel().astype(np.int64)
+    return heads
 
 
 def _decompress_lz4(spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:
@@ -286,70 +300,82 @@ def _decompress_lz4(spans: Spans, most: Int64Array | None, allocate: Allocate) -
 
 
 def _decompress_zstd(spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:
-    data = memoryview(spans.data).cast("B")
-    frames = [
-        data[start : start + size]
-        for start, size in zip(spans.offsets.tolist(), spans.sizes.tolist(), strict=True)
-    ]
-    bare = {i: _decompress_bare(frame) for i, frame in enumerate(frames) if _is_bare(frame)}
-    sizes = (
-        len(bare[i]) if i in bare else _ZSTD_HEAD.unpack_from(frame)[0] if frame else 0
-        for i, frame in enumerate(frames)
-    )
-    raw = np.array([min(size, 2**63 - 1) for size in sizes], dtype=np.int64)
+    data = memoryview(as_bytes(spans.data))
     block_bytes, block_raw = _ZSTD_BLOCK_BYTES
-    total = _check_sizes(raw, (spans.sizes // block_bytes + 1) * block_raw, most)
+    bound = (spans.sizes // block_bytes + 1) * block_raw
+    frames = []
+    raw = np.zeros(len(spans.sizes), dtype=np.int64)
+    bare: dict[int, bytes] = {}
+    left = MAX_RAW_BYTES
+    for i, (start, size) in enumerate(zip(spans.offsets.tolist(), spans.sizes.tolist(), strict=True)):
+        frame = data[start : start + size]
+        if _is_bare(frame):
+            bare[i] = _decompress_bare(frame, left)
+            left -= len(bare[i])
+            raw[i] = len(bare[i])
+        elif size > 0:
+            raw[i] = min(_ZSTD_HEAD.unpack_from(frame)[0], 2**63 - 1)
+        frames.append(frame)
+    total = _check_sizes(raw, bound, most)
     out = allocate(total)
-    target = memoryview(out).cast("B")
-    decompressor = _compressor("zstd", _DEFAULT_ZSTD_LEVEL)
+    target = memoryview(as_bytes(out))
+    codec = pa.Codec("zstd")
     at = 0
     for i, size in enumerate(raw.tolist()):
         if i in bare:
             target[at : at + size] = bare[i]
-        elif frames[i]:
-            target[at : at + size] = _decompress_frame(decompressor, frames[i][_ZSTD_HEAD.size :], size)
+        elif len(frames[i]) > 0:
+            target[at : at + size] = _decompress_frame(codec, frames[i][_ZSTD_HEAD.size :], size)
         at += size
     return Spans(out, np.cumsum(raw) - raw, raw)
 
 
-def _decompress_frame(decompressor: pa.Codec, frame: memoryview, size: int) -> memoryview:
+def _decompress_frame(codec: pa.Codec, frame: memoryview, size: int) -> memoryview:
     """Decompress a frame that must give exactly `size` bytes and be all there is."""
     try:
-        return memoryview(decompressor.decompress(frame, size))
+        raw = memoryview(codec.decompress(frame, size))
     except (OSError, pa.ArrowException) as error:
         raise FormatError(f"zstd: a compressed buffer of {size} bytes is corrupt: {error}") from None
+    return raw.cast("B")
 
 
 def _is_bare(frame: memoryview) -> bool:
-    """Whether a non-empty buffer is a frame without its size in front, by the rule of the reference's reader."""
+    """Whether a buffer is a frame without its size in front, by the rule of the reference's reader."""
     if len(frame) < _ZSTD_HEAD.size:
         return len(frame) > 0
     return frame[:4] == _ZSTD_MAGIC and not frame[4] & 0x10
 
 
-def _decompress_bare(frame: memoryview) -> bytes:
-    """Decompress a frame of unknown size, in steps, so that memory grows only with what is really there."""
+def _decompress_bare(frame: memoryview, most: int) -> bytes:
+    """Decompress a frame of unknown size in steps, so that memory grows only with what is really there."""
+    parts: list[bytes] = []
+    num_bytes = 0
     try:
-        with pa.CompressedInputStream(pa.BufferReader(pa.py_buffer(frame)), "zstd") as stream:
-            raw: bytes = stream.read(MAX_RAW_BYTES + 1)
+        with pa.CompressedInputStream(pa.BufferReader(frame), "zstd") as stream:
+            while part := stream.read(_STEP_BYTES):
+                parts.append(part)
+                num_bytes += len(part)
+                if num_bytes > most:
+                    raise UnsupportedError(
+                        f"compressed buffers of a page hold more than {MAX_RAW_BYTES} bytes"
+                    )
     except (OSError, pa.ArrowException) as error:
         raise FormatError(f"zstd: a compressed buffer is corrupt: {error}") from None
-    return raw
+    return b"".join(parts)
 
 
-@cache
-def _compressor(name: str, level: int | None) -> pa.Codec:
-    if level is None:
-        return pa.Codec(name)
-    lowest, highest = pa.Codec.minimum_compression_level(name), pa.Codec.maximum_compression_level(name)
+def _zstd(level: int | None) -> pa.Codec:
+    level = level or _DEFAULT_ZSTD_LEVEL
+    lowest, highest = pa.Codec.minimum_compression_level("zstd"), pa.Codec.maximum_compression_level("zstd")
     if not lowest <= level <= highest:
-        raise OptionError(f"the compression level {level} is not between {lowest} and {highest}")
-    return pa.Codec(name, compression_level=level)
+        raise OptionError(f"the compression level is {level}; zstd has {lowest} to {highest}")
+    return pa.Codec("zstd", compression_level=level)
 
 
 def _borders(records: VariableWidth) -> Int64Array:
     """Return the offsets as ``int64``; those of 2**63 and above become negative and fail as parts."""
-    return as_values(records.offsets, records.offset_bits)[: records.num_values + 1].astype(np.int64)
+    offsets = as_values(records.offsets, records.offset_bits)[: records.num_values + 1]
+    return offsets.astype(np.int64)
 
 
 def _variable_width(
@@ -360,5 +386,5 @@ def _variable_width(
     if total >= 1 << (offset_bits - 1):
         raise error(f"{total} bytes of values need wider offsets than {offset_bits} bits")
     offsets = np.zeros(len(sizes) + 1, dtype=f"<u{offset_bits // 8}")
-    np.cumsum(sizes, out=offsets[1:], casting="unsafe")
+    offsets[1:] = np.cumsum(sizes)
     return VariableWidth(offset_bits, len(sizes), offsets, data)

@@ -15,6 +15,7 @@ number of literals         literals
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from lancelet.buffers import as_bytes, nbytes
@@ -57,7 +58,7 @@ def lz4_decode(
     starts, lengths, borders = ([int(n) for n in numbers] for numbers in (offsets, sizes, out_offsets))
     if len(starts) != len(lengths) or len(borders) != len(starts) + 1:
         raise ValueError("lz4_decode: n offsets, n sizes and n + 1 out_offsets are needed")
-    if any(not 0 <= a <= b <= nbytes(out) for a, b in zip(borders, borders[1:], strict=False)):
+    if any(not 0 <= a <= b <= nbytes(out) for a, b in pairwise(borders)):
         raise ValueError("lz4_decode: out_offsets do not lie inside of out")
     for i, (start, length) in enumerate(zip(starts, lengths, strict=True)):
         if start < 0 or length < 0 or start + length > nbytes(data):

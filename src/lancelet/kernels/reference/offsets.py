@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from lancelet.buffers import as_values, nbytes
@@ -36,7 +37,7 @@ def check_values(offsets: list[int], data_bytes: int) -> None:
     FormatError
         They do not.
     """
-    if any(start > stop for start, stop in zip(offsets, offsets[1:], strict=False)):
+    if any(start > stop for start, stop in pairwise(offsets)):
         raise FormatError("the offsets of values decrease")
     if offsets[-1] > data_bytes:
         raise FormatError("the offsets of values reach past the data")
