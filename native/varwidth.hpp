@@ -18,6 +18,9 @@ inline T item(Bytes data, size_t index) {
 //
 //   chunk   offsets from the start of the buffer | values | 0x48 up to a multiple of the offset's width
 //   block   width of an offset in bits | position of the values | offsets from 0 | values
+//
+// Blocks of early writers begin with the width in one byte | number of values | position of the values. The bytes 1 to 3 tell
+// them apart: zero after a width of 32 or 64 bits, but not after one byte of width where values follow. They are only read.
 template <class Offset>
 struct VariableForm {
   static constexpr size_t width = sizeof(Offset);
@@ -25,6 +28,7 @@ struct VariableForm {
   bool is_block;
 
   size_t header_bytes() const { return is_block ? 2 * width : 0; }
+  size_t early_header_bytes() const { return 1 + 2 * width; }
   size_t values_position(size_t num_values) const { return header_bytes() + (num_values + 1) * width; }
 };
 
@@ -51,15 +55,20 @@ struct VariablePart {
   VariablePart(Bytes part, int64_t count, VariableForm<Offset> form) {
     require(count >= 0, "a count is negative");
     constexpr size_t width = sizeof(Offset);
-    const size_t header = form.header_bytes();
+    const bool is_early = form.is_block && part.size() >= 4 && (part[1] | part[2] | part[3]) != 0;
+    const size_t header = is_early ? form.early_header_bytes() : form.header_bytes();
     check_data(part.size() >= header + width &&
                    static_cast<uint64_t>(count) <= (part.size() - header) / width - 1,
                "the offsets of variable-width values do not fit in their buffer");
     const auto num_values = static_cast<size_t>(count);
-    const size_t position = form.values_position(num_values);
+    const size_t position = header + (num_values + 1) * width;
     if (form.is_block) {
-      check_data(item<Offset>(part, 0) == 8 * width, "a block of variable-width values has another offset width");
-      check_data(item<Offset>(part, 1) == position, "the values of a variable-width block do not follow its offsets");
+      check_data((is_early ? part[0] : item<Offset>(part, 0)) == 8 * width,
+                 "a block of variable-width values has another offset width");
+      check_data(!is_early || load<Offset>(part.data() + 1) == num_values,
+                 "a block of variable-width values has another number of values");
+      check_data(load<Offset>(part.data() + header - width) == position,
+                 "the values of a variable-width block do not follow its offsets");
     }
     offsets = part.subspan(header, (num_values + 1) * width);
     base = item<Offset>(offsets, 0);

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -23,7 +25,7 @@ def values_of(block):
     offsets = as_values(block.offsets, block.offset_bits).tolist()
     assert offsets[0] == 0
     data = as_bytes(block.data).tobytes()
-    return [data[a:b] for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [data[a:b] for a, b in pairwise(offsets)]
 
 
 def spans_of(data, sizes):
@@ -117,6 +119,15 @@ def test_block_example():
     encoded = Variable(32).encode_blocks(block_of([b"a", b"bb", b"ccc", b"e"]), np.array([4]))
     expected = "20000000 1c000000 00000000 01000000 03000000 06000000 07000000 61626263636365"
     assert bytes(encoded.data) == bytes.fromhex(expected)
+
+
+def test_block_of_an_early_writer():
+    data = bytes.fromhex("20 04000000 1d000000 00000000 01000000 03000000 06000000 07000000 61626263636365")
+    counts = np.array([4])
+    for bits in (32, 64):
+        decoded = Variable(bits).decode_blocks(spans_of(data, np.array([len(data)])), counts, allocate)
+        assert decoded.offset_bits == 32
+        assert values_of(decoded) == [b"a", b"bb", b"ccc", b"e"]
 
 
 @pytest.mark.parametrize(

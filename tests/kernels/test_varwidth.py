@@ -17,6 +17,12 @@ BLOCK_64 = (
     "4000000000000000 3800000000000000 0000000000000000 0100000000000000 0300000000000000 0600000000000000 "
     "0700000000000000 61626263636365"
 )
+# Written by pylance 0.36.0 in 2.1 files.
+EARLY_32 = "20 04000000 1d000000 00000000 01000000 03000000 06000000 07000000 61626263636365"
+EARLY_64 = (
+    "40 0400000000000000 3900000000000000 0000000000000000 0100000000000000 0300000000000000 0600000000000000 "
+    "0700000000000000 61626263636365"
+)
 EXAMPLES = [
     pytest.param(32, False, ["ab", "", "cde", "f"], CHUNK_32, id="chunk32"),
     pytest.param(64, False, ["ab", "", "cde", "f"], CHUNK_64, id="chunk64"),
@@ -83,6 +89,27 @@ def test_examples_of_the_format(kernels, bits, is_block, texts, expected):
     got, got_offsets = decode(kernels, unaligned(expected), [0], sizes, counts, bits, is_block)
     assert got.tobytes() == data.tobytes()
     assert got_offsets.tolist() == offsets.tolist()
+
+
+@pytest.mark.parametrize(("bits", "example"), [(32, EARLY_32), (64, EARLY_64)])
+def test_early_blocks(kernels, bits, example):
+    data = bytes.fromhex(example)
+    got, got_offsets = decode(kernels, unaligned(data), [0], [len(data)], [4], bits, True)
+    assert got.tobytes() == b"abbccce"
+    assert got_offsets.tolist() == [0, 1, 3, 6, 7]
+    width = bits // 8
+    for bad, count in (
+        (data, 3),
+        (data, 5),
+        (b"\x08" + data[1:], 4),
+        (corrupt(1, 5, bits, data), 4),
+        (corrupt(1 + width, 3, bits, data), 4),
+        (corrupt(1 + 2 * width, 1, bits, data), 4),
+        (data[:-1], 4),
+        (data[: 1 + 7 * width - 1], 4),
+    ):
+        with pytest.raises(FormatError):
+            decode(kernels, unaligned(bad), [0], [len(bad)], [count], bits, True)
 
 
 @pytest.mark.parametrize("is_block", [False, True])

@@ -21,6 +21,9 @@ W                  W            position of the values: ``2 W + (n + 1) W``
 ..                              the values' bytes
 =================  ===========  ==========================================================
 
+The first writers of 2.1 (pylance 0.36) had a header of ``1 + 2 W`` bytes instead: u8 width of an offset in bits, number of values,
+position of the values. Such blocks are read, never written; a byte other than 0 among the bytes 1 to 3 tells them.
+
 Per value, a record is the value itself; the page stores its length.
 """
 
@@ -167,11 +170,11 @@ class Variable(ChunkCodec, ValueCodec, BlockCodec):
 
 
 def _width_of_block(spans: Spans) -> int:
-    """Return the width that the first block states in its first four bytes, as every block of either width does."""
+    """Return the width that the first block states in its first byte, as blocks of either width and of early writers do."""
     start, size = int(spans.offsets[0]), int(spans.sizes[0])
-    if start < 0 or size < 4 or start > nbytes(spans.data) - size:
+    if start < 0 or size < 1 or start > nbytes(spans.data) - size:
         raise FormatError("a block of variable-width values has no header")
-    bits = int.from_bytes(as_bytes(spans.data)[start : start + 4].tobytes(), "little")
+    bits = int(as_bytes(spans.data)[start])
     if bits not in _WIDTHS:
         raise FormatError(
             f"a block of variable-width values states offsets of {bits} bits; 32 or 64 are possible"

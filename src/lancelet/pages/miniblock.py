@@ -341,8 +341,6 @@ class MiniBlock(Layout):
 
 def _check_level_fields(message: Any, layers: tuple[Layer, ...]) -> None:
     has_lists = max_rep(layers) > 0
-    if max_def(layers) > np.iinfo(np.uint16).max or max_rep(layers) > np.iinfo(np.uint16).max:
-        raise FormatError(f"{len(layers)} layers take more levels than 16 bits can number")
     if message.HasField("rep_compression") != has_lists:
         raise FormatError("repetition levels are stored in a page without lists, or are missing with them")
     if message.HasField("def_compression") != (max_def(layers) > 0):

@@ -78,7 +78,9 @@ def miniblock_cut(def_: UInt16Array, max_visible: int, counts: Int64Array, out_e
     out_entries
         ``int64[num_chunks]``, entries of each chunk.
     """
-    _require(len(counts) == len(out_entries) > 0, "miniblock_cut: one number of entries a chunk")
+    _require(
+        len(out_entries) == len(counts) and len(counts) > 0, "miniblock_cut: one number of entries a chunk"
+    )
     _require(bool(np.all(counts > 0)), "miniblock_cut: a chunk without slots")
     visible = np.flatnonzero(def_ <= max_visible)
     _require(len(visible) >= counts.sum(), "the visible levels are fewer than the slots")
@@ -141,7 +143,7 @@ def miniblock_scatter(data: Data, sizes: Int64Array, positions: Int64Array, out:
     for size, position in zip(sizes.tolist(), positions.tolist(), strict=True):
         stop = position + _aligned(size)
         _require(
-            0 <= position and stop <= len(target), "miniblock_scatter: a part lies outside of the output"
+            position >= 0 and stop <= len(target), "miniblock_scatter: a part lies outside of the output"
         )
         target[position : position + size] = source[start : start + size]
         target[position + size : stop] = _PAD

@@ -7,9 +7,13 @@ chunk                                 from the start of the buffer  0x48 up to a
                                                                     offset's width
 block   width of an offset in bits,   from 0
         position of the values
+early   u8 width of an offset,        from 0
+block   number of values,
+        position of the values
 ======  ============================  ============================  ==================================
 
-Every number is as wide as an offset (32 or 64 bits). All data arguments may be unaligned.
+Every number is as wide as an offset (32 or 64 bits) unless stated. All data arguments may be unaligned. Early blocks are only
+read: the first writers of 2.1 made them. They are told by a byte other than 0 among the bytes 1 to 3.
 """
 
 from __future__ import annotations
@@ -182,17 +186,23 @@ def _part(
     """Return the checked offsets of one part, from 0, and the bytes of its values."""
     source = as_bytes(data)
     width = offset_bits // 8
-    header = 2 * width if is_block else 0
     _check(
         offset >= 0 and size >= 0 and offset + size <= len(source), "a buffer part lies outside of its buffer"
     )
     _require(count >= 0, "a count is negative")
+    part = source[offset : offset + size]
+    is_early = is_block and bool(part[1:4].any())
+    header = 1 + 2 * width if is_early else 2 * width if is_block else 0
     position = header + (count + 1) * width
     _check(position <= size, "the offsets of variable-width values do not fit in their buffer")
-    part = source[offset : offset + size]
     if is_block:
-        bits, start = _offsets(part[:header], offset_bits)
+        bits, num_values, start = int(part[0]), count, 0
+        if is_early:
+            num_values, start = _offsets(part[1:header].tobytes(), offset_bits)
+        else:
+            bits, start = _offsets(part[:header].tobytes(), offset_bits)
         _check(bits == offset_bits, "a block of variable-width values has another offset width")
+        _check(num_values == count, "a block of variable-width values has another number of values")
         _check(start == position, "the values of a variable-width block do not follow its offsets")
     offsets = _offsets(part[header:position], offset_bits)
     _check(offsets[0] == (0 if is_block else position), "the first offset of variable-width values is wrong")
@@ -234,7 +244,7 @@ def variable_decode_offsets(
     ------
     FormatError
         A part lies outside of `data`; offsets do not fit in it, start at a wrong position, decrease, or run
-        past its end; a block has another width or position; all values together exceed the largest signed
+        past its end; a block has another width, position or number of values; all values together exceed the largest signed
         offset.
     """
     _require(len(offsets) == len(sizes) == len(counts), "one offset, size and count a part")
