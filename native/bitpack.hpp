@@ -14,7 +14,6 @@ namespace lancelet {
 
 inline constexpr size_t block_values = 1024;
 inline constexpr size_t row_bytes = 128;
-inline constexpr size_t row_words = row_bytes / sizeof(uint64_t);
 
 inline void require_word_bits(unsigned bits) {
   require(bits == 8 || bits == 16 || bits == 32 || bits == 64, "bits must be 8, 16, 32 or 64");
@@ -22,11 +21,17 @@ inline void require_word_bits(unsigned bits) {
 
 inline uint64_t low_bits(unsigned count) { return count >= 64 ? ~uint64_t{0} : (uint64_t{1} << count) - 1; }
 
-// A mask of `count` low bits in every lane of `bits` bits.
-inline uint64_t low_bits_per_lane(unsigned count, unsigned bits) {
-  const uint64_t every_lane = ~uint64_t{0} / low_bits(bits);
-  return low_bits(count) * every_lane;
-}
+// 1 in every lane of `bits` bits; times a mask of one lane it gives the mask of all.
+inline uint64_t one_per_lane(unsigned bits) { return ~uint64_t{0} / low_bits(bits); }
+
+// Where the packed bits of a row begin: in which of the T-bit words of a lane, and at which bit of it. T is a power of two.
+struct PackedRow {
+  size_t offset;  // of the words, in bytes
+  unsigned shift;
+
+  PackedRow(unsigned row, unsigned bits, unsigned width)
+      : offset((row * width >> std::countr_zero(bits)) * row_bytes), shift(row * width & (bits - 1)) {}
+};
 
 // Where row `row` starts among the values, in bytes.
 inline size_t row_offset(unsigned row, unsigned bits) {
@@ -34,30 +39,38 @@ inline size_t row_offset(unsigned row, unsigned bits) {
   return (order[row / 8] * 16 + size_t{row % 8} * 128) * (bits / 8);
 }
 
+// Calls `word(offset)` for the 16 words of a row. gcc would unroll the loop before it looks for vectors, and then find none.
+template <class Word>
+void for_row(Word&& word) {
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC unroll 1
+#endif
+  for (size_t offset = 0; offset < row_bytes; offset += sizeof(uint64_t)) word(offset);
+}
+
 inline size_t packed_bytes(unsigned width) { return row_bytes * width; }
 
 // values: 1024 values; out: 128 * width bytes. Bits above `width` are dropped.
 inline void pack_block(const uint8_t* values, unsigned bits, unsigned width, uint8_t* __restrict out) {
+  const uint64_t lanes = one_per_lane(bits);
   for (unsigned row = 0; width != 0 && row < bits; ++row) {
-    const unsigned position = row * width;
-    const unsigned shift = position % bits;
+    const PackedRow place(row, bits, width);
+    const unsigned shift = place.shift;
     const unsigned kept = std::min(width, bits - shift);
-    const uint64_t mask = low_bits_per_lane(kept, bits);
+    const uint64_t mask = low_bits(kept) * lanes;
     const uint8_t* from = values + row_offset(row, bits);
-    uint8_t* to = out + position / bits * row_bytes;
+    uint8_t* to = out + place.offset;
     if (shift == 0) {
-      for (size_t i = 0; i < row_words; ++i) store<uint64_t>(to + 8 * i, load<uint64_t>(from + 8 * i) & mask);
+      for_row([=](size_t i) { store<uint64_t>(to + i, load<uint64_t>(from + i) & mask); });
       continue;
     }
-    for (size_t i = 0; i < row_words; ++i) {
-      const uint64_t word = load<uint64_t>(from + 8 * i) & mask;
-      store<uint64_t>(to + 8 * i, load<uint64_t>(to + 8 * i) | word << shift);
-    }
+    for_row([=](size_t i) {
+      const uint64_t word = load<uint64_t>(from + i) & mask;
+      store<uint64_t>(to + i, load<uint64_t>(to + i) | word << shift);
+    });
     if (kept == width) continue;
-    const uint64_t rest = low_bits_per_lane(width - kept, bits);
-    for (size_t i = 0; i < row_words; ++i) {
-      store<uint64_t>(to + row_bytes + 8 * i, load<uint64_t>(from + 8 * i) >> kept & rest);
-    }
+    const uint64_t rest = low_bits(width - kept) * lanes;
+    for_row([=](size_t i) { store<uint64_t>(to + row_bytes + i, load<uint64_t>(from + i) >> kept & rest); });
   }
 }
 
@@ -67,24 +80,25 @@ inline void unpack_block(const uint8_t* packed, unsigned bits, unsigned width, u
     std::memset(out, 0, packed_bytes(bits));
     return;
   }
-  const uint64_t mask = low_bits_per_lane(width, bits);
+  const uint64_t lanes = one_per_lane(bits);
+  const uint64_t mask = low_bits(width) * lanes;
   for (unsigned row = 0; row < bits; ++row) {
-    const unsigned position = row * width;
-    const unsigned shift = position % bits;
+    const PackedRow place(row, bits, width);
+    const unsigned shift = place.shift;
     const unsigned kept = bits - shift;
-    const uint8_t* from = packed + position / bits * row_bytes;
+    const uint8_t* from = packed + place.offset;
     uint8_t* to = out + row_offset(row, bits);
     if (kept >= width) {
-      for (size_t i = 0; i < row_words; ++i) store<uint64_t>(to + 8 * i, load<uint64_t>(from + 8 * i) >> shift & mask);
+      for_row([=](size_t i) { store<uint64_t>(to + i, load<uint64_t>(from + i) >> shift & mask); });
       continue;
     }
-    const uint64_t low = low_bits_per_lane(kept, bits);
+    const uint64_t low = low_bits(kept) * lanes;
     const uint64_t high = mask & ~low;
-    for (size_t i = 0; i < row_words; ++i) {
-      const uint64_t first = load<uint64_t>(from + 8 * i) >> shift & low;
-      const uint64_t second = load<uint64_t>(from + row_bytes + 8 * i) << kept & high;
-      store<uint64_t>(to + 8 * i, first | second);
-    }
+    for_row([=](size_t i) {
+      const uint64_t first = load<uint64_t>(from + i) >> shift & low;
+      const uint64_t second = load<uint64_t>(from + row_bytes + i) << kept & high;
+      store<uint64_t>(to + i, first | second);
+    });
   }
 }
 

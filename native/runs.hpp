@@ -119,9 +119,9 @@ RleChunk next_rle_chunk(const uint8_t* values, size_t remaining, size_t max_valu
   size_t wanted = 2;
   bool fits = true;
   for_each_run<T>(values, seen, [&](size_t start, size_t length) {
-    for (; fits && wanted <= start + length; wanted *= 2) {
+    for (; (fits || best.count == 0) && wanted <= start + length; wanted *= 2) {
       const size_t needed = entries + entries_of(wanted - start);
-      fits = needed <= max_entries;
+      fits = fits && needed <= max_entries;
       if (fits || wanted == 2) best = {wanted, needed};
     }
     entries += entries_of(length);

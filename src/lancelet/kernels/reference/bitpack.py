@@ -69,7 +69,7 @@ def _pack(values: npt.NDArray[Any], bits: int, width: int) -> UInt8Array:
     padded[: len(values)] = values
     rows = padded[_elements(bits)]
     bit_strings = (rows[:, None, :] >> np.arange(width, dtype=rows.dtype)[:, None]) & rows.dtype.type(1)
-    words = bit_strings.reshape(width, bits, -1)
+    words = bit_strings.reshape(width, bits, BLOCK_VALUES // bits)
     weights = np.arange(bits, dtype=rows.dtype)[None, :, None]
     packed: npt.NDArray[Any] = np.bitwise_or.reduce(words << weights, axis=1).astype(rows.dtype)
     return packed.reshape(-1).view(np.uint8)
@@ -78,9 +78,9 @@ def _pack(values: npt.NDArray[Any], bits: int, width: int) -> UInt8Array:
 def _unpack(packed: UInt8Array, bits: int, width: int) -> npt.NDArray[Any]:
     """Unpack one block of 1024 values."""
     dtype = np.dtype(f"<u{bits // 8}")
-    words = np.frombuffer(packed.tobytes(), dtype=dtype).reshape(width, -1)
+    words = np.frombuffer(packed.tobytes(), dtype=dtype).reshape(width, BLOCK_VALUES // bits)
     bit_strings = (words[:, None, :] >> np.arange(bits, dtype=dtype)[:, None]) & dtype.type(1)
-    rows = bit_strings.reshape(bits, width, -1) << np.arange(width, dtype=dtype)[:, None]
+    rows = bit_strings.reshape(bits, width, BLOCK_VALUES // bits) << np.arange(width, dtype=dtype)[:, None]
     values = np.zeros(BLOCK_VALUES, dtype=dtype)
     values[_elements(bits)] = np.bitwise_or.reduce(rows, axis=1) if width else 0
     return values
