@@ -105,6 +105,7 @@ def test_pickled_sources_open_again(source, path, monkeypatch, tmp_path):
         pickle.loads(dumped)
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_sources_work_in_forked_children(source):
     source.read(0, 1)
     child = os.fork()
@@ -221,6 +222,7 @@ def test_nothing_is_left_of_an_aborted_or_dropped_sink(tmp_path):
     assert (tmp_path / "out").read_bytes() == b"old"
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_leaves_the_file_alone(tmp_path):
     sink = LocalSink(tmp_path / "out")
     sink.write(b"x" * 20_000)
