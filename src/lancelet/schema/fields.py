@@ -142,6 +142,8 @@ class Field:
                 shown = arrow_type_of(logical_type, [child.to_arrow() for child in children])
         except (FormatError, UnsupportedError) as error:
             raise type(error)(f"field {name!r}: {error}") from None
+        if logical_type == "null" and not nullable:
+            raise FormatError(f"field {name!r} of type null must be nullable")
         if EXTENSION_NAME in metadata:
             shown = show_extension(pa.field(name, shown, nullable, metadata)).type
         below = tuple(children)
