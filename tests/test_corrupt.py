@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pytest
 from golden_index import damaged_files, is_flat_field, select
 from sandbox import sandbox
+from tiers import sample_or_full
 
 import lancelet
 from lancelet.testing import assert_tables_equal
@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from golden_index import DamagedFile, GoldenFile
 
 VERSIONS = ("2.1", "2.2")
-FULL = os.environ.get("LANCELET_TEST_FULL") == "1"
-MUTATIONS_PER_FILE = 500 if FULL else 20
-LARGEST_MUTATED_BYTES = 1 << 18 if FULL else 1 << 14
+MUTATIONS_PER_FILE = sample_or_full(20, 500)
+LARGEST_MUTATED_BYTES = sample_or_full(1 << 14, 1 << 18)
 
 FOOTER_BYTES = 40
 

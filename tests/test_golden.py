@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from golden_index import golden_files, is_flat_field, select
+from tiers import sample_or_full
 
 import lancelet
 from lancelet.testing import assert_tables_equal
@@ -45,6 +46,7 @@ def takes(num_rows: int, rng: np.random.Generator) -> list[list[int]]:
     some = rng.integers(0, num_rows, size=min(num_rows, 40))
     dense = np.arange(num_rows)[max(0, num_rows // 2 - 50) : num_rows // 2 + 50]
     lists = [[0], [num_rows - 1], [num_rows - 1, 0], np.unique(some), some, np.repeat(some[:5], 3), dense]
+    lists += rng.integers(0, num_rows, size=(sample_or_full(3, 300), 1)).tolist()
     return [[int(row) for row in rows] for rows in lists]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from golden_index import is_flat_field, select
-from oracle import RELEASES, OracleError, oracle
+from oracle import RELEASES, OracleCrashed, OracleError, oracle
 
 import lancelet
 from lancelet.testing import as_read_back, assert_tables_equal
@@ -119,6 +119,8 @@ def test_oracle_survives_a_crash(release: str) -> None:
     judge = oracle(release)
     with pytest.raises(OracleError):
         judge.read("missing.lance")
-    judge.close()
+    judge._process.kill()
     path = select(VERSIONS, WANTED)[0].path
+    with pytest.raises(OracleCrashed, match="exit status -9"):
+        judge.metadata(path)
     assert judge.metadata(path)["version"] in VERSIONS

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from oracle import RELEASES, oracle
+from tiers import FULL, sample_or_full
 
 import lancelet
 from lancelet.errors import LanceletError
@@ -22,14 +22,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 VERSIONS = ("2.1", "2.2")
-FULL = os.environ.get("LANCELET_TEST_FULL") == "1"
 MEBIBYTE = 1 << 20
 
 
 def examples(few: int, many: int) -> Callable[[Any], Any]:
     """Run the same few examples in every run, or many new ones in full."""
     return settings(
-        max_examples=many if FULL else few,
+        max_examples=sample_or_full(few, many),
         derandomize=not FULL,
         deadline=None,
         database=None,
