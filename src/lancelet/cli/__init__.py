@@ -46,7 +46,7 @@ class _ShowVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> None:
         from importlib.metadata import version
 
-        print(f"lancelet {version('lancelet')}")  # noqa: T201
+        print(f"lancelet {version('lancelet')}")
         parser.exit()
 
 
@@ -57,7 +57,9 @@ def _build_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action=_ShowVersion, nargs=0, help="show the version of lancelet and exit")
+    parser.add_argument(
+        "--version", action=_ShowVersion, nargs=0, help="show the version of lancelet and exit"
+    )
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
     for module in _VERBS:
         verb = verbs.add_parser(

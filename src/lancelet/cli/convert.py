@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lancelet.cli.arguments import add_columns, positive
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable, Iterator
 
 NAME = "convert"
@@ -34,15 +34,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="OUT", help="the file to write")
     add_columns(parser, "columns to keep, in this order")
     parser.add_argument(
-        "--version", default="stable", metavar="V", help="version of a Lance file: 2.1, 2.2 or stable (default: stable, 2.2)"
+        "--version",
+        default="stable",
+        metavar="V",
+        help="version of a Lance file: 2.1, 2.2 or stable (default: stable, 2.2)",
     )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT if it exists (default: refuse)")
-    parser.add_argument("--batch-size", type=positive, metavar="N", help="rows per batch (default: by format)")
+    parser.add_argument(
+        "--batch-size", type=positive, metavar="N", help="rows per batch (default: by format)"
+    )
     parser.add_argument(
         "--null", action="append", metavar="TEXT", help='CSV: text that means null; repeatable (default: "")'
     )
     parser.add_argument(
-        "--type", action="append", default=[], metavar="NAME=TYPE", help="CSV: Arrow type of a column; repeatable"
+        "--type",
+        action="append",
+        default=[],
+        metavar="NAME=TYPE",
+        help="CSV: Arrow type of a column; repeatable",
     )
 
 
@@ -79,7 +88,9 @@ def _column_type(text: str) -> tuple[str, Any]:
     try:
         return name, pa.type_for_alias(alias)
     except ValueError:
-        raise OptionError(f"--type names no Arrow type: {alias!r}; examples: string, int64, float64, timestamp[ms]") from None
+        raise OptionError(
+            f"--type names no Arrow type: {alias!r}; examples: string, int64, float64, timestamp[ms]"
+        ) from None
 
 
 @contextmanager

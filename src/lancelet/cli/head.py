@@ -29,7 +29,9 @@ _MAX_CHARACTERS = 40
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
     add_file(parser)
-    parser.add_argument("-n", "--rows", metavar="N", type=positive, default=10, help="rows to show (default: 10)")
+    parser.add_argument(
+        "-n", "--rows", metavar="N", type=positive, default=10, help="rows to show (default: 10)"
+    )
     add_columns(parser, "columns to show, in this order")
     add_json(parser)
 
@@ -64,7 +66,8 @@ def _show(table: pa.Table) -> None:
 
     headings = [Heading(field.name, right=_is_number(field.type)) for field in table.schema]
     texts = [
-        [_clipped(text) for chunk in column.chunks for text in screen_text(chunk)] for column in table.itercolumns()
+        [_clipped(text) for chunk in column.chunks for text in screen_text(chunk)]
+        for column in table.itercolumns()
     ]
     show_table(headings, list(zip(*texts, strict=True)))
 

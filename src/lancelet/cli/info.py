@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 NAME = "info"
 HELP = "version, rows, columns, sizes"
-DESCRIPTION = "Show what a file is: version, rows, columns, pages, and where its bytes go. Only metadata is read."
+DESCRIPTION = (
+    "Show what a file is: version, rows, columns, pages, and where its bytes go. Only metadata is read."
+)
 EPILOG = """\
 examples:
   lancelet info flights.lance

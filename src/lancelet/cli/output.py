@@ -64,7 +64,9 @@ def show_table(headings: Sequence[Heading], rows: Iterable[Sequence[str]]) -> No
     cells = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty() and _rich_table(headings, cells):
         return
-    widths = [max(len(heading.text), *(len(row[i]) for row in cells), 0) for i, heading in enumerate(headings)]
+    widths = [
+        max(len(heading.text), *(len(row[i]) for row in cells), 0) for i, heading in enumerate(headings)
+    ]
     for row in ([heading.text for heading in headings], *cells):
         aligned = (
             cell.rjust(width) if heading.right else cell.ljust(width)

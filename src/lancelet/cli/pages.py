@@ -48,7 +48,9 @@ def run(arguments: argparse.Namespace) -> None:
         return
     left = [Heading(text) for text in ("layout", "values", "levels")]
     right = [Heading(text, right=True) for text in ("rows", "first row", "bytes")]
-    show_table([Heading("column"), Heading("page", right=True), *left, *right], [_row(*page) for page in pages])
+    show_table(
+        [Heading("column"), Heading("page", right=True), *left, *right], [_row(*page) for page in pages]
+    )
 
 
 def _pages(path: str, names: Sequence[str] | None) -> Iterator[Page]:
@@ -76,7 +78,9 @@ def _row(column: PhysicalColumn, number: int, page: PageMetadata, anatomy: PageA
     return [column.path, str(number), *texts, *(f"{value:,}" for value in numbers)]
 
 
-def _to_dict(column: PhysicalColumn, number: int, page: PageMetadata, anatomy: PageAnatomy) -> dict[str, object]:
+def _to_dict(
+    column: PhysicalColumn, number: int, page: PageMetadata, anatomy: PageAnatomy
+) -> dict[str, object]:
     return {
         "path": column.path,
         "column": column.index,

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 NAME = "schema"
 HELP = "fields with their ids and types"
-DESCRIPTION = "Show the fields of a file: ids, Arrow types, the logical types that are stored, nullability, metadata."
+DESCRIPTION = (
+    "Show the fields of a file: ids, Arrow types, the logical types that are stored, nullability, metadata."
+)
 EPILOG = """\
 Child fields stand indented below their parents. Field ids need be neither dense nor ordered.
 
@@ -46,7 +48,10 @@ def run(arguments: argparse.Namespace) -> None:
 def _show(schema: Schema) -> None:
     from lancelet.anatomy.columns import field_paths
 
-    headings = [Heading("id", right=True), *map(Heading, ("field", "type", "stored as", "nullable", "metadata"))]
+    headings = [
+        Heading("id", right=True),
+        *map(Heading, ("field", "type", "stored as", "nullable", "metadata")),
+    ]
     rows = [
         (
             str(field.id),
