@@ -72,7 +72,7 @@ def json_lines(batch: pa.RecordBatch) -> bytes:
         A column has a type that is not in the table above.
     """
     if batch.num_columns == 0 or batch.num_rows == 0:
-        return b"{}\n" * batch.num_rows
+        return b"{}\n" * int(batch.num_rows)
     pieces: list[Any] = []
     for number, (field, array) in enumerate(zip(batch.schema, batch.columns, strict=True)):
         key = f"{', ' if number else '{'}{json.dumps(field.name, ensure_ascii=False)}: "
