@@ -69,7 +69,11 @@ class CodecAnatomy:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what JSON can hold."""
-        return {"codec": self.name, **self.params, **{role: part.to_dict() for role, part in self.parts.items()}}
+        return {
+            "codec": self.name,
+            **self.params,
+            **{role: part.to_dict() for role, part in self.parts.items()},
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +208,14 @@ _LAYOUTS: dict[str, Callable[[Any, int], PageAnatomy]] = {
 
 def _codecs(message: Any, **members: str) -> dict[str, CodecAnatomy]:
     return {
-        role: describe_codec(getattr(message, member)) for role, member in members.items() if message.HasField(member)
+        role: describe_codec(getattr(message, member))
+        for role, member in members.items()
+        if message.HasField(member)
     }
 
 
 def _layer_names(layers: Iterable[int]) -> tuple[str, ...]:
-    names = {value: name.removeprefix("REPDEF_").lower() for name, value in RepDefLayer.items()}
+    names: dict[int, str] = {value: name.removeprefix("REPDEF_").lower() for name, value in RepDefLayer.items()}
     return tuple(names.get(layer, f"layer {layer}") for layer in layers)
 
 
@@ -255,7 +261,8 @@ def _flat(message: Any) -> CodecAnatomy:
 def _variable(message: Any) -> CodecAnatomy:
     scheme = _compressed(message, "values")
     offsets = describe_codec(message.offsets)
-    shown = offsets.params["bits"] if offsets.text == f"flat({offsets.params.get('bits')})" else offsets
+    plain = message.offsets.flat.bits_per_value
+    shown = plain if offsets.text == f"flat({plain})" else offsets
     return CodecAnatomy(
         "variable", _joined("variable", shown, scheme), _present(compression=scheme), {"offsets": offsets}
     )
@@ -282,14 +289,18 @@ def _inline_bitpacking(message: Any) -> CodecAnatomy:
 def _fsst(message: Any) -> CodecAnatomy:
     values = describe_codec(message.values)
     table_bytes = len(message.symbol_table)
-    return CodecAnatomy("fsst", _joined("fsst", values), {"symbol_table_bytes": table_bytes}, {"values": values})
+    return CodecAnatomy(
+        "fsst", _joined("fsst", values), {"symbol_table_bytes": table_bytes}, {"values": values}
+    )
 
 
 def _dictionary(message: Any) -> CodecAnatomy:
     items, indices = describe_codec(message.items), describe_codec(message.indices)
     count = message.num_dictionary_items
     text = f"dictionary({count} x {items}, {indices})"
-    return CodecAnatomy("dictionary", text, {"num_dictionary_items": count}, {"items": items, "indices": indices})
+    return CodecAnatomy(
+        "dictionary", text, {"num_dictionary_items": count}, {"items": items, "indices": indices}
+    )
 
 
 def _rle(message: Any) -> CodecAnatomy:
@@ -326,7 +337,9 @@ def _packed_struct(message: Any) -> CodecAnatomy:
 def _variable_packed_struct(message: Any) -> CodecAnatomy:
     fields = [describe_codec(field.value) for field in message.fields]
     name = "variable_packed_struct"
-    return CodecAnatomy(name, _joined(name, *fields), {}, {f"field_{i}": field for i, field in enumerate(fields)})
+    return CodecAnatomy(
+        name, _joined(name, *fields), {}, {f"field_{i}": field for i, field in enumerate(fields)}
+    )
 
 
 _CODECS: dict[str, Callable[[Any], CodecAnatomy]] = {

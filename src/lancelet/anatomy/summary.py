@@ -79,8 +79,9 @@ def summarise(path: Any) -> FileSummary:
         schema = read_schema(container)
         columns = [container.column(index) for index in range(container.num_columns)]
         pages = [page for column in columns for page in column.pages]
-        described = [part.buffers for part in (*columns, *pages)]
-        data_bytes = sum(buffer.size for buffers in described for buffer in buffers)
+        buffers = [buffer for column in columns for buffer in column.buffers]
+        buffers += [buffer for page in pages for buffer in page.buffers]
+        data_bytes = sum(buffer.size for buffer in buffers)
         buffer_sizes = [len(container.global_buffer(index)) for index in range(container.num_global_buffers)]
         metadata_bytes = source.size() - container.footer.column_metadata_offset + buffer_sizes[0]
         return FileSummary(

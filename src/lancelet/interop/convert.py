@@ -65,7 +65,9 @@ def format_of(path: Path_) -> str:
     plain = name.removesuffix(".gz")
     found = FORMATS.get(Path(plain).suffix)
     if found is None or (name != plain and found not in _DELIMITERS):
-        raise OptionError(f"{path}: the suffix names no known format; known are {', '.join(FORMATS)}, .csv.gz, .tsv.gz")
+        raise OptionError(
+            f"{path}: the suffix names no known format; known are {', '.join(FORMATS)}, .csv.gz, .tsv.gz"
+        )
     return found
 
 
@@ -137,7 +139,9 @@ def _open_rows(path: str, format_: str, options: ReadOptions) -> AbstractContext
     return delimited.open_rows(path, options, _DELIMITERS[format_])
 
 
-def _to_lance(rows: Rows, target: str, version: str, progress: Callable[[int, int | None], None] | None) -> int:
+def _to_lance(
+    rows: Rows, target: str, version: str, progress: Callable[[int, int | None], None] | None
+) -> int:
     from lancelet.file.writer import FileWriter
 
     with FileWriter(target, rows.schema, version=version) as writer:
@@ -146,7 +150,9 @@ def _to_lance(rows: Rows, target: str, version: str, progress: Callable[[int, in
         return writer.finish()
 
 
-def _to_other(rows: Rows, target: str, format_: str, progress: Callable[[int, int | None], None] | None) -> int:
+def _to_other(
+    rows: Rows, target: str, format_: str, progress: Callable[[int, int | None], None] | None
+) -> int:
     num_rows = 0
     with open_sink(target) as sink:
         with _compressed(SinkFile(sink), target) as file:

@@ -55,7 +55,9 @@ def csv_schema(schema: pa.Schema) -> pa.Schema:
 def csv_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
     """Return `batch` with only such columns as pyarrow's CSV writer puts into the form of the table above."""
     schema = csv_schema(batch.schema)
-    arrays = [_csv_array(_storage(array), type_) for array, type_ in zip(batch.columns, schema.types, strict=True)]
+    arrays = [
+        _csv_array(_storage(array), type_) for array, type_ in zip(batch.columns, schema.types, strict=True)
+    ]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
@@ -70,14 +72,14 @@ def json_lines(batch: pa.RecordBatch) -> bytes:
         A column has a type that is not in the table above.
     """
     if batch.num_columns == 0 or batch.num_rows == 0:
-        return b"{}\n" * batch.num_rows
+        return b"{}\n" * int(batch.num_rows)
     pieces: list[Any] = []
     for number, (field, array) in enumerate(zip(batch.schema, batch.columns, strict=True)):
         key = f"{', ' if number else '{'}{json.dumps(field.name, ensure_ascii=False)}: "
         pieces += [pa.scalar(key, pa.large_string()), _json_values(field, _storage(array))]
     pieces.append(pa.scalar("}\n", pa.large_string()))
-    lines = pc.binary_join_element_wise(*pieces, pa.scalar("", pa.large_string()))
-    return b"".join(line.as_buffer() for line in lines)
+    lines: list[str] = pc.binary_join_element_wise(*pieces, pa.scalar("", pa.large_string())).to_pylist()
+    return "".join(lines).encode()
 
 
 def screen_text(array: pa.Array) -> list[str | None]:
@@ -106,7 +108,9 @@ def _is_binary(type_: pa.DataType) -> bool:
 
 
 def _is_text(type_: pa.DataType) -> bool:
-    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_))
+    return bool(
+        pa.types.is_string(type_) or pa.types.is_large_string(type_) or pa.types.is_string_view(type_)
+    )
 
 
 def _csv_type(field: pa.Field) -> pa.DataType:
@@ -168,6 +172,11 @@ def _json_scalars(array: pa.Array) -> pa.Array:
         return text
     if pa.types.is_timestamp(type_):
         text = pc.replace_substring(text, " ", "T", max_replacements=1)
-    if pa.types.is_decimal(type_) or pa.types.is_date(type_) or pa.types.is_time(type_) or pa.types.is_timestamp(type_):
+    if (
+        pa.types.is_decimal(type_)
+        or pa.types.is_date(type_)
+        or pa.types.is_time(type_)
+        or pa.types.is_timestamp(type_)
+    ):
         return _quoted(text)
     return text

@@ -1,0 +1,123 @@
+"""The command line: ``lancelet VERB ...``.
+
+Exit codes: 0 ok, 1 a problem found in the data (:class:`FormatError`, :class:`UnsupportedError`), 2 wrong use (bad arguments, a
+missing file). An error is one line on the error stream. Nothing heavy is imported before the arguments are parsed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+from lancelet.cli import cat, convert, head, info, pages, schema
+from lancelet.errors import LanceletError, OptionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["main"]
+
+_VERBS = (info, schema, pages, head, cat, convert)
+
+_DESCRIPTION = "Look into Lance files and convert them."
+_EPILOG = """\
+examples:
+  lancelet info flights.lance                what it is: version, rows, sizes
+  lancelet pages flights.lance               how each page is encoded
+  lancelet head flights.lance -n 5           the first rows
+  lancelet convert flights.csv flights.lance
+
+exit codes: 0 ok, 1 a problem found in the data, 2 wrong use
+"lancelet VERB --help" tells more of a verb."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports wrong arguments in one line, like every other error."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"lancelet: error: {message} (see: {self.prog} --help)\n")
+
+
+class _ShowVersion(argparse.Action):
+    """Looks the version up only when it is asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> None:
+        from importlib.metadata import version
+
+        print(f"lancelet {version('lancelet')}")
+        parser.exit()
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="lancelet",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--version", action=_ShowVersion, nargs=0, help="show the version of lancelet and exit"
+    )
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", dest="verb", required=True)
+    for module in _VERBS:
+        verb = verbs.add_parser(
+            module.NAME,
+            help=module.HELP,
+            description=module.DESCRIPTION,
+            epilog=module.EPILOG,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(verb)
+        verb.set_defaults(run=module.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv
+        Arguments without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        The exit code. Wrong arguments and ``--help`` leave by ``SystemExit`` instead, as usual with argparse.
+    """
+    arguments = _build_parser().parse_args(argv)
+    try:
+        arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except OptionError as error:
+        return _fail(str(error), 2)
+    except LanceletError as error:
+        return _fail(str(error), 1)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        return _fail(f"{error.filename}: {reason}" if error.filename else reason, 2)
+    return 0
+
+
+def _fail(message: str, code: int) -> int:
+    from lancelet.cli.output import printable
+
+    sys.stderr.write(f"lancelet: error: {printable(message)}\n")
+    return code
+
+
+def _drop_output() -> None:
+    """Let the interpreter's last flush go nowhere: whoever read our output has left."""
+    try:
+        descriptor = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(descriptor, sys.stdout.fileno())
+        os.close(descriptor)
+    except (OSError, ValueError):
+        return

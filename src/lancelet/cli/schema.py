@@ -1,0 +1,89 @@
+"""``lancelet schema``: the fields of a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from lancelet.cli.arguments import add_file, add_json
+from lancelet.cli.output import Heading, show_json, show_line, show_table
+
+if TYPE_CHECKING:
+    import argparse
+
+    from lancelet.schema.fields import Schema
+
+NAME = "schema"
+HELP = "fields with their ids and types"
+DESCRIPTION = (
+    "Show the fields of a file: ids, Arrow types, the logical types that are stored, nullability, metadata."
+)
+EPILOG = """\
+Child fields stand indented below their parents. Field ids need be neither dense nor ordered.
+
+examples:
+  lancelet schema flights.lance
+  lancelet schema flights.lance --json"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of the verb."""
+    add_file(parser)
+    add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the schema."""
+    from lancelet.anatomy.columns import read_schema
+    from lancelet.container.reader import Container
+    from lancelet.storage.store import open_source
+
+    with open_source(arguments.file) as source:
+        schema = read_schema(Container.open(source))
+    if arguments.json:
+        show_json(_to_dict(schema))
+    else:
+        _show(schema)
+
+
+def _show(schema: Schema) -> None:
+    from lancelet.anatomy.columns import field_paths
+
+    headings = [
+        Heading("id", right=True),
+        *map(Heading, ("field", "type", "stored as", "nullable", "metadata")),
+    ]
+    rows = [
+        (
+            str(field.id),
+            "  " * depth + field.name,
+            str(field.arrow_type),
+            field.logical_type,
+            "yes" if field.nullable else "no",
+            ", ".join(f"{key}={value}" for key, value in sorted(field.metadata.items())),
+        )
+        for _, depth, field in field_paths(schema)
+    ]
+    show_table(headings, rows)
+    if schema.metadata:
+        show_line()
+        show_line("schema metadata")
+        for key, value in sorted(schema.metadata.items()):
+            show_line(f"  {key} = {value}")
+
+
+def _to_dict(schema: Schema) -> dict[str, object]:
+    from lancelet.anatomy.columns import field_paths
+
+    fields = [
+        {
+            "id": field.id,
+            "parent_id": field.parent_id,
+            "path": path,
+            "type": str(field.arrow_type),
+            "logical_type": field.logical_type,
+            "nullable": field.nullable,
+            "metadata": dict(sorted(field.metadata.items())),
+        }
+        for path, _, field in field_paths(schema)
+    ]
+    return {"fields": fields, "metadata": dict(sorted(schema.metadata.items()))}
