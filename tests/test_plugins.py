@@ -25,6 +25,7 @@ from lancelet.fields.base import (
     check_alignment,
 )
 from lancelet.fields.encoder import LeafEncoder, StructuralStrategy, page_params
+from lancelet.fields.paths import LeafPath
 from lancelet.file import FileReader, FileWriter
 from lancelet.levels import Layer, Leaf
 from lancelet.pages import miniblock
@@ -139,11 +140,12 @@ class ToyStrategy(EncodingStrategy):
     def __init__(self):
         self.built_in = StructuralStrategy()
 
-    def field_encoder(self, field, numbering, options, cache_bytes, column_options, root):
+    def field_encoder(self, request, numbering, root):
+        field = request.field
         if field.name == "ticks":
             return ToyEncoder(numbering.take(field.id))
         if field.name == "secret":
-            params = page_params(field, options, column_options)
+            params = page_params(request)
 
             def encode(leaf, params):
                 encoded = Xor(0x5A, Flat(leaf.values.bits)).encode_chunks(leaf.values, params.codecs.limits)
@@ -151,8 +153,11 @@ class ToyStrategy(EncodingStrategy):
                     leaf, encoded, level_codec=params.level_codec, large=params.version.text != "2.1"
                 )
 
-            return LeafEncoder(numbering.take(field.id), params, options, cache_bytes, encode)
-        return self.built_in.field_encoder(field, numbering, options, cache_bytes, column_options, root)
+            path = LeafPath(field, request.containers)
+            return LeafEncoder(
+                numbering.take(field.id), params, request.options, request.cache_bytes, path, encode
+            )
+        return self.built_in.field_encoder(request, numbering, root)
 
 
 @pytest.mark.parametrize("version", ["2.1", "2.2"])

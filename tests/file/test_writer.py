@@ -191,7 +191,7 @@ def test_types_that_cannot_be_written(path):
     with pytest.raises(OptionError, match="month_interval|interval"):
         FileWriter(path, pa.schema([("i", pa.month_day_nano_interval())]))
     with pytest.raises(UnsupportedError, match="not supported yet"):
-        FileWriter(path, pa.schema([("i", pa.list_(pa.int32()))]))
+        FileWriter(path, pa.schema([("i", pa.dictionary(pa.int8(), pa.string()))]))
     assert list(path.parent.iterdir()) == []
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lancelet.buffers import Data
+    from lancelet.fields.paths import Container
+    from lancelet.levels.steps import FixedList
     from lancelet.options import ColumnOptions, WriteOptions
     from lancelet.schema.fields import Field
 
@@ -29,6 +31,7 @@ __all__ = [
     "ColumnNumbering",
     "EncodingStrategy",
     "FieldEncoder",
+    "FieldRequest",
     "OutOfLineBuffers",
     "PageDescription",
     "PageTask",
@@ -211,33 +214,51 @@ class FieldEncoder(ABC):
         """Describe the ends of the columns that have something to say; nothing is added afterwards."""
 
 
+@dataclass(frozen=True, slots=True)
+class FieldRequest:
+    """What a strategy is asked to find an encoder for.
+
+    Attributes
+    ----------
+    field
+        A top-level field, or a leaf of one.
+    top
+        The top-level field: `field` itself, or what stands around it.
+    containers
+        Structs and lists around a leaf, outer-most first; the encoder is given arrays of this path
+        (:mod:`lancelet.fields.paths`). Empty for a top-level field.
+    options
+        Options of the writer.
+    cache_bytes
+        Bytes that each column may queue.
+    column_options
+        Wishes of the user for the top-level field.
+    """
+
+    field: Field
+    top: Field
+    containers: tuple[Container | FixedList, ...]
+    options: WriteOptions
+    cache_bytes: int
+    column_options: ColumnOptions
+
+
 class EncodingStrategy(ABC):
     """Chooses the encoder of a field. Users may bring their own: ``FileWriter(encoding_strategy=...)``."""
 
     @abstractmethod
     def field_encoder(
-        self,
-        field: Field,
-        numbering: ColumnNumbering,
-        options: WriteOptions,
-        cache_bytes: int,
-        column_options: ColumnOptions,
-        root: EncodingStrategy,
+        self, request: FieldRequest, numbering: ColumnNumbering, root: EncodingStrategy
     ) -> FieldEncoder:
-        """Make the encoder of `field`.
+        """Make the encoder of a field.
 
         Parameters
         ----------
-        field
-            The field; its children are encoded by encoders that `root` makes.
+        request
+            The field and all that steers its encoding.
         numbering
             Where columns are claimed, depth first.
-        options
-            Options of the writer.
-        cache_bytes
-            Bytes that each column of the field may queue.
-        column_options
-            Wishes of the user for this field.
         root
-            The strategy of the writer: a strategy that wraps another one gets the children back through it.
+            The strategy of the writer. A strategy that takes a field apart asks it for the encoders of the leaves, so that a
+            strategy that wraps another one is asked at any depth.
         """

@@ -1,7 +1,8 @@
-"""The built-in encoders of 2.1 and later: one leaf column each (structural.md 1 and 2)."""
+"""The built-in encoders of 2.1 and later: a field is as many columns as it has leaves (structural.md 1 and 2)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,12 @@ import pyarrow as pa
 
 from lancelet.blocks.arrow import to_block, valid_mask
 from lancelet.codecs.params import CodecParams
-from lancelet.errors import OptionError, UnsupportedError
+from lancelet.errors import OptionError
 from lancelet.fields.accumulate import Accumulator, cut_rows
-from lancelet.fields.decoder import check_supported
-from lancelet.fields.paths import is_leaf
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
+from lancelet.fields.decoder import check_supported
+from lancelet.fields.paths import LeafPath, is_leaf, leaf_paths, split_paths
+from lancelet.fields.structure import leaf_of_array
 from lancelet.levels import Layer, Leaf
 from lancelet.levels.flat import levels_from_validity
 from lancelet.pages.choose import PageParams, encode_leaf
@@ -21,18 +23,18 @@ from lancelet.pages.choose import PageParams, encode_leaf
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lancelet.fields.base import ColumnEnd, ColumnNumbering, OutOfLineBuffers
-    from lancelet.options import ColumnOptions, WriteOptions
+    from lancelet.fields.base import ColumnEnd, ColumnNumbering, FieldRequest, OutOfLineBuffers
+    from lancelet.options import WriteOptions
     from lancelet.pages.base import EncodedPage
     from lancelet.schema.fields import Field
 
     EncodeLeaf = Callable[[Leaf, PageParams], EncodedPage]
 
-__all__ = ["LeafEncoder", "StructuralStrategy", "flat_leaf", "page_params"]
+__all__ = ["LeafEncoder", "NestedEncoder", "StructuralStrategy", "flat_leaf", "page_params"]
 
 
 def flat_leaf(array: pa.Array) -> Leaf:
-    """Make the leaf of an `array` without structure."""
+    """Make the leaf of an `array` without structure: the short way of :func:`~lancelet.fields.structure.leaf_of_array`."""
     num_rows = len(array)
     if array.null_count == num_rows:
         return Leaf(num_rows, (Layer.NULLABLE_ITEM,), None, None, num_rows, None)
@@ -44,29 +46,32 @@ def flat_leaf(array: pa.Array) -> Leaf:
     return Leaf(num_rows, (Layer.NULLABLE_ITEM,), None, levels, num_rows, values)
 
 
-def page_params(field: Field, options: WriteOptions, column_options: ColumnOptions) -> PageParams:
-    """Resolve the parameters of the pages of the leaf `field`.
+def page_params(request: FieldRequest) -> PageParams:
+    """Resolve the parameters of the pages of a leaf.
+
+    The leaf's own metadata steers the codecs, that of the top-level field the layout (structural.md 8.4).
 
     Raises
     ------
     OptionError
-        A key of the field's metadata has a value that the format does not know.
+        A key of the metadata has a value that the format does not know.
     """
-    wanted = column_options.structural_encoding
-    in_metadata = field.metadata.get("lance-encoding:structural-encoding")
+    leaf, top = request.field, request.top
+    wanted = request.column_options.structural_encoding
+    in_metadata = top.metadata.get("lance-encoding:structural-encoding")
     if in_metadata is not None:
         wanted = in_metadata.lower()
         if wanted not in ("miniblock", "fullzip"):
             raise OptionError(
-                f"field {field.name!r}: lance-encoding:structural-encoding is {in_metadata!r}; "
+                f"field {top.name!r}: lance-encoding:structural-encoding is {in_metadata!r}; "
                 "it may be miniblock or fullzip"
             )
-    is_text = pa.types.is_string(field.storage_type) or pa.types.is_large_string(field.storage_type)
-    return PageParams(CodecParams.resolve(options.version, is_text, field.metadata), wanted)
+    is_text = pa.types.is_string(leaf.storage_type) or pa.types.is_large_string(leaf.storage_type)
+    return PageParams(CodecParams.resolve(request.options.version, is_text, leaf.metadata), wanted)
 
 
 class LeafEncoder(FieldEncoder):
-    """Encodes one flat field: one column, pages cut by size.
+    """Encodes one leaf: one column, pages cut by size.
 
     Parameters
     ----------
@@ -78,6 +83,8 @@ class LeafEncoder(FieldEncoder):
         Options of the writer.
     cache_bytes
         Bytes that may wait for a page.
+    path
+        The leaf and what stands around it.
     encode
         What makes a page of a leaf; a strategy of the user's may bring its own.
     """
@@ -90,17 +97,19 @@ class LeafEncoder(FieldEncoder):
         params: PageParams,
         options: WriteOptions,
         cache_bytes: int,
+        path: LeafPath,
         encode: EncodeLeaf = encode_leaf,
     ) -> None:
         self._column = column
         self._params = params
+        self._path = path
         self._encode = encode
         # what a page adds to its values (chunk headers, levels, indexes) stays within the limit too
         self._page_bytes = options.max_page_bytes - options.max_page_bytes // 32
         self._queue = Accumulator(cache_bytes, options.keep_original_array)
 
     def add(self, array: pa.Array, first_row: int, num_rows: int, out_of_line: OutOfLineBuffers) -> list[PageTask]:
-        """Queue `array`; gives tasks when the cache is full."""
+        """Queue `array`, for a nested field one of its path; gives tasks when the cache is full."""
         return self._tasks(self._queue.add(array, first_row))
 
     def flush(self, out_of_line: OutOfLineBuffers) -> list[PageTask]:
@@ -120,25 +129,66 @@ class LeafEncoder(FieldEncoder):
         return tasks
 
     def _encode_rows(self, rows: pa.Array, first_row: int) -> list[PageDescription]:
-        page = self._encode(flat_leaf(rows), self._params)
+        path = self._path
+        leaf = leaf_of_array(rows, path) if path.containers else flat_leaf(rows)
+        page = self._encode(leaf, self._params)
         return [PageDescription(self._column, page.buffers, page.message, page.num_rows, first_row)]
+
+
+class NestedEncoder(FieldEncoder):
+    """Encodes a struct or list: takes arrays apart and gives each leaf's encoder its part.
+
+    Parameters
+    ----------
+    field
+        The field.
+    encoders
+        One a leaf, depth first; each has its own queue, so pages of the leaves are cut at different rows.
+    """
+
+    def __init__(self, field: Field, encoders: Sequence[FieldEncoder]) -> None:
+        self._field = field
+        self._encoders = encoders
+
+    @property
+    def num_columns(self) -> int:
+        """Columns of all leaves."""
+        return sum(encoder.num_columns for encoder in self._encoders)
+
+    def add(self, array: pa.Array, first_row: int, num_rows: int, out_of_line: OutOfLineBuffers) -> list[PageTask]:
+        """Queue `array` in all leaves."""
+        parts = split_paths(array, self._field)
+        return [
+            task
+            for encoder, part in zip(self._encoders, parts, strict=True)
+            for task in encoder.add(part, first_row, num_rows, out_of_line)
+        ]
+
+    def flush(self, out_of_line: OutOfLineBuffers) -> list[PageTask]:
+        """Give tasks for what waits in any leaf."""
+        return [task for encoder in self._encoders for task in encoder.flush(out_of_line)]
+
+    def finish(self) -> list[ColumnEnd]:
+        """Describe the ends of all leaves."""
+        return [end for encoder in self._encoders for end in encoder.finish()]
 
 
 class StructuralStrategy(EncodingStrategy):
     """The encoders of 2.1 and 2.2."""
 
     def field_encoder(
-        self,
-        field: Field,
-        numbering: ColumnNumbering,
-        options: WriteOptions,
-        cache_bytes: int,
-        column_options: ColumnOptions,
-        root: EncodingStrategy,
+        self, request: FieldRequest, numbering: ColumnNumbering, root: EncodingStrategy
     ) -> FieldEncoder:
-        """Make the encoder of `field`: flat fields only, so far."""
+        """Make the encoder of a leaf, or of a nested field from those that `root` makes of its leaves."""
+        field = request.field
         check_supported(field)
-        if not is_leaf(field):
-            raise UnsupportedError(f"writing columns of type {field.arrow_type} is not supported yet (field {field.name!r})")
-        params = page_params(field, options, column_options)
-        return LeafEncoder(numbering.take(field.id), params, options, cache_bytes)
+        if is_leaf(field):
+            path = LeafPath(field, request.containers)
+            return LeafEncoder(
+                numbering.take(field.id), page_params(request), request.options, request.cache_bytes, path
+            )
+        leaves = [
+            root.field_encoder(replace(request, field=path.leaf, containers=path.containers), numbering, root)
+            for path in leaf_paths(field)
+        ]
+        return NestedEncoder(field, leaves)

@@ -9,12 +9,13 @@ import pyarrow as pa
 
 from lancelet.container.writer import ContainerWriter
 from lancelet.errors import OptionError, UnsupportedError
-from lancelet.fields.base import ColumnNumbering, EncodingStrategy, OutOfLineBuffers
+from lancelet.fields.base import ColumnNumbering, FieldRequest, OutOfLineBuffers
 from lancelet.fields.encoder import StructuralStrategy
 from lancelet.file.checks import check_batch, check_row_count
 from lancelet.options import ColumnOptions, WriteOptions, default_max_page_bytes
 from lancelet.pb.file_pb2 import FileDescriptor
 from lancelet.schema.fields import Schema
+from lancelet.schema.limits import check_version
 from lancelet.storage.store import open_sink
 from lancelet.versions import Version
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from lancelet.buffers import Data
-    from lancelet.fields.base import FieldEncoder, PageDescription, PageTask
+    from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
 
 __all__ = ["FileWriter"]
 
@@ -232,6 +233,7 @@ class FileWriter:
             self._initialise(arrow_schema, Schema.from_arrow(arrow_schema))
 
     def _initialise(self, arrow_schema: pa.Schema, schema: Schema) -> None:
+        check_version(schema, self._version)
         unknown = set(self._column_options) - {field.name for field in schema.fields}
         if unknown:
             raise OptionError(f"columns= names columns that the schema does not have: {', '.join(sorted(unknown))}")
@@ -240,9 +242,8 @@ class FileWriter:
         encoders = []
         for field in schema.fields:
             wishes = self._column_options.get(field.name, ColumnOptions())
-            encoders.append(
-                self._strategy.field_encoder(field, numbering, self._options, cache_bytes, wishes, self._strategy)
-            )
+            request = FieldRequest(field, field, (), self._options, cache_bytes, wishes)
+            encoders.append(self._strategy.field_encoder(request, numbering, self._strategy))
         self._schema, self._arrow_schema = schema, arrow_schema
         self._encoders, self._numbering = encoders, numbering
 
