@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lancelet.cli.arguments import add_columns, add_file, add_json, positive
-from lancelet.cli.output import Heading, show_line, show_table
+from lancelet.cli.output import Heading, clipped, show_line, show_table
 
 if TYPE_CHECKING:
     import argparse
@@ -66,7 +66,11 @@ def _show(table: pa.Table) -> None:
 
     headings = [Heading(field.name, right=_is_number(field.type)) for field in table.schema]
     texts = [
-        [_clipped(text) for chunk in column.chunks for text in screen_text(chunk)]
+        [
+            clipped("null" if text is None else text, _MAX_CHARACTERS)
+            for chunk in column.chunks
+            for text in screen_text(chunk)
+        ]
         for column in table.itercolumns()
     ]
     show_table(headings, list(zip(*texts, strict=True)))
@@ -76,9 +80,3 @@ def _is_number(type_: pa.DataType) -> bool:
     import pyarrow.types as types
 
     return bool(types.is_integer(type_) or types.is_floating(type_) or types.is_decimal(type_))
-
-
-def _clipped(text: str | None) -> str:
-    if text is None:
-        return "null"
-    return text if len(text) <= _MAX_CHARACTERS else f"{text[: _MAX_CHARACTERS - 1]}…"

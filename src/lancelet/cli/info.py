@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lancelet.cli.arguments import add_file, add_json
-from lancelet.cli.output import bytes_text, show_json, show_line
+from lancelet.cli.output import MAX_METADATA_CHARACTERS, bytes_text, clipped, show_json, show_line
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +20,9 @@ DESCRIPTION = (
 EPILOG = """\
 examples:
   lancelet info flights.lance
-  lancelet info flights.lance --json | jq .num_rows"""
+  lancelet info flights.lance --json | jq .num_rows
+
+Long metadata is cut; --json has all of it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +59,10 @@ def _lines(summary: FileSummary) -> list[tuple[str, str]]:
         ("  padding", _exact(summary.padding_bytes)),
         ("  global buffers", f"{_exact(sum(buffers))} in {len(buffers)}" if buffers else "none"),
     ]
-    metadata = [(f"  {key}", value) for key, value in sorted(summary.schema_metadata.items())]
+    metadata = [
+        (f"  {key}", clipped(value, MAX_METADATA_CHARACTERS))
+        for key, value in sorted(summary.schema_metadata.items())
+    ]
     return [*lines, ("schema metadata", "" if metadata else "none"), *metadata]
 
 

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["Heading", "bytes_text", "printable", "show_json", "show_line", "show_table"]
+__all__ = [
+    "MAX_METADATA_CHARACTERS",
+    "Heading",
+    "bytes_text",
+    "clipped",
+    "printable",
+    "show_json",
+    "show_line",
+    "show_table",
+]
+
+#: Values of metadata are cut to this in text.
+MAX_METADATA_CHARACTERS = 80
 
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
@@ -31,6 +43,11 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def clipped(text: str, max_characters: int) -> str:
+    """Return `text`, cut with an ellipsis where it is longer than `max_characters`."""
+    return text if len(text) <= max_characters else f"{text[: max_characters - 1]}…"
 
 
 def bytes_text(num_bytes: int) -> str:
@@ -51,7 +68,7 @@ def bytes_text(num_bytes: int) -> str:
 
 def show_line(text: str = "") -> None:
     """Print one line."""
-    _stream().write(f"{printable(text)}\n")
+    _stream().write(f"{printable(text).rstrip()}\n")
 
 
 def show_json(value: Any) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lancelet.cli.arguments import add_file, add_json
-from lancelet.cli.output import Heading, show_json, show_line, show_table
+from lancelet.cli.output import MAX_METADATA_CHARACTERS, Heading, clipped, show_json, show_line, show_table
 
 if TYPE_CHECKING:
     import argparse
@@ -19,6 +19,7 @@ DESCRIPTION = (
 )
 EPILOG = """\
 Child fields stand indented below their parents. Field ids need be neither dense nor ordered.
+Long metadata is cut; --json has all of it.
 
 examples:
   lancelet schema flights.lance
@@ -59,7 +60,10 @@ def _show(schema: Schema) -> None:
             str(field.arrow_type),
             field.logical_type,
             "yes" if field.nullable else "no",
-            ", ".join(f"{key}={value}" for key, value in sorted(field.metadata.items())),
+            ", ".join(
+                f"{key}={clipped(value, MAX_METADATA_CHARACTERS)}"
+                for key, value in sorted(field.metadata.items())
+            ),
         )
         for _, depth, field in field_paths(schema)
     ]
@@ -68,7 +72,7 @@ def _show(schema: Schema) -> None:
         show_line()
         show_line("schema metadata")
         for key, value in sorted(schema.metadata.items()):
-            show_line(f"  {key} = {value}")
+            show_line(f"  {key} = {clipped(value, MAX_METADATA_CHARACTERS)}")
 
 
 def _to_dict(schema: Schema) -> dict[str, object]:
