@@ -85,7 +85,7 @@ def to_block(array: pa.Array, valid: Mask | None) -> Block:
     Parameters
     ----------
     array
-        Of a flat type, or a fixed-size list of one.
+        Of a flat type, or a fixed-size list of one; extension arrays count as their storage.
     valid
         Which values anybody sees. The others are wiped, which copies: zeros, or no bytes. ``None``: all are seen.
 
@@ -94,6 +94,8 @@ def to_block(array: pa.Array, valid: Mask | None) -> Block:
     OptionError
         The type has no flat form.
     """
+    if isinstance(array.type, pa.BaseExtensionType):
+        array = array.storage
     if pa.types.is_fixed_size_list(array.type):
         return _list_block(array, valid)
     block = _view(array)

@@ -14,7 +14,7 @@ from lancelet.errors import OptionError
 from lancelet.fields.accumulate import Accumulator, cut_rows
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
 from lancelet.fields.decoder import check_supported
-from lancelet.fields.paths import LeafPath, is_leaf, leaf_paths, split_paths
+from lancelet.fields.paths import LeafPath, is_leaf, leaf_paths, split_paths, storage_of
 from lancelet.fields.structure import leaf_of_array
 from lancelet.levels import Layer, Leaf
 from lancelet.levels.flat import levels_from_validity
@@ -110,7 +110,7 @@ class LeafEncoder(FieldEncoder):
 
     def add(self, array: pa.Array, first_row: int, num_rows: int, out_of_line: OutOfLineBuffers) -> list[PageTask]:
         """Queue `array`, for a nested field one of its path; gives tasks when the cache is full."""
-        return self._tasks(self._queue.add(array, first_row))
+        return self._tasks(self._queue.add(storage_of(array, self._path.leaf), first_row))
 
     def flush(self, out_of_line: OutOfLineBuffers) -> list[PageTask]:
         """Give tasks for what waits."""

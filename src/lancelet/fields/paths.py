@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.arrow import aligned_bits
-from lancelet.errors import FormatError
+from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.steps import ITEM, LIST, FixedList
+from lancelet.schema.logical import JSON
 from lancelet.schema.project import BLOB, is_packed
 from lancelet.versions import Version
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from lancelet.levels.steps import StepKind
     from lancelet.schema.fields import Field
 
-__all__ = ["Container", "LeafPath", "bitmap_of", "is_leaf", "join_paths", "leaf_paths", "list_items", "shown", "split_paths"]
+__all__ = ["Container", "LeafPath", "bitmap_of", "is_leaf", "join_paths", "leaf_paths", "list_items", "shown", "split_paths", "storage_of"]
 
 
 class Container(Enum):
@@ -100,11 +101,12 @@ def _container(type_: pa.DataType) -> Container | FixedList:
 
 
 def split_paths(array: pa.Array, field: Field) -> list[pa.Array]:
-    """Take the storage array of `field` apart: one array a leaf, in the order of :func:`leaf_paths`.
+    """Take an array of `field` apart: one array a leaf, in the order of :func:`leaf_paths`.
 
     Structs and lists keep their validity and offsets, with one child each; maps become lists of structs. Nothing is copied but
     bitmaps and offsets of slices.
     """
+    array = storage_of(array, field)
     if is_leaf(field):
         return [array]
     num_values, null_count = len(array), array.null_count
@@ -129,6 +131,25 @@ def split_paths(array: pa.Array, field: Field) -> list[pa.Array]:
         _rebuild(list_type(leaf.type), num_values, [bitmap, pa.py_buffer(offsets)], null_count, leaf)
         for leaf in split_paths(items, child)
     ]
+
+
+def storage_of(array: pa.Array, field: Field) -> pa.Array:
+    """Return what is stored of `array`: the storage of an extension array, plain text and binary of views.
+
+    Raises
+    ------
+    UnsupportedError
+        The array is JSON text, which the format stores in a binary form that has no encoder here yet.
+    """
+    if isinstance(array.type, pa.BaseExtensionType):
+        array = array.storage
+    if pa.types.is_string_view(array.type):
+        array = array.cast(pa.string())
+    elif pa.types.is_binary_view(array.type):
+        array = array.cast(pa.binary())
+    if field.logical_type == JSON and not pa.types.is_large_binary(array.type):
+        raise UnsupportedError(f"writing JSON text is not supported yet (field {field.name!r})")
+    return array
 
 
 def _rebuild(type_: pa.DataType, num_values: int, buffers: list[Any], null_count: int, *children: pa.Array) -> pa.Array:

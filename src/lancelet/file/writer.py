@@ -151,9 +151,8 @@ class FileWriter:
         if batch.num_rows == 0:
             return
         check_row_count(batch.num_rows, self._rows_written)
-        stored = [_storage(array) for array in arrays]
         with self._giving_up_on_error():
-            self._encode(stored, batch.num_rows)
+            self._encode(arrays, batch.num_rows)
 
     def write_batches(self, batches: Iterable[pa.RecordBatch] | Any) -> None:
         """Add all rows of `batches`: an iterable of batches, a table, or any object with an Arrow stream."""
@@ -287,14 +286,3 @@ class FileWriter:
             message.metadata[key] = value.encode()
         descriptor = FileDescriptor(schema=message, length=self._rows_written)
         self._container.finish(descriptor.SerializeToString(deterministic=True), self._numbering.num_columns)
-
-
-def _storage(array: pa.Array) -> pa.Array:
-    """Return what is stored of `array`: the storage of extension arrays, plain text and binary of views."""
-    if isinstance(array.type, pa.BaseExtensionType):
-        array = array.storage
-    if pa.types.is_string_view(array.type):
-        return array.cast(pa.string())
-    if pa.types.is_binary_view(array.type):
-        return array.cast(pa.binary())
-    return array
