@@ -142,7 +142,9 @@ def run(directory: Path, console: Console) -> None:
         "Parquet, zstd (pyarrow)": (parquet.stat().st_size, parquet_write, parquet_read, parquet_take),
     }
     console.print(comparison_table(measured))
-    console.print("Parquet has no access by row number: its take reads the table and picks the rows.", style="dim")
+    console.print(
+        "Parquet has no access by row number: its take reads the table and picks the rows.", style="dim"
+    )
 
 
 def main() -> None:

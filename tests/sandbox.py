@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import pyarrow as pa
+
 from oracle.worker import receive, send
 
 MEMORY_BYTES = 2 << 30

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pytest
-from golden_index import damaged_files, is_flat_field, select
-from sandbox import sandbox
-from tiers import sample_or_full
 
 import lancelet
+from golden_index import damaged_files, is_flat_field, select
 from lancelet.testing import assert_tables_equal
+from sandbox import sandbox
+from tiers import sample_or_full
 
 if TYPE_CHECKING:
     from golden_index import DamagedFile, GoldenFile

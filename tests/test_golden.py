@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pytest
-from golden_index import golden_files, is_flat_field, select
-from tiers import sample_or_full
 
 import lancelet
+from golden_index import golden_files, is_flat_field, select
 from lancelet.testing import assert_tables_equal
+from tiers import sample_or_full
 
 if TYPE_CHECKING:
     from golden_index import GoldenFile

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from golden_index import is_flat_field, select
-from oracle import RELEASES, OracleCrashed, OracleError, oracle
 
 import lancelet
+from golden_index import is_flat_field, select
 from lancelet.testing import as_read_back, assert_tables_equal
+from oracle import RELEASES, OracleCrashed, OracleError, oracle
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from oracle import RELEASES, oracle
-from tiers import FULL, sample_or_full
 
 import lancelet
 from lancelet.errors import LanceletError
 from lancelet.testing import as_read_back, assert_tables_equal, strategies
+from oracle import RELEASES, oracle
+from tiers import FULL, sample_or_full
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -84,7 +84,9 @@ CODECS = [
 ]
 
 
-@pytest.mark.parametrize(("message", "text"), CODECS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    ("message", "text"), CODECS, ids=lambda value: value if isinstance(value, str) else ""
+)
 def test_codecs(message: CompressiveEncoding, text: str | None) -> None:
     codec = describe_codec(message)
     assert str(codec) == (text or "dictionary(7 x variable(32), flat(8))")
@@ -98,7 +100,9 @@ def test_every_codec_of_the_format_is_described() -> None:
 
 
 def test_parameters_are_kept() -> None:
-    message = make(general={"compression": ZSTD, "values": make(fsst={"symbol_table": b"12", "values": variable(32)})})
+    message = make(
+        general={"compression": ZSTD, "values": make(fsst={"symbol_table": b"12", "values": variable(32)})}
+    )
     assert describe_codec(message).to_dict() == {
         "codec": "general",
         "compression": "zstd",
@@ -134,7 +138,9 @@ def test_mini_block_with_dictionary() -> None:
 
 
 def test_full_zip() -> None:
-    layout = FullZipLayout(bits_def=1, bits_per_value=512, num_items=10, value_compression=flat(512), layers=[NULLABLE])
+    layout = FullZipLayout(
+        bits_def=1, bits_per_value=512, num_items=10, value_compression=flat(512), layers=[NULLABLE]
+    )
     found = describe_page(page(PageLayout(full_zip_layout=layout), 1))
     assert str(found) == "full-zip flat(512)"
     assert found.levels_text == "def control_word(1)"

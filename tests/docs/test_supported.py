@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from golden_index import golden_files
 
+from golden_index import golden_files
 from lancelet import FileReader, FileWriter, OptionError, UnsupportedError
 from lancelet.cli import main
 from lancelet.testing import assert_tables_equal

@@ -37,7 +37,7 @@ def test_every_row_goes_to_its_page(rows, lengths):
         start = first_rows[part.page]
         local = rows_of(part.rows)
         assert local
-        assert 0 <= local[0]
+        assert local[0] >= 0
         assert local[-1] < first_rows[part.page + 1] - start
         found += [row + start for row in local]
     assert found == rows

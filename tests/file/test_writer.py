@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-import lancelet
 from lancelet import ColumnOptions, FileReader, FileWriter, OptionError, UnsupportedError
 
 
@@ -137,7 +136,7 @@ def test_global_buffers_and_schema_metadata(path, table):
 
 
 def test_an_exception_leaves_nothing(path, table):
-    with pytest.raises(RuntimeError, match="mine"), FileWriter(path) as writer:
+    with pytest.raises(RuntimeError, match="mine"), FileWriter(path) as writer:  # noqa: PT012
         writer.write_table(table)
         raise RuntimeError("mine")
     assert list(path.parent.iterdir()) == []
@@ -145,7 +144,7 @@ def test_an_exception_leaves_nothing(path, table):
 
 def test_an_exception_keeps_the_file_that_was_there(path, table):
     path.write_bytes(b"old")
-    with pytest.raises(RuntimeError, match="mine"), FileWriter(path) as writer:
+    with pytest.raises(RuntimeError, match="mine"), FileWriter(path) as writer:  # noqa: PT012
         writer.write_table(table)
         raise RuntimeError("mine")
     assert path.read_bytes() == b"old"
@@ -188,7 +187,7 @@ def test_an_encoder_that_fails_gives_the_file_up(path, table, monkeypatch):
 
 
 def test_types_that_cannot_be_written(path):
-    with pytest.raises(OptionError, match="month_interval|interval"):
+    with pytest.raises(OptionError, match="interval"):
         FileWriter(path, pa.schema([("i", pa.month_day_nano_interval())]))
     with pytest.raises(UnsupportedError, match="not supported yet"):
         FileWriter(path, pa.schema([("i", pa.dictionary(pa.int8(), pa.string()))]))

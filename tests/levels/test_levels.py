@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from levels.nested import expected_levels, kinds_of, random_row, random_type, rows_of, steps_of
 
 from lancelet.blocks import FixedWidth
 from lancelet.errors import FormatError, UnsupportedError
@@ -15,6 +14,7 @@ from lancelet.levels.build import build, layer_kinds
 from lancelet.levels.layers import MAX_LAYERS, max_rep, parse_layers
 from lancelet.levels.steps import ITEM, LIST, FixedList, Lists, Validity
 from lancelet.levels.unravel import check_layers, unravel
+from levels.nested import expected_levels, kinds_of, random_row, random_type, rows_of, steps_of
 
 
 @pytest.fixture(autouse=True, params=["native", "reference"])

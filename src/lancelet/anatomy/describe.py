@@ -215,7 +215,9 @@ def _codecs(message: Any, **members: str) -> dict[str, CodecAnatomy]:
 
 
 def _layer_names(layers: Iterable[int]) -> tuple[str, ...]:
-    names: dict[int, str] = {value: name.removeprefix("REPDEF_").lower() for name, value in RepDefLayer.items()}
+    names: dict[int, str] = {
+        value: name.removeprefix("REPDEF_").lower() for name, value in RepDefLayer.items()
+    }
     return tuple(names.get(layer, f"layer {layer}") for layer in layers)
 
 

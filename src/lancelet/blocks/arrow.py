@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool_]
 
-__all__ = ["aligned_bits", "fixed_bits", "from_block", "is_variable_width", "offset_bits", "to_block", "valid_mask"]
+__all__ = [
+    "aligned_bits",
+    "fixed_bits",
+    "from_block",
+    "is_variable_width",
+    "offset_bits",
+    "to_block",
+    "valid_mask",
+]
 
 _BINARY = {pa.binary(): 32, pa.string(): 32, pa.large_binary(): 64, pa.large_string(): 64}
 
@@ -225,9 +233,13 @@ def _data_of_width(block: FixedWidth, bits: int, type_: pa.DataType) -> Data:
     if bits == 1 and block.bits == 8:  # full-zip pages and constants store a bool as a byte
         return np.packbits(as_bytes(block.data)[: block.num_values] != 0, bitorder="little")
     if block.bits != bits:
-        raise FormatError(f"values of type {type_} have {bits} bits, and the page has values of {block.bits} bits")
+        raise FormatError(
+            f"values of type {type_} have {bits} bits, and the page has values of {block.bits} bits"
+        )
     if nbytes(block.data) < (block.num_values * bits + 7) // 8:
-        raise FormatError(f"{block.num_values} values of {bits} bits do not fit into {nbytes(block.data)} bytes")
+        raise FormatError(
+            f"{block.num_values} values of {bits} bits do not fit into {nbytes(block.data)} bytes"
+        )
     return block.data
 
 

@@ -135,7 +135,9 @@ class _Metadata:
         text = self.text(key)
         if text is None or text.lower() in allowed:
             return None if text is None else text.lower()
-        warnings.warn(f"lance-encoding:{key} is {text!r} and is ignored; it may be {', '.join(allowed)}", stacklevel=2)
+        warnings.warn(
+            f"lance-encoding:{key} is {text!r} and is ignored; it may be {', '.join(allowed)}", stacklevel=2
+        )
         return None
 
     def number(self, key: str, parse: Callable[[str], T]) -> T | None:
@@ -152,7 +154,9 @@ def _environment(name: str, parse: Callable[[str], T], default: T) -> T:
     try:
         return default if text is None else parse(text)
     except ValueError:
-        warnings.warn(f"{name} is {text!r}, which is no number; {default} is used", RuntimeWarning, stacklevel=2)
+        warnings.warn(
+            f"{name} is {text!r}, which is no number; {default} is used", RuntimeWarning, stacklevel=2
+        )
         return default
 
 
@@ -181,7 +185,9 @@ def _resolve_dictionary(found: _Metadata) -> DictionaryParams:
         number = found.number(key, parse)
         if number is not None:
             return number
-        return default if variable is None else _environment(f"LANCE_ENCODING_DICT_{variable}", parse, default)
+        return (
+            default if variable is None else _environment(f"LANCE_ENCODING_DICT_{variable}", parse, default)
+        )
 
     ratio = value("dict-size-ratio", "SIZE_RATIO", float, plain.size_ratio)
     if not 0 < ratio <= 1:
@@ -190,7 +196,9 @@ def _resolve_dictionary(found: _Metadata) -> DictionaryParams:
         "LANCE_ENCODING_DICT_VALUES_COMPRESSION", plain.values_compression
     )
     if compression not in _DICTIONARY_COMPRESSIONS:
-        raise OptionError(f"the compression of dictionary values is {compression!r}; it may be lz4, zstd or none")
+        raise OptionError(
+            f"the compression of dictionary values is {compression!r}; it may be lz4, zstd or none"
+        )
     return DictionaryParams(
         min_values=_environment("LANCE_ENCODING_DICT_TOO_SMALL", int, plain.min_values),
         divisor=value("dict-divisor", "DIVISOR", int, plain.divisor),

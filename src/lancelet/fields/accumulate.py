@@ -42,7 +42,9 @@ class Accumulator:
         self._num_bytes += array.nbytes
         full = self._num_bytes > self._budget
         if not full and not self._keep_original:
-            array = pa.concat_arrays([array, array[:0]])  # a single array would not be copied by every release
+            array = pa.concat_arrays(
+                [array, array[:0]]
+            )  # a single array would not be copied by every release
         self._arrays.append((array, first_row))
         return self.take() if full else []
 

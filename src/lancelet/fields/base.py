@@ -103,7 +103,9 @@ class OutOfLineBuffers:
     def __init__(self, position: int, alignment: int) -> None:
         self.alignment = check_alignment(alignment)
         if position % alignment:
-            raise OptionError(f"out-of-line buffers start at {position}, which is not a multiple of {alignment}")
+            raise OptionError(
+                f"out-of-line buffers start at {position}, which is not a multiple of {alignment}"
+            )
         self._next = position
         self.buffers: list[Data] = []
 
@@ -190,7 +192,9 @@ class FieldEncoder(ABC):
         """Physical columns that the encoder fills."""
 
     @abstractmethod
-    def add(self, array: pa.Array, first_row: int, num_rows: int, out_of_line: OutOfLineBuffers) -> list[PageTask]:
+    def add(
+        self, array: pa.Array, first_row: int, num_rows: int, out_of_line: OutOfLineBuffers
+    ) -> list[PageTask]:
         """Take the next rows; gives tasks for the pages that are full.
 
         Parameters

@@ -45,7 +45,9 @@ def check_supported(field: Field) -> None:
             what = "structs without children are"
         else:
             continue
-        raise UnsupportedError(f"{what} not supported yet (field {field.name!r}); columns= can leave the field out")
+        raise UnsupportedError(
+            f"{what} not supported yet (field {field.name!r}); columns= can leave the field out"
+        )
 
 
 def field_arrays(field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges | None]]]) -> list[pa.Array]:

@@ -108,7 +108,9 @@ class LeafEncoder(FieldEncoder):
         self._page_bytes = options.max_page_bytes - options.max_page_bytes // 32
         self._queue = Accumulator(cache_bytes, options.keep_original_array)
 
-    def add(self, array: pa.Array, first_row: int, num_rows: int, out_of_line: OutOfLineBuffers) -> list[PageTask]:
+    def add(
+        self, array: pa.Array, first_row: int, num_rows: int, out_of_line: OutOfLineBuffers
+    ) -> list[PageTask]:
         """Queue `array`, for a nested field one of its path; gives tasks when the cache is full."""
         return self._tasks(self._queue.add(storage_of(array, self._path.leaf), first_row))
 
@@ -155,7 +157,9 @@ class NestedEncoder(FieldEncoder):
         """Columns of all leaves."""
         return sum(encoder.num_columns for encoder in self._encoders)
 
-    def add(self, array: pa.Array, first_row: int, num_rows: int, out_of_line: OutOfLineBuffers) -> list[PageTask]:
+    def add(
+        self, array: pa.Array, first_row: int, num_rows: int, out_of_line: OutOfLineBuffers
+    ) -> list[PageTask]:
         """Queue `array` in all leaves."""
         parts = split_paths(array, self._field)
         return [

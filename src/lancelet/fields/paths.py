@@ -28,7 +28,18 @@ if TYPE_CHECKING:
     from lancelet.levels.steps import StepKind
     from lancelet.schema.fields import Field
 
-__all__ = ["Container", "LeafPath", "bitmap_of", "is_leaf", "join_paths", "leaf_paths", "list_items", "shown", "split_paths", "storage_of"]
+__all__ = [
+    "Container",
+    "LeafPath",
+    "bitmap_of",
+    "is_leaf",
+    "join_paths",
+    "leaf_paths",
+    "list_items",
+    "shown",
+    "split_paths",
+    "storage_of",
+]
 
 
 class Container(Enum):
@@ -88,7 +99,9 @@ def leaf_paths(field: Field) -> list[LeafPath]:
         return [LeafPath(field)]
     container = _container(field.storage_type)
     return [
-        LeafPath(path.leaf, (container, *path.containers)) for child in field.children for path in leaf_paths(child)
+        LeafPath(path.leaf, (container, *path.containers))
+        for child in field.children
+        for path in leaf_paths(child)
     ]
 
 
@@ -152,7 +165,9 @@ def storage_of(array: pa.Array, field: Field) -> pa.Array:
     return array
 
 
-def _rebuild(type_: pa.DataType, num_values: int, buffers: list[Any], null_count: int, *children: pa.Array) -> pa.Array:
+def _rebuild(
+    type_: pa.DataType, num_values: int, buffers: list[Any], null_count: int, *children: pa.Array
+) -> pa.Array:
     return pa.Array.from_buffers(type_, num_values, buffers, null_count, children=list(children))
 
 

@@ -132,7 +132,11 @@ def _wrap(items: pa.Array, container: Container | FixedList, step: Step) -> pa.A
     offsets, list_type = step.offsets, pa.large_list
     if container is Container.LIST:
         if int(offsets[-1]) > _MAX_LIST_OFFSET:
-            raise FormatError(f"{int(offsets[-1])} items do not fit a list with 32-bit offsets; read fewer rows at a time")
+            raise FormatError(
+                f"{int(offsets[-1])} items do not fit a list with 32-bit offsets; read fewer rows at a time"
+            )
         offsets, list_type = offsets.astype(np.int32), pa.list_
     buffers = [bitmap, pa.py_buffer(offsets)]
-    return pa.Array.from_buffers(list_type(items.type), step.num_values, buffers, null_count, children=[items])
+    return pa.Array.from_buffers(
+        list_type(items.type), step.num_values, buffers, null_count, children=[items]
+    )

@@ -119,4 +119,6 @@ def check_range(start: int, num_rows: int, total: int) -> None:
         They do not.
     """
     if start < 0 or num_rows < 0 or start + num_rows > total:
-        raise OptionError(f"rows {start} to {start + num_rows} do not exist; the file has {total} rows, counted from 0")
+        raise OptionError(
+            f"rows {start} to {start + num_rows} do not exist; the file has {total} rows, counted from 0"
+        )

@@ -149,7 +149,12 @@ class FileReader:
         return self.read_range(0, self.num_rows, batch_size=batch_size, columns=columns)
 
     def read_range(
-        self, start: int, num_rows: int, *, batch_size: int | None = None, columns: Sequence[str] | None = None
+        self,
+        start: int,
+        num_rows: int,
+        *,
+        batch_size: int | None = None,
+        columns: Sequence[str] | None = None,
     ) -> ReadResult:
         """Read `num_rows` rows from row `start` on.
 
@@ -181,7 +186,9 @@ class FileReader:
         if wanted.size == 0:
             return self._result(None, None, batch_size, columns)
         if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
-            raise OptionError(f"row numbers must be a list of integers, not {type(indices).__name__} of {wanted.dtype}")
+            raise OptionError(
+                f"row numbers must be a list of integers, not {type(indices).__name__} of {wanted.dtype}"
+            )
         order = order_rows(wanted.astype(np.int64, copy=False), self.num_rows)
         return self._result(order.rows, order.positions, batch_size, columns)
 
@@ -224,14 +231,19 @@ class FileReader:
         try:
             columns = [self._columns(field) for field in fields]
             plans = [[pages.plan(rows) for pages in leaves] for leaves in columns]
-            ranges = [range_ for plan in plans for parts in plan for part in parts for range_ in part.part.ranges]
+            ranges = [
+                range_ for plan in plans for parts in plan for part in parts for range_ in part.part.ranges
+            ]
             fetched = iter(source.read_ranges(ranges))
             return [
                 field_arrays(
                     field,
                     [
                         [
-                            (pages.decode(part, [next(fetched) for _ in part.part.ranges], allocate), part.keep)
+                            (
+                                pages.decode(part, [next(fetched) for _ in part.part.ranges], allocate),
+                                part.keep,
+                            )
                             for part in parts
                         ]
                         for pages, parts in zip(leaves, plan, strict=True)

@@ -123,7 +123,10 @@ class ReadResult:
             return self._schema.empty_table()
         limit = _physical_memory() if max_result_bytes is None else max_result_bytes
         columns = self._read_columns(self._rows, bounded_allocate(limit))
-        arrays = [pa.chunked_array(parts, type=field.type) for field, parts in zip(self._schema, columns, strict=True)]
+        arrays = [
+            pa.chunked_array(parts, type=field.type)
+            for field, parts in zip(self._schema, columns, strict=True)
+        ]
         table = pa.Table.from_arrays(arrays, schema=self._schema)
         return table if self._positions is None else table.take(pa.array(self._positions))
 

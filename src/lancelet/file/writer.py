@@ -84,7 +84,9 @@ class FileWriter:
     ) -> None:
         self._version = Version.parse(version)
         if self._version not in (Version.V2_1, Version.V2_2):
-            raise UnsupportedError(f"file version {self._version.text} cannot be written yet; 2.1 and 2.2 can")
+            raise UnsupportedError(
+                f"file version {self._version.text} cannot be written yet; 2.1 and 2.2 can"
+            )
         self._options = WriteOptions(
             version=self._version,
             data_cache_bytes=data_cache_bytes,
@@ -146,8 +148,8 @@ class FileWriter:
             return
         if not isinstance(batch, pa.RecordBatch):
             batch = pa.record_batch(batch)
-        self._set_schema(batch.schema)
-        arrays = check_batch(batch, self._schema, self._arrow_schema)
+        schema = self._set_schema(batch.schema)
+        arrays = check_batch(batch, schema, self._arrow_schema)
         if batch.num_rows == 0:
             return
         check_row_count(batch.num_rows, self._rows_written)
@@ -226,16 +228,19 @@ class FileWriter:
             self.abort()
             raise
 
-    def _set_schema(self, arrow_schema: pa.Schema) -> None:
-        """Take the schema of the first data, unless the writer has one."""
+    def _set_schema(self, arrow_schema: pa.Schema) -> Schema:
+        """Return the schema; the first data brings it, unless the writer has one."""
         if self._schema is None:
-            self._initialise(arrow_schema, Schema.from_arrow(arrow_schema))
+            return self._initialise(arrow_schema, Schema.from_arrow(arrow_schema))
+        return self._schema
 
-    def _initialise(self, arrow_schema: pa.Schema, schema: Schema) -> None:
+    def _initialise(self, arrow_schema: pa.Schema, schema: Schema) -> Schema:
         check_version(schema, self._version)
         unknown = set(self._column_options) - {field.name for field in schema.fields}
         if unknown:
-            raise OptionError(f"columns= names columns that the schema does not have: {', '.join(sorted(unknown))}")
+            raise OptionError(
+                f"columns= names columns that the schema does not have: {', '.join(sorted(unknown))}"
+            )
         cache_bytes = self._options.cache_bytes_per_field(len(schema.fields))
         numbering = ColumnNumbering()
         encoders = []
@@ -245,6 +250,7 @@ class FileWriter:
             encoders.append(self._strategy.field_encoder(request, numbering, self._strategy))
         self._schema, self._arrow_schema = schema, arrow_schema
         self._encoders, self._numbering = encoders, numbering
+        return schema
 
     def _encode(self, arrays: list[pa.Array], num_rows: int) -> None:
         out_of_line = OutOfLineBuffers(self._container.position, _ALIGNMENT)
@@ -279,7 +285,10 @@ class FileWriter:
             for page in end.pages:
                 self._place_page(page)
             if end.encoding is not None:
-                name, message = end.encoding.DESCRIPTOR.full_name, end.encoding.SerializeToString(deterministic=True)
+                name, message = (
+                    end.encoding.DESCRIPTOR.full_name,
+                    end.encoding.SerializeToString(deterministic=True),
+                )
                 self._container.end_column(end.column, name, message, end.buffers)
         message = schema.to_message()
         for key, value in self._schema_metadata.items():

@@ -27,7 +27,16 @@ if TYPE_CHECKING:
     from lancelet.buffers import Allocate, Data, Int64Array
     from lancelet.levels import Leaf
 
-__all__ = ["ByteRange", "DoesNotFit", "EncodedPage", "Layout", "OpenPage", "PageInfo", "PagePart", "RowRanges"]
+__all__ = [
+    "ByteRange",
+    "DoesNotFit",
+    "EncodedPage",
+    "Layout",
+    "OpenPage",
+    "PageInfo",
+    "PagePart",
+    "RowRanges",
+]
 
 
 #: Bytes of the file: absolute position and size.

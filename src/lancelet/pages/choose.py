@@ -117,7 +117,9 @@ def _single_value(leaf: Leaf, values: Block) -> Block | None:
 
 def _single_fixed(block: FixedWidth, valid: npt.NDArray[np.bool_] | None) -> FixedWidth | None:
     if block.bits == 1:
-        rows: npt.NDArray[Any] = np.unpackbits(as_bytes(block.data), bitorder="little", count=block.num_values)
+        rows: npt.NDArray[Any] = np.unpackbits(
+            as_bytes(block.data), bitorder="little", count=block.num_values
+        )
     elif block.bits in (8, 16, 32, 64):
         rows = as_values(block.data, block.bits)
     else:
