@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from lancelet.errors import OptionError
-from lancelet.versions import Version
+
+if TYPE_CHECKING:
+    from lancelet.versions import Version
 
 __all__ = ["ColumnOptions", "WriteOptions", "default_max_page_bytes"]
 

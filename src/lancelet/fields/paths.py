@@ -1,9 +1,9 @@
 """Nested fields as one array per leaf, and back (structural.md 1).
 
-From 2.1 on only leaves own columns: structure travels inside of every leaf below it. So a nested array is first taken apart into
-arrays of *one path* each: ``list<struct<a, b>>`` becomes ``list<struct<a>>`` and ``list<struct<b>>``, which share all buffers of the
-structure. Such arrays are still Arrow's: they can be queued, joined, sliced and measured as any other. On the way up, the arrays of all
-leaves are put together again, after a check that they agree about what they share.
+From 2.1 on only leaves own columns: structure travels inside of every leaf below it. So a nested array is first taken
+apart into arrays of *one path* each: ``list<struct<a, b>>`` becomes ``list<struct<a>>`` and ``list<struct<b>>``, which share
+all buffers of the structure. Such arrays are still Arrow's: they can be queued, joined, sliced and measured as any other. On
+the way up, the arrays of all leaves are put together again, after a check that they agree about what they share.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from lancelet.container.reader import Container
 from lancelet.errors import FormatError, OptionError
@@ -21,6 +20,8 @@ from lancelet.storage.store import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pyarrow as pa
 
     from lancelet.buffers import Allocate
     from lancelet.container.metadata import ColumnMetadata

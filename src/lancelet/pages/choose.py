@@ -37,8 +37,8 @@ __all__ = ["NARROW_BYTES", "PageParams", "encode_leaf"]
 #: Values of fewer bytes go to mini-block pages, others to full-zip (structural.md 8.2).
 NARROW_BYTES = 256
 
-# The probe before a dictionary is built: from so many values on, so many in evenly spaced stretches, and the largest part that may be
-# distinct.
+# The probe before a dictionary is built: from so many values on, so many in evenly spaced stretches, and the largest part
+# of them that may be distinct.
 _PROBE_FROM, _PROBE_VALUES, _PROBE_STRETCHES, _PROBE_MAX_RATIO = 1024, 4096, 32, 0.98
 
 
