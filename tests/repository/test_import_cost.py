@@ -5,9 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 
-#: Modules that are loaded when something needs them, and never because a public name was looked up.
+#: Modules that are loaded when something needs them, and never because a public name was looked up. (protobuf is: nobody looks up
+#: a reader or a writer but to open a file.)
 LATER = (
-    "google.protobuf",
     "obstore",
     "pandas",
     "pyarrow.acero",

@@ -51,4 +51,6 @@ def _load() -> tuple[str, ModuleType]:
 
 
 IMPLEMENTATION, _module = _load()
-globals().update({name: getattr(_module, name) for name in dir(_module) if not name.startswith("_")})
+globals().update(
+    {name: kernel for name, kernel in vars(_module).items() if not name.startswith("_") and callable(kernel)}
+)
