@@ -149,7 +149,8 @@ void gather_variable(Bytes data, Bytes raw_offsets, Bytes raw_indices, Bytes raw
   for (size_t i = 0; i < indices.size(); ++i) {
     const uint64_t start = validity[i] ? offsets[indices[i]] : 0;
     const uint64_t length = validity[i] ? offsets[indices[i] + 1] - start : 0;
-    require(out_offsets[i] == at && length <= out.size() - at, "gather_variable: out and out_offsets do not fit the values");
+    require(out_offsets[i] == at && length <= out.size() - at,
+            "gather_variable: out and out_offsets do not fit the values");
     uint8_t* const to = out.data() + at;
     if (length <= step && out.size() - at >= step) {
       std::memcpy(to, start < tail_start ? data.data() + start : tail.data() + (start - tail_start), step);
