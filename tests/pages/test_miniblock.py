@@ -4,7 +4,6 @@ import pickle
 
 import numpy as np
 import pytest
-from miniblock_pages import File, encode, flat_levels, kept_rows, leaf_of, rows_of, values_of
 
 from lancelet.blocks import FixedWidth, VariableWidth
 from lancelet.buffers import allocate
@@ -15,6 +14,7 @@ from lancelet.errors import FormatError
 from lancelet.levels.layers import Layer, Leaf, max_visible
 from lancelet.pages import miniblock
 from lancelet.pages.base import ByteRange, DoesNotFit, RowRanges
+from miniblock_pages import File, encode, flat_levels, kept_rows, leaf_of, rows_of, values_of
 
 # ---- bytes of the format
 

@@ -2,12 +2,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from miniblock_pages import File, encode, leaf_of, rows_of
 
 from lancelet.buffers import allocate
 from lancelet.errors import FormatError, LanceletError, UnsupportedError
 from lancelet.pages.base import PageInfo, RowRanges
 from lancelet.pages.registry import PAGE_LAYOUT, parse_page
+from miniblock_pages import File, encode, leaf_of, rows_of
 
 
 def set_field(name, value):
