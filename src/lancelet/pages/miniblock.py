@@ -104,7 +104,7 @@ def encode(
     DoesNotFit
         There is no slot, or a chunk breaks a limit of structural.md 5.4.
     """
-    from lancelet.pb.encodings21_pb2 import MiniBlockLayout, PageLayout
+    from lancelet.pb.encodings21_pb2 import MiniBlockLayout, PageLayout, RepDefLayer
 
     counts = values.counts
     _check_counts(leaf, counts)
@@ -112,7 +112,7 @@ def encode(
     entries = _cut_entries(leaf, counts)
     layout = MiniBlockLayout(
         value_compression=values.codec.to_message(),
-        layers=[int(layer) for layer in leaf.layers],
+        layers=[RepDefLayer.ValueType(layer) for layer in leaf.layers],
         num_buffers=len(values.buffers),
         repetition_index_depth=int(rep is not None),
         num_items=leaf.num_slots,
