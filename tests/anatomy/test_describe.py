@@ -183,10 +183,18 @@ def test_bytes_that_are_no_message() -> None:
         describe_page(PageMetadata((), 1, 0, "lance.encodings21.PageLayout", b"\xff\xff"))
 
 
+def delimited(field: int, data: bytes) -> bytes:
+    size, length = len(data), b""
+    while size > 127:
+        length += bytes([size & 127 | 128])
+        size >>= 7
+    return bytes([field << 3 | 2]) + length + bytes([size]) + data
+
+
 def test_deep_nesting_ends() -> None:
-    message = flat(8)
+    message = flat(8).SerializeToString()
     for _ in range(200):
-        message = make(byte_stream_split={"values": message})
-    layout = PageLayout(mini_block_layout=MiniBlockLayout(value_compression=message))
-    with pytest.raises(FormatError):
-        describe_page(page(layout))
+        message = delimited(9, delimited(1, message))  # byte_stream_split { values { ... } }
+    layout = delimited(1, delimited(3, message))  # mini_block_layout { value_compression { ... } }
+    with pytest.raises(FormatError, match="cannot be parsed"):
+        describe_page(PageMetadata((), 1, 0, "lance.encodings21.PageLayout", layout))

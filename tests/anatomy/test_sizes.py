@@ -54,7 +54,7 @@ def test_a_nested_file(nested: Path) -> None:
 def test_chosen_columns(nested: Path) -> None:
     assert [size.path for size in column_sizes(nested, ["s"])] == ["s.in", "s.läst.item", "s.x y"]
     assert [size.path for size in column_sizes(nested, ["lst.element", "s.in"])] == ["s.in", "lst.element"]
-    with pytest.raises(OptionError, match=r"no column 'nothing'; it has s, s\.in"):
+    with pytest.raises(OptionError, match=r"no column .nothing.; it has s, s\.in"):
         column_sizes(nested, ["nothing"])
 
 
