@@ -95,7 +95,8 @@ def is_any_field(field: pa.Field) -> bool:
 def golden_files(root: Path | None = None) -> tuple[GoldenFile, ...]:
     """Return the usable files (status ok) of a corpus, in the order of its indexes."""
     root = root or golden_root()
-    lines = [json.loads(line) for index in sorted(root.glob("index.p*.jsonl")) for line in index.open()]
+    indexes = sorted(root.glob("index.p*.jsonl"))
+    lines = [json.loads(line) for index in indexes for line in index.read_text().splitlines()]
     return tuple(
         GoldenFile(
             case=line["case"],
