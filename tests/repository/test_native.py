@@ -39,7 +39,9 @@ def test_the_wanted_kernels_are_loaded() -> None:
 
 def test_twins_come_from_the_modules_that_list_them() -> None:
     for path in sorted(Path(reference.__file__).parent.glob("*.py")):
-        group = import_module(f"lancelet.kernels.reference.{path.stem}") if path.stem != "__init__" else reference
+        group = (
+            import_module(f"lancelet.kernels.reference.{path.stem}") if path.stem != "__init__" else reference
+        )
         listed = set(getattr(group, "__all__", ()))
         if listed & public_names(reference):  # a group, not a helper module
             assert listed <= public_names(reference), path.name
