@@ -18,8 +18,9 @@ import pyarrow as pa
 from lancelet.blocks.arrow import aligned_bits
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.steps import ITEM, LIST, FixedList
+from lancelet.schema.blobs import descriptor_type, is_blob
 from lancelet.schema.logical import JSON
-from lancelet.schema.project import BLOB, is_packed
+from lancelet.schema.project import is_packed
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
@@ -71,6 +72,11 @@ class LeafPath:
         return (*(_kind(container) for container in self.containers), ITEM)
 
     @property
+    def value_type(self) -> pa.DataType:
+        """Arrow type of the values in the column's pages: that of the leaf, for blobs that of their descriptors."""
+        return descriptor_type(self.leaf) if is_blob(self.leaf) else self.leaf.storage_type
+
+    @property
     def rows_per_row(self) -> int:
         """Rows that a page counts for one top-level row: the product of the fixed-size lists outside of all lists."""
         product = 1
@@ -90,7 +96,7 @@ def _kind(container: Container | FixedList) -> StepKind:
 
 def is_leaf(field: Field) -> bool:
     """Whether `field` owns a column: it has no child fields, or is stored as one value (packed structs, blobs)."""
-    return not field.children or is_packed(field, Version.V2_1) or BLOB in field.metadata
+    return not field.children or is_packed(field, Version.V2_1) or is_blob(field)
 
 
 def leaf_paths(field: Field) -> list[LeafPath]:
