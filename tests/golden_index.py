@@ -142,7 +142,7 @@ def select(
 def damaged_files(versions: Iterable[str]) -> list[DamagedFile]:
     """Return the damaged files that were made from files of some versions."""
     directory = golden_root() / "corrupt"
-    lines = [json.loads(line) for line in (directory / "index.jsonl").open()]
+    lines = [json.loads(line) for line in (directory / "index.jsonl").read_text().splitlines()]
     return [
         DamagedFile(
             name=f"{line['base']}-{line['defect']}",
