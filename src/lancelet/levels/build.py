@@ -17,7 +17,7 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.buffers import EMPTY
-from lancelet.levels.layers import Layer, Leaf, max_def, max_rep, max_visible
+from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible
 from lancelet.levels.steps import FixedLists, Lists
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class _Levels:
         self.num_entries = num_rows
         self.next_rep = max_rep(layers)
         self.next_def = self.max_open = max_def(layers)
-        self.rep = _zeros(0)
+        self.rep = NO_LEVELS
         self.def_ = _zeros(num_rows if self.next_def > 0 else 0)
 
     def add(self, step: Step, layer: Layer) -> None:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lancelet.errors import FormatError, UnsupportedError
 
 if TYPE_CHECKING:
@@ -18,10 +20,13 @@ if TYPE_CHECKING:
     from lancelet.blocks import Block
     from lancelet.buffers import UInt16Array
 
-__all__ = ["Layer", "Leaf", "max_def", "max_rep", "max_visible", "parse_layers"]
+__all__ = ["NO_LEVELS", "Layer", "Leaf", "max_def", "max_rep", "max_visible", "parse_layers"]
 
 #: Layers of a page that are handled; it bounds the levels (structural.md 10, check 5).
 MAX_LAYERS = 256
+
+#: What kernels take for an absent vector of levels.
+NO_LEVELS: UInt16Array = np.empty(0, dtype=np.uint16)
 
 
 class Layer(IntEnum):

@@ -20,7 +20,7 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.errors import FormatError
-from lancelet.levels.layers import Layer, max_def, max_rep, max_visible
+from lancelet.levels.layers import NO_LEVELS, Layer, max_def, max_rep, max_visible
 from lancelet.levels.steps import LIST, FixedList, FixedLists, Lists, Validity
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class _Levels:
 
     def __init__(self, leaf: Leaf) -> None:
         self.layers = leaf.layers
-        self.rep = _empty(0) if leaf.rep is None else leaf.rep
+        self.rep = NO_LEVELS if leaf.rep is None else leaf.rep
         self.def_ = _definitions(leaf)
         self.max_valid = 0
         self.num_values = leaf.num_slots
@@ -178,7 +178,7 @@ def _definitions(leaf: Leaf) -> UInt16Array:
         return leaf.def_
     if leaf.values is None and leaf.layers == (Layer.NULLABLE_ITEM,):
         return np.ones(leaf.num_rows, dtype=np.uint16)
-    return _empty(0)
+    return NO_LEVELS
 
 
 def _empty(num_levels: int) -> UInt16Array:
