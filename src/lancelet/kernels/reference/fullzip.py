@@ -61,9 +61,7 @@ def _values_of(offsets: Data, data: Data, length_bytes: int) -> list[bytes]:
     _require(nbytes(offsets) and nbytes(offsets) % length_bytes == 0, "there must be num_values + 1 offsets")
     ends = as_values(offsets, 8 * length_bytes).tolist()
     raw = as_bytes(data).tobytes()
-    _require(
-        all(a <= b <= len(raw) for a, b in pairwise(ends)), "an offset points outside"
-    )
+    _require(all(a <= b <= len(raw) for a, b in pairwise(ends)), "an offset points outside")
     return [raw[a:b] for a, b in pairwise(ends)]
 
 
