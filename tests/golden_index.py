@@ -91,11 +91,16 @@ def is_any_field(field: pa.Field) -> bool:
     return True
 
 
+def read_index(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file that holds one JSON object per line."""
+    return [json.loads(line) for line in path.read_text().split("\n") if line]
+
+
 @functools.cache
 def golden_files(root: Path | None = None) -> tuple[GoldenFile, ...]:
     """Return the usable files (status ok) of a corpus, in the order of its indexes."""
     root = root or golden_root()
-    lines = [json.loads(line) for index in sorted(root.glob("index.p*.jsonl")) for line in index.open()]
+    lines = [line for index in sorted(root.glob("index.p*.jsonl")) for line in read_index(index)]
     return tuple(
         GoldenFile(
             case=line["case"],
@@ -141,7 +146,7 @@ def select(
 def damaged_files(versions: Iterable[str]) -> list[DamagedFile]:
     """Return the damaged files that were made from files of some versions."""
     directory = golden_root() / "corrupt"
-    lines = [json.loads(line) for line in (directory / "index.jsonl").open()]
+    lines = read_index(directory / "index.jsonl")
     return [
         DamagedFile(
             name=f"{line['base']}-{line['defect']}",
