@@ -91,6 +91,11 @@ def is_any_field(field: pa.Field) -> bool:
     return True
 
 
+def read_index(path: Path) -> list[dict[str, Any]]:
+    """Return the objects of a file that holds one JSON object per line."""
+    return [json.loads(line) for line in path.read_text().split("\n") if line]
+
+
 @functools.cache
 def golden_files(root: Path | None = None) -> tuple[GoldenFile, ...]:
     """Return the usable files (status ok) of a corpus, in the order of its indexes."""
@@ -142,7 +147,7 @@ def select(
 def damaged_files(versions: Iterable[str]) -> list[DamagedFile]:
     """Return the damaged files that were made from files of some versions."""
     directory = golden_root() / "corrupt"
-    lines = [json.loads(line) for line in (directory / "index.jsonl").open()]
+    lines = [json.loads(line) for line in (directory / "index.jsonl").read_text().splitlines()]
     return [
         DamagedFile(
             name=f"{line['base']}-{line['defect']}",

@@ -76,11 +76,27 @@ SAMPLES: dict[str, list[pa.Array]] = {
         pa.ExtensionArray.from_storage(pa.uuid(), of_type(pa.binary(16), bytes(16), b"0123456789abcdef")),
         pa.ExtensionArray.from_storage(pa.bool8(), pa.array([1, None, 0], pa.int8())),
     ],
-    "fixed_size_list": [of_type(pa.list_(pa.int8(), 2), [1, 2], [3, 4])],
-    "list": [of_type(pa.list_(pa.int8()), [1], [])],
+    "list": [
+        of_type(pa.list_(pa.int8()), [1, None], []),
+        of_type(pa.list_(pa.list_(pa.string())), [["a"], None, []], []),
+        of_type(pa.list_(pa.struct([("a", pa.int8())])), [{"a": 1}, None], [{"a": None}]),
+    ],
     "large_list": [of_type(pa.large_list(pa.int8()), [1], [])],
-    "struct": [of_type(pa.struct([("a", pa.int8())]), {"a": 1}, {"a": 2})],
+    "struct": [
+        of_type(pa.struct([("a", pa.int8()), ("b", pa.string())]), {"a": 1}, {"b": "x"}),
+        of_type(pa.struct([("a", pa.struct([("b", pa.list_(pa.int8()))]))]), {"a": {"b": [1]}}, {"a": None}),
+    ],
+    "fixed_size_list": [
+        of_type(pa.list_(pa.int8(), 2), [1, None], [3, 4]),
+        of_type(pa.list_(pa.bool_(), 3), [True, False, True], [False, None, True]),
+        of_type(pa.list_(pa.list_(pa.float32(), 2), 2), [[1, 2], [3, 4]], [[5, 6], [7, 8]]),
+    ],
+    "fixed_size_list of struct": [
+        of_type(pa.list_(pa.struct([("a", pa.int8())]), 2), [{"a": 1}, None], [{}, {}])
+    ],
     "map": [of_type(pa.map_(pa.string(), pa.int8()), [("a", 1)], [])],
+    "struct without children": [of_type(pa.struct([]), {}, {})],
+    "packed struct": [pa.array([{"a": 1}, {"a": 2}, {"a": 3}])],
     "dictionary": [pa.array(["a", None, "a"]).dictionary_encode()],
     "blob": [of_type(pa.large_binary(), b"a", b"b")],
     "list_view": [pa.array([[1], [2]], pa.list_view(pa.int8()))],
@@ -91,7 +107,7 @@ SAMPLES: dict[str, list[pa.Array]] = {
     "union": [pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])],
 }
 READ_BACK = {"string_view": pa.string(), "binary_view": pa.binary()}
-FIELD_METADATA = {"blob": {"lance-encoding:blob": "true"}}
+FIELD_METADATA = {"blob": {"lance-encoding:blob": "true"}, "packed struct": {"lance-encoding:packed": "true"}}
 
 
 def rows_below(heading: str) -> list[dict[str, str]]:

@@ -53,9 +53,10 @@ def test_targets(path, table):
         memoryview(data),
         pa.py_buffer(data),
         io.BytesIO(data),
-        path.open("rb"),
     ):
         assert FileReader(target).read_all().to_table().equals(table)
+    with path.open("rb") as file:
+        assert FileReader(file).read_all().to_table().equals(table)
     assert FileReader(path, mmap=False).read_all().to_table().equals(table)
 
 

@@ -87,9 +87,11 @@ def main() -> None:
         shutil.copyfile(path, target)
     kept = {str(file.path.relative_to(FULL_CORPUS)) for file in chosen}
     for index in sorted(FULL_CORPUS.glob("index.p*.jsonl")):
-        lines = [line for line in index.open() if json.loads(line).get("file") in kept]
+        lines = [
+            line for line in index.read_text().split("\n") if line and json.loads(line).get("file") in kept
+        ]
         if lines:
-            (HERE / index.name).write_text("".join(lines))
+            (HERE / index.name).write_text("\n".join(lines) + "\n")
     (HERE / "corrupt").mkdir()
     for path in (FULL_CORPUS / "corrupt").iterdir():
         shutil.copyfile(path, HERE / "corrupt" / path.name)

@@ -34,7 +34,7 @@ def table() -> pa.Table:
             ),
             "flag": pa.array([i % 3 == 0 for i in numbers]),
             "day": pa.array([datetime.date(2013, 1, 1 + i % 28) for i in numbers]),
-            "moment": pa.array([None if i % 11 == 0 else i for i in numbers], pa.timestamp("s", "UTC")),
+            "moment": pa.array([None if i % 11 == 0 else i for i in numbers], pa.timestamp("ms", "UTC")),
         }
     )
 
@@ -57,7 +57,8 @@ def names_in(path: Path) -> set[str]:
 def test_there_and_back(suffix: str, lance: Path, table: pa.Table, tmp_path: Path) -> None:
     middle, back = tmp_path / f"middle{suffix}", tmp_path / "back.lance"
     assert convert_file(lance, middle) == NUM_ROWS
-    assert convert_file(middle, back, options=ReadOptions(batch_size=777)) == NUM_ROWS
+    options = ReadOptions(batch_size=777, column_types={"moment": table.schema.field("moment").type})
+    assert convert_file(middle, back, options=options) == NUM_ROWS
     assert_tables_equal(FileReader(back).read_all().to_table(), table)
     assert names_in(tmp_path) == {"in.lance", middle.name, "back.lance"}
 

@@ -24,6 +24,8 @@ How values are printed:
     with a zone     in UTC, with a Z at the end
   duration          number of its unit
   binary            csv: hexadecimal                       jsonl: base64
+  lists, structs    csv: their JSON, quoted                jsonl: [1, null], {"x": 1}
+  maps              csv: their JSON, quoted                jsonl: [{"key": "a", "value": 1}]
 
 examples:
   lancelet cat flights.lance --format csv > flights.csv

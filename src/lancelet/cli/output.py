@@ -78,6 +78,7 @@ def show_json(value: Any) -> None:
 
 def show_table(headings: Sequence[Heading], rows: Iterable[Sequence[str]]) -> None:
     """Print a table; it has a header line also without rows."""
+    headings = [Heading(printable(heading.text), heading.right) for heading in headings]
     cells = [[printable(cell) for cell in row] for row in rows]
     if sys.stdout.isatty() and _rich_table(headings, cells):
         return

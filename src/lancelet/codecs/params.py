@@ -206,5 +206,5 @@ def _resolve_dictionary(found: _Metadata) -> DictionaryParams:
         size_ratio=ratio,
         max_bytes=value("dict-max-size", None, int, plain.max_bytes),
         values_compression=compression,
-        values_level=value("dict-values-compression-level", "VALUES_COMPRESSION_LEVEL", int, None),  # type: ignore[arg-type]
+        values_level=value("dict-values-compression-level", "VALUES_COMPRESSION_LEVEL", int, None),
     )

@@ -18,6 +18,7 @@ from lancelet.fields.paths import LeafPath, is_leaf, leaf_paths, split_paths, st
 from lancelet.fields.structure import leaf_of_array
 from lancelet.levels import Layer, Leaf
 from lancelet.levels.flat import levels_from_validity
+from lancelet.pages.base import DoesNotFit
 from lancelet.pages.choose import PageParams, encode_leaf
 
 if TYPE_CHECKING:
@@ -133,8 +134,24 @@ class LeafEncoder(FieldEncoder):
     def _encode_rows(self, rows: pa.Array, first_row: int) -> list[PageDescription]:
         path = self._path
         leaf = leaf_of_array(rows, path) if path.containers else flat_leaf(rows)
-        page = self._encode(leaf, self._params)
+        try:
+            page = self._encode(leaf, self._params)
+        except DoesNotFit as reason:
+            if len(rows) > 1:  # half of the rows may fit, as in a column with long runs of empty lists
+                half = len(rows) // 2
+                first, second = rows.slice(0, half), rows.slice(half)
+                return self._encode_rows(first, first_row) + self._encode_rows(second, first_row + half)
+            page = self._encode_one_row(leaf, reason)
         return [PageDescription(self._column, page.buffers, page.message, page.num_rows, first_row)]
+
+    def _encode_one_row(self, leaf: Leaf, reason: DoesNotFit) -> EncodedPage:
+        """Encode a row that the layout of choice cannot hold."""
+        wanted = self._params.structural_encoding
+        if wanted is not None:
+            raise OptionError(
+                f"field {self._path.leaf.name!r}: structural encoding {wanted!r} cannot hold a row: {reason}"
+            )
+        return self._encode(leaf, replace(self._params, structural_encoding="fullzip"))
 
 
 class NestedEncoder(FieldEncoder):

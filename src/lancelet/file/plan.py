@@ -52,9 +52,11 @@ def split_by_page(rows: RowRanges, first_rows: Int64Array) -> list[PageRows]:
     parts = []
     for page in range(first_page, last_page):
         start, stop = first_rows[page], first_rows[page + 1]
+        if start == stop:  # old writers made pages without rows
+            continue
         low = int(np.searchsorted(rows.stops, start, side="right"))
         high = int(np.searchsorted(rows.starts, stop, side="left"))
-        if low >= high:
+        if low == high:
             continue
         starts = np.maximum(rows.starts[low:high], start) - start
         stops = np.minimum(rows.stops[low:high], stop) - start

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lancelet.container.reader import Container
-from lancelet.errors import FormatError, OptionError
+from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.fields.decoder import check_supported, field_arrays
 from lancelet.fields.paths import leaf_paths
 from lancelet.file.column import ColumnPages
@@ -17,6 +17,7 @@ from lancelet.pages.base import RowRanges
 from lancelet.schema.fields import Schema
 from lancelet.schema.project import columns_of, project
 from lancelet.storage.store import open_source
+from lancelet.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from lancelet.buffers import Allocate
     from lancelet.container.metadata import ColumnMetadata
     from lancelet.schema.fields import Field
-    from lancelet.versions import Version
 
 __all__ = ["FileReader"]
 
@@ -198,6 +198,10 @@ class FileReader:
     ) -> ReadResult:
         if batch_size is not None and batch_size < 1:
             raise OptionError(f"batch_size is {batch_size}; it must be at least 1")
+        if self.version < Version.V2_1:
+            raise UnsupportedError(
+                f"reading the columns of a file of version {self.version.text} is not supported yet"
+            )
         schema, arrow_schema = self._schema, self._arrow_schema
         if columns is not None:
             schema = project(self._schema, columns)

@@ -91,6 +91,11 @@ class SinkFile(io.RawIOBase):
     def __init__(self, sink: Sink) -> None:
         super().__init__()
         self._sink = sink
+        self._given_up = False
+
+    def give_up(self) -> None:
+        """Let further writes go nowhere: writers that are dropped after an error still write their ends."""
+        self._given_up = True
 
     def writable(self) -> bool:
         """Files of this kind are written."""
@@ -99,7 +104,8 @@ class SinkFile(io.RawIOBase):
     def write(self, data: Any) -> int:
         """Append `data`."""
         view = memoryview(data)
-        self._sink.write(view)
+        if not self._given_up:
+            self._sink.write(view)
         return view.nbytes
 
     def tell(self) -> int:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lancelet.interop.base import BatchWriter, Rows
+    from lancelet.storage.store import Sink
 
     Path_ = str | os.PathLike[str]
 
@@ -155,9 +156,9 @@ def _to_other(
 ) -> int:
     num_rows = 0
     with open_sink(target) as sink:
-        with _compressed(SinkFile(sink), target) as file:
+        with _written(sink) as file, _compressed(file, target) as stream:
             with writing(target):
-                writer = _open_writer(file, rows.schema, format_)
+                writer = _open_writer(stream, rows.schema, format_)
             for batch in _counted(rows, progress):
                 with writing(target):
                     writer.write(batch)
@@ -166,6 +167,17 @@ def _to_other(
                 writer.finish()
         sink.commit()
     return num_rows
+
+
+@contextmanager
+def _written(sink: Sink) -> Iterator[SinkFile]:
+    """Yield `sink` as a file; after an error nothing more reaches it."""
+    file = SinkFile(sink)
+    try:
+        yield file
+    except BaseException:
+        file.give_up()
+        raise
 
 
 @contextmanager

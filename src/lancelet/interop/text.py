@@ -16,6 +16,10 @@ timestamp with a time zone        in UTC: ``2013-01-01 10:17:00Z``        in UTC
 duration                          number of its unit                      number of its unit
 text                              in quotes; empty text is ``""``         string
 binary, fixed-size binary         lower-case hex, in quotes               base64 string
+lists                             the JSON of the next column, in quotes   ``[1, null]``
+structs                           the same                                ``{"x": 1, "y": null}``
+maps                              the same                                ``[{"key": "a", "value": 1}]``
+dictionaries                      as their values                         as their values
 extension types                   their storage                           their storage
 ================================  ======================================  ==========================================
 
@@ -26,6 +30,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -34,10 +39,11 @@ import pyarrow.compute as pc
 from lancelet.errors import FormatError, UnsupportedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["csv_batch", "csv_schema", "json_lines", "screen_text"]
 
+_TEXT = pa.large_string()
 _NOT_FINITE = {"nan": '"NaN"', "-nan": '"NaN"', "inf": '"Infinity"', "-inf": '"-Infinity"'}
 
 
@@ -47,18 +53,21 @@ def csv_schema(schema: pa.Schema) -> pa.Schema:
     Raises
     ------
     UnsupportedError
-        Text files cannot hold a type.
+        A column has a type that is not in the table above.
     """
     return pa.schema([(field.name, _csv_type(field)) for field in schema])
 
 
 def csv_batch(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return `batch` with only such columns as pyarrow's CSV writer puts into the form of the table above."""
-    schema = csv_schema(batch.schema)
-    arrays = [
-        _csv_array(_storage(array), type_) for array, type_ in zip(batch.columns, schema.types, strict=True)
-    ]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+    """Return `batch` with only such columns as pyarrow's CSV writer puts into the form of the table above.
+
+    Raises
+    ------
+    FormatError, UnsupportedError
+        As by :func:`json_lines`.
+    """
+    arrays = [_csv_array(field, array) for field, array in zip(batch.schema, batch.columns, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=csv_schema(batch.schema))
 
 
 def json_lines(batch: pa.RecordBatch) -> bytes:
@@ -73,13 +82,8 @@ def json_lines(batch: pa.RecordBatch) -> bytes:
     """
     if batch.num_columns == 0 or batch.num_rows == 0:
         return b"{}\n" * int(batch.num_rows)
-    pieces: list[Any] = []
-    for number, (field, array) in enumerate(zip(batch.schema, batch.columns, strict=True)):
-        key = f"{', ' if number else '{'}{json.dumps(field.name, ensure_ascii=False)}: "
-        pieces += [pa.scalar(key, pa.large_string()), _json_values(field, _storage(array))]
-    pieces.append(pa.scalar("}\n", pa.large_string()))
-    lines: list[str] = pc.binary_join_element_wise(*pieces, pa.scalar("", pa.large_string())).to_pylist()
-    return "".join(lines).encode()
+    lines: list[str] = _json_objects(batch.schema, batch.columns).to_pylist()
+    return "\n".join([*lines, ""]).encode()
 
 
 def screen_text(array: pa.Array) -> list[str | None]:
@@ -87,15 +91,24 @@ def screen_text(array: pa.Array) -> list[str | None]:
 
     Raises
     ------
-    UnsupportedError
-        The type is not in the table above.
+    FormatError, UnsupportedError
+        As by :func:`json_lines`.
     """
     field = pa.field("values", array.type)
-    return _to_text(_csv_array(_storage(array), _csv_type(field)), field.name)
+    return _to_text(_csv_array(field, array), field.name)
 
 
-def _storage(array: pa.Array) -> pa.Array:
-    return array.storage if isinstance(array.type, pa.BaseExtensionType) else array
+def _plain(array: pa.Array) -> pa.Array:
+    """Return the storage of an extension array, and the values of a dictionary array."""
+    if isinstance(array.type, pa.BaseExtensionType):
+        array = array.storage
+    return array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+
+
+def _plain_type(type_: pa.DataType) -> pa.DataType:
+    if isinstance(type_, pa.BaseExtensionType):
+        type_ = type_.storage_type
+    return type_.value_type if pa.types.is_dictionary(type_) else type_
 
 
 def _is_binary(type_: pa.DataType) -> bool:
@@ -113,70 +126,109 @@ def _is_text(type_: pa.DataType) -> bool:
     )
 
 
+def _is_list(type_: pa.DataType) -> bool:
+    return bool(
+        pa.types.is_list(type_)
+        or pa.types.is_large_list(type_)
+        or pa.types.is_fixed_size_list(type_)
+        or pa.types.is_map(type_)
+    )
+
+
 def _csv_type(field: pa.Field) -> pa.DataType:
-    type_ = field.type
-    if isinstance(type_, pa.BaseExtensionType):
-        type_ = type_.storage_type
-    if pa.types.is_nested(type_) or pa.types.is_dictionary(type_) or pa.types.is_run_end_encoded(type_):
+    type_ = _plain_type(field.type)
+    if _is_text(type_) or _is_binary(type_) or _is_list(type_) or pa.types.is_struct(type_):
+        return _TEXT
+    if pa.types.is_nested(type_) or pa.types.is_run_end_encoded(type_):
         raise UnsupportedError(f"column {field.name!r} of type {field.type} cannot be shown as text")
     if pa.types.is_timestamp(type_) and type_.tz is not None:
         return pa.timestamp(type_.unit, "UTC")
-    if _is_text(type_) or _is_binary(type_):
-        return pa.large_string()
     return type_
 
 
-def _csv_array(array: pa.Array, type_: pa.DataType) -> pa.Array:
+def _csv_array(field: pa.Field, array: pa.Array) -> pa.Array:
+    type_, array = _csv_type(field), _plain(array)
     if _is_binary(array.type):
         return _mapped(array, bytes.hex)
+    if pa.types.is_nested(array.type):
+        return pc.if_else(array.is_null(), pa.scalar(None, _TEXT), _json_values(field, array))
     return array if array.type == type_ else array.cast(type_)
 
 
 def _mapped(array: pa.Array, function: Callable[[Any], str]) -> pa.Array:
-    texts = [None if value is None else function(value) for value in array.to_pylist()]
-    return pa.array(texts, pa.large_string())
+    return pa.array([None if value is None else function(value) for value in array.to_pylist()], _TEXT)
 
 
 def _to_text(array: pa.Array, name: str) -> list[str | None]:
     try:
-        return array.cast(pa.large_string()).to_pylist()  # type: ignore[no-any-return]
+        return array.cast(_TEXT).to_pylist()  # type: ignore[no-any-return]
     except (UnicodeDecodeError, pa.ArrowInvalid) as error:
         raise FormatError(f"column {name!r} holds text that is not UTF-8: {error}") from None
 
 
-def _quoted(array: pa.Array) -> pa.Array:
-    quote = pa.scalar('"', pa.large_string())
-    return pc.binary_join_element_wise(quote, array, quote, pa.scalar("", pa.large_string()))
+def _joined(*pieces: pa.Array | str) -> pa.Array:
+    texts = [pa.scalar(piece, _TEXT) if isinstance(piece, str) else piece for piece in pieces]
+    return pc.binary_join_element_wise(*texts, pa.scalar("", _TEXT))
 
 
 def _json_values(field: pa.Field, array: pa.Array) -> pa.Array:
     """Return one piece of JSON for each value."""
-    type_ = _csv_type(field)
-    if _is_text(array.type):
+    type_, array = _csv_type(field), _plain(array)
+    if _is_list(array.type):
+        pieces = _json_lists(field, array)
+    elif pa.types.is_struct(array.type):
+        children = [array.field(index) for index in range(array.type.num_fields)]
+        pieces = _json_objects(array.type, children) if children else pa.array(["{}"] * len(array), _TEXT)
+    elif _is_text(array.type):
         encode = json.JSONEncoder(ensure_ascii=False).encode
         texts = _to_text(array, field.name)
-        pieces = pa.array([None if text is None else encode(text) for text in texts], pa.large_string())
+        pieces = pa.array([None if text is None else encode(text) for text in texts], _TEXT)
     elif _is_binary(array.type):
-        pieces = _quoted(_mapped(array, lambda value: base64.b64encode(value).decode()))
+        pieces = _joined('"', _mapped(array, lambda value: base64.b64encode(value).decode()), '"')
     else:
-        pieces = _json_scalars(_csv_array(array, type_))
-    return pc.fill_null(pieces, pa.scalar("null", pa.large_string()))
+        pieces = _json_scalars(array if array.type == type_ else array.cast(type_))
+    return pc.if_else(array.is_null(), pa.scalar("null", _TEXT), pieces)
+
+
+def _json_objects(fields: Iterable[pa.Field], arrays: Sequence[pa.Array]) -> pa.Array:
+    """Return an object for each row of `arrays`, of which there is at least one."""
+    pieces: list[pa.Array | str] = []
+    for field, array in zip(fields, arrays, strict=True):
+        pieces += [
+            f"{', ' if pieces else '{'}{json.dumps(field.name, ensure_ascii=False)}: ",
+            _json_values(field, array),
+        ]
+    return _joined(*pieces, "}")
+
+
+def _json_lists(field: pa.Field, array: pa.Array) -> pa.Array:
+    if pa.types.is_fixed_size_list(array.type):
+        size = array.type.list_size
+        offsets = list(range(0, (len(array) + 1) * size, size)) if size else [0] * (len(array) + 1)
+        items = array.values.slice(array.offset * size, len(array) * size)
+    else:
+        first, last = (array.offsets[0].as_py(), array.offsets[-1].as_py()) if len(array) else (0, 0)
+        offsets = pc.subtract(array.offsets, first).to_pylist()
+        items = _items(array).slice(first, last - first)
+    texts = _json_values(pa.field(field.name, items.type), items).to_pylist()
+    return pa.array([f"[{', '.join(texts[start:stop])}]" for start, stop in pairwise(offsets)], _TEXT)
+
+
+def _items(array: pa.Array) -> pa.Array:
+    if pa.types.is_map(array.type):
+        return pa.StructArray.from_arrays([array.keys, array.items], ["key", "value"])
+    return array.values
 
 
 def _json_scalars(array: pa.Array) -> pa.Array:
     type_ = array.type
-    text = array.cast(pa.large_string())
+    text = array.cast(_TEXT)
     if pa.types.is_floating(type_):
         for value, replacement in _NOT_FINITE.items():
-            text = pc.if_else(pc.equal(text, value), pa.scalar(replacement, pa.large_string()), text)
+            text = pc.if_else(pc.equal(text, value), pa.scalar(replacement, _TEXT), text)
         return text
     if pa.types.is_timestamp(type_):
         text = pc.replace_substring(text, " ", "T", max_replacements=1)
-    if (
-        pa.types.is_decimal(type_)
-        or pa.types.is_date(type_)
-        or pa.types.is_time(type_)
-        or pa.types.is_timestamp(type_)
-    ):
-        return _quoted(text)
+    if pa.types.is_decimal(type_) or (pa.types.is_temporal(type_) and not pa.types.is_duration(type_)):
+        return _joined('"', text, '"')
     return text

@@ -1,7 +1,6 @@
 """Which layout for these rows of a leaf column: structural.md 8.
 
-The order: nothing but nulls, one value only, a dictionary, then mini-block for narrow values and full-zip for wide ones. What a
-layout cannot hold (:class:`~lancelet.pages.base.DoesNotFit`) goes to the next one.
+The order: nothing but nulls, one value only, a dictionary, then mini-block for narrow values and full-zip for wide ones.
 """
 
 from __future__ import annotations
@@ -68,7 +67,13 @@ class PageParams:
 
 
 def encode_leaf(leaf: Leaf, params: PageParams) -> EncodedPage:
-    """Encode all rows of `leaf` as one page."""
+    """Encode all rows of `leaf` as one page.
+
+    Raises
+    ------
+    DoesNotFit
+        The layout of choice cannot hold them; fewer rows may fit, and a single one always fits a full-zip page.
+    """
     if leaf.values is None or leaf.num_slots == 0 or _all_null(leaf):
         level_codec = params.level_codec if params.version >= Version.V2_2 else None
         return constant.encode_all_null(leaf, level_codec=level_codec)
@@ -82,13 +87,7 @@ def encode_leaf(leaf: Leaf, params: PageParams) -> EncodedPage:
     narrow = Stats(leaf.values).max_length < NARROW_BYTES
     if params.structural_encoding is not None:
         narrow = params.structural_encoding == "miniblock"
-    if narrow:
-        try:
-            return _mini_block(leaf, leaf.values, params)
-        except DoesNotFit:
-            if params.structural_encoding is not None:
-                raise
-    return _full_zip(leaf, leaf.values, params)
+    return (_mini_block if narrow else _full_zip)(leaf, leaf.values, params)
 
 
 def _visible_def(leaf: Leaf) -> npt.NDArray[np.uint16] | None:

@@ -215,7 +215,7 @@ def _parse_levels(place: ByteRange, message: Any, which: str) -> _StoredLevels |
         return _StoredLevels(place, None, place.size // 2) if place.size else None
     if num_levels > MAX_COMPRESSED_LEVELS + MAX_EXPANSION * place.size:
         raise UnsupportedError(f"{num_levels} {which} levels in {place.size} bytes are not believed")
-    codec = parse_as(BlockCodec, getattr(message, f"{which}_compression"))  # type: ignore[type-abstract]
+    codec = parse_as(BlockCodec, getattr(message, f"{which}_compression"))
     return _StoredLevels(place, codec, num_levels) if num_levels else None
 
 

@@ -273,7 +273,7 @@ class FullZip(Layout):
                 f"{page.num_rows} records of {form.word_bytes + form.value_bytes} bytes "
                 f"do not fill {page.buffers[0].size} bytes"
             )
-        codec = parse_as(ValueCodec, message.value_compression)  # type: ignore[type-abstract]
+        codec = parse_as(ValueCodec, message.value_compression)
         return cls(page, layers, form, num_entries, num_slots, codec)
 
     def head_ranges(self) -> tuple[ByteRange, ...]:
