@@ -9,10 +9,12 @@ import pyarrow as pa
 
 from lancelet.blocks.arrow import from_block
 from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.fields.blob import with_one_validity
 from lancelet.fields.paths import LeafPath, is_leaf, join_paths, leaf_paths, shown
 from lancelet.fields.structure import array_of_leaf
 from lancelet.levels.flat import validity_from_levels
-from lancelet.schema.project import BLOB, is_packed
+from lancelet.schema.blobs import DESCRIPTOR_V2, descriptor_type, is_blob
+from lancelet.schema.project import is_packed
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field
 
-__all__ = ["check_supported", "field_arrays", "leaf_array"]
+__all__ = ["check_supported", "join_leaves", "leaf_array", "leaf_arrays"]
 
 
 def check_supported(field: Field) -> None:
@@ -35,9 +37,10 @@ def check_supported(field: Field) -> None:
     """
     for path in leaf_paths(field):
         leaf = path.leaf
-        if BLOB in leaf.metadata:
-            what = "blob columns are"
-        elif is_packed(leaf, Version.V2_1):
+        if is_blob(leaf):
+            descriptor_type(leaf)
+            continue
+        if is_packed(leaf, Version.V2_1):
             what = "packed structs are"
         elif pa.types.is_dictionary(leaf.storage_type):
             what = f"columns of type {leaf.storage_type} are"
@@ -50,16 +53,44 @@ def check_supported(field: Field) -> None:
         )
 
 
-def field_arrays(field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges | None]]]) -> list[pa.Array]:
-    """Make the arrays of a field.
+def leaf_arrays(
+    field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges | None]]]
+) -> list[list[pa.Array]]:
+    """Make the arrays of the leaves of a field; of blobs those of their descriptors.
 
     Parameters
     ----------
     field
-        The field.
+        The field as it is stored.
     leaves
         For each of its leaves, in the order of :func:`~lancelet.fields.paths.leaf_paths`, what its pages gave: a leaf, and the rows
         of it to keep (``None``: all).
+
+    Returns
+    -------
+    list
+        For each leaf the arrays of its path, one a page.
+
+    Raises
+    ------
+    FormatError
+        A page does not fit the type.
+    """
+    return [
+        [_kept(leaf_array(leaf, path), keep) for leaf, keep in pages]
+        for path, pages in zip(leaf_paths(field), leaves, strict=True)
+    ]
+
+
+def join_leaves(field: Field, parts: Sequence[Sequence[pa.Array]]) -> list[pa.Array]:
+    """Put the arrays of the leaves of a field together.
+
+    Parameters
+    ----------
+    field
+        The field as it is shown.
+    parts
+        What :func:`leaf_arrays` gave, with values in place of descriptors where values are shown.
 
     Returns
     -------
@@ -69,12 +100,8 @@ def field_arrays(field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges |
     Raises
     ------
     FormatError
-        A page does not fit the type, or two columns disagree about the structure that they share.
+        Two columns disagree about the structure that they share.
     """
-    parts = [
-        [_kept(leaf_array(leaf, path), keep) for leaf, keep in pages]
-        for path, pages in zip(leaf_paths(field), leaves, strict=True)
-    ]
     if is_leaf(field):
         return [shown(part, field.arrow_type) for part in parts[0]]
     try:
@@ -92,6 +119,8 @@ def leaf_array(leaf: Leaf, path: LeafPath) -> pa.Array:
     FormatError
         The page has structure that the type has not, or its values do not fit the type.
     """
+    if path.value_type == DESCRIPTOR_V2 and is_blob(path.leaf):
+        leaf = with_one_validity(leaf, len(path.kinds))
     if path.containers or len(leaf.layers) != 1 or leaf.layers[0].is_list:
         return array_of_leaf(leaf, path)
     validity, null_count = None, 0
@@ -100,7 +129,7 @@ def leaf_array(leaf: Leaf, path: LeafPath) -> pa.Array:
             raise FormatError("a definition level is larger than the layers of the page allow")
         validity, null_count = validity_from_levels(leaf.def_)
     return from_block(
-        leaf.values, path.leaf.storage_type, leaf.num_rows, validity if null_count else None, null_count
+        leaf.values, path.value_type, leaf.num_rows, validity if null_count else None, null_count
     )
 
 

@@ -13,6 +13,7 @@ from lancelet.codecs.params import CodecParams
 from lancelet.errors import OptionError
 from lancelet.fields.accumulate import Accumulator, cut_rows
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
+from lancelet.fields.blob import BlobEncoder, encode_descriptors
 from lancelet.fields.decoder import check_supported
 from lancelet.fields.paths import LeafPath, is_leaf, leaf_paths, split_paths, storage_of
 from lancelet.fields.structure import leaf_of_array
@@ -20,6 +21,7 @@ from lancelet.levels import Layer, Leaf
 from lancelet.levels.flat import levels_from_validity
 from lancelet.pages.base import DoesNotFit
 from lancelet.pages.choose import PageParams, encode_leaf
+from lancelet.schema.blobs import DESCRIPTOR_V1, is_blob
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -194,6 +196,15 @@ class NestedEncoder(FieldEncoder):
         return [end for encoder in self._encoders for end in encoder.finish()]
 
 
+def _leaf_encoder(request: FieldRequest, column: int) -> FieldEncoder:
+    path = LeafPath(request.field, request.containers)
+    arguments = column, page_params(request), request.options, request.cache_bytes, path
+    if not is_blob(path.leaf):
+        return LeafEncoder(*arguments)
+    encode = encode_descriptors if path.value_type == DESCRIPTOR_V1 else encode_leaf
+    return BlobEncoder(LeafEncoder(*arguments, encode), path)
+
+
 class StructuralStrategy(EncodingStrategy):
     """The encoders of 2.1 and 2.2."""
 
@@ -204,10 +215,7 @@ class StructuralStrategy(EncodingStrategy):
         field = request.field
         check_supported(field)
         if is_leaf(field):
-            path = LeafPath(field, request.containers)
-            return LeafEncoder(
-                numbering.take(field.id), page_params(request), request.options, request.cache_bytes, path
-            )
+            return _leaf_encoder(request, numbering.take(field.id))
         leaves = [
             root.field_encoder(replace(request, field=path.leaf, containers=path.containers), numbering, root)
             for path in leaf_paths(field)

@@ -24,15 +24,20 @@ from lancelet.schema.project import is_packed
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
 
     from lancelet.levels.steps import StepKind
     from lancelet.schema.fields import Field
+
+    Mask = npt.NDArray[np.bool_] | None
 
 __all__ = [
     "Container",
     "LeafPath",
     "bitmap_of",
+    "innermost",
     "is_leaf",
     "join_paths",
     "leaf_paths",
@@ -40,6 +45,7 @@ __all__ = [
     "shown",
     "split_paths",
     "storage_of",
+    "with_innermost",
 ]
 
 
@@ -257,3 +263,57 @@ def _check_agreement(first: pa.Array, other: pa.Array, field: Field) -> None:
         same = np.array_equal(list_items(first)[0], list_items(other)[0])
     if not same:
         raise FormatError(f"two columns below the field {field.name!r} disagree about its nulls or lengths")
+
+
+def innermost(array: pa.Array, containers: Sequence[Container | FixedList]) -> tuple[pa.Array, Mask]:
+    """Return the values of an array of one path, and which of them nobody sees because a struct or list around them is null.
+
+    Parameters
+    ----------
+    array
+        As :func:`split_paths` gives it.
+    containers
+        Of its path.
+
+    Returns
+    -------
+    values, hidden
+        The leaf's array, and ``bool[len(values)]``; ``None``: none is hidden.
+    """
+    hidden: Mask = None
+    for container in containers:
+        valid = valid_mask(array)
+        if valid is not None:
+            hidden = ~valid if hidden is None else hidden | ~valid
+        if container is Container.STRUCT:
+            array = array.field(0)
+        elif isinstance(container, FixedList):
+            size = container.dimension
+            array = array.values.slice(array.offset * size, len(array) * size)
+            hidden = None if hidden is None else np.repeat(hidden, size)
+        else:
+            offsets, array = list_items(array)
+            hidden = None if hidden is None else np.repeat(hidden, np.diff(offsets))
+    return array, hidden
+
+
+def with_innermost(array: pa.Array, containers: Sequence[Container | FixedList], values: pa.Array) -> pa.Array:
+    """Return an array of one path with other `values`, which may be of another type, as :func:`innermost` gives them."""
+    if not containers:
+        return values
+    container, num_values, buffers = containers[0], len(array), [bitmap_of(array)]
+    if container is Container.STRUCT:
+        items, name = array.field(0), array.type.field(0).name
+    elif isinstance(container, FixedList):
+        items = array.values.slice(array.offset * container.dimension, num_values * container.dimension)
+    else:
+        offsets, items = list_items(array)
+        buffers.append(pa.py_buffer(offsets))
+    items = with_innermost(items, containers[1:], values)
+    if container is Container.STRUCT:
+        type_ = pa.struct([pa.field(name, items.type)])
+    elif isinstance(container, FixedList):
+        type_ = pa.list_(items.type, container.dimension)
+    else:
+        type_ = pa.large_list(items.type) if container is Container.LARGE_LIST else pa.list_(items.type)
+    return _rebuild(type_, num_values, buffers, array.null_count, items)

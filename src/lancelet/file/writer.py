@@ -14,6 +14,7 @@ from lancelet.fields.encoder import StructuralStrategy
 from lancelet.file.checks import check_batch, check_row_count
 from lancelet.options import ColumnOptions, WriteOptions, default_max_page_bytes
 from lancelet.pb.file_pb2 import FileDescriptor
+from lancelet.schema.blobs import stored_schema
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
 from lancelet.storage.store import open_sink
@@ -236,6 +237,7 @@ class FileWriter:
 
     def _initialise(self, arrow_schema: pa.Schema, schema: Schema) -> Schema:
         check_version(schema, self._version)
+        schema = stored_schema(schema)
         unknown = set(self._column_options) - {field.name for field in schema.fields}
         if unknown:
             raise OptionError(
