@@ -263,7 +263,8 @@ def _check_agreement(first: pa.Array, other: pa.Array, field: Field) -> None:
     """Check that two leaves store the same validity and offsets of `field`."""
     same = len(first) == len(other) and first.null_count == other.null_count
     if same and first.null_count:
-        same = np.array_equal(valid_mask(first), valid_mask(other))
+        masks = [mask for mask in (valid_mask(first), valid_mask(other)) if mask is not None]
+        same = np.array_equal(*masks)
     if same and (pa.types.is_list(first.type) or pa.types.is_large_list(first.type)):
         same = np.array_equal(list_items(first)[0], list_items(other)[0])
     if not same:
