@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from lancelet.buffers import Allocate, Data, Int64Array
+    from lancelet.buffers import Allocate, Data
     from lancelet.fields.base import ColumnEnd, OutOfLineBuffers, PageTask
     from lancelet.fields.paths import LeafPath
     from lancelet.levels import Leaf
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
     UInt64Array = npt.NDArray[np.uint64]
 
-__all__ = ["Bodies", "BlobEncoder", "check_places", "encode_descriptors", "with_one_validity"]
+__all__ = ["BlobEncoder", "Bodies", "check_places", "encode_descriptors", "with_one_validity"]
 
 _INLINE, _EXTERNAL = 0, 3
 _KINDS = ("inline", "packed", "dedicated", "external", "managed")
@@ -79,7 +79,6 @@ class BlobEncoder(FieldEncoder):
         """Reserve the bodies of all values that somebody sees, and queue their descriptors."""
         leaf, containers = self._path.leaf, self._path.containers
         values, hidden = innermost(storage_of(array, leaf), containers)
-        values = storage_of(values, leaf)
         shown = _given(values) if hidden is None else _given(values) & ~hidden
         describe = _describe_second if self._path.value_type == DESCRIPTOR_V2 else _describe_first
         try:
@@ -120,7 +119,9 @@ def _structs(type_: pa.DataType, values: pa.Array, children: Any) -> pa.StructAr
     )
 
 
-def _reserve(values: pa.Array, wanted: Mask, out_of_line: OutOfLineBuffers) -> tuple[UInt64Array, UInt64Array]:
+def _reserve(
+    values: pa.Array, wanted: Mask, out_of_line: OutOfLineBuffers
+) -> tuple[UInt64Array, UInt64Array]:
     """Reserve a buffer for each of the `wanted` values of type large_binary; returns positions and sizes, 0 for others."""
     num_values = len(values)
     positions, sizes = np.zeros(num_values, np.uint64), np.zeros(num_values, np.uint64)
@@ -175,7 +176,10 @@ def _check_logical(children: dict[str, pa.Array], given: dict[str, Mask], shown:
     if "position" not in children:
         return
     position, size = given["position"], given["size"]
-    _check((position != size) | (position & ~uri), "must have both a position and a size, or neither; with a uri only")
+    _check(
+        (position != size) | (position & ~uri),
+        "must have both a position and a size, or neither; with a uri only",
+    )
     _check(size & (_numbers(children, given, "size", np.uint64) == 0), "has a range without bytes")
 
 
@@ -187,7 +191,9 @@ def _check_prepared(kinds: npt.NDArray[np.uint8], given: dict[str, Mask], shown:
     for name in ("blob_size", "position", "blob_id", "uri"):
         _check(inline & given[name], f"is inline and has a {name}")
     for name in ("blob_id", "blob_size"):
-        _check((kinds > _INLINE) & (kinds < _EXTERNAL) & ~given[name], f"is in a sidecar file and has no {name}")
+        _check(
+            (kinds > _INLINE) & (kinds < _EXTERNAL) & ~given[name], f"is in a sidecar file and has no {name}"
+        )
     _check((kinds >= _EXTERNAL) & ~given["uri"], "is external and has no uri")
 
 
@@ -216,7 +222,9 @@ def _texts(texts: pa.StringArray, given: Mask) -> pa.StringArray:
     """Return `texts`, empty where they are not given."""
     if not given.any():
         offsets = np.zeros(len(texts) + 1, np.int32)
-        return pa.Array.from_buffers(pa.string(), len(texts), [None, pa.py_buffer(offsets), pa.py_buffer(EMPTY)])
+        return pa.Array.from_buffers(
+            pa.string(), len(texts), [None, pa.py_buffer(offsets), pa.py_buffer(EMPTY)]
+        )
     import pyarrow.compute as pc
 
     return pc.if_else(pa.array(given), texts, pa.scalar("", pa.string()))

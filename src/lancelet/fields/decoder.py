@@ -10,12 +10,20 @@ import pyarrow as pa
 from lancelet.blocks.arrow import from_block
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.fields.blob import with_one_validity
-from lancelet.fields.paths import LeafPath, is_leaf, join_paths, leaf_paths, shown
+from lancelet.fields.empty import empty_structs
+from lancelet.fields.packed import unsupported_child
+from lancelet.fields.paths import (
+    Container,
+    LeafPath,
+    is_empty_struct,
+    is_leaf,
+    join_paths,
+    leaf_paths,
+    shown,
+)
 from lancelet.fields.structure import array_of_leaf
 from lancelet.levels.flat import validity_from_levels
 from lancelet.schema.blobs import DESCRIPTOR_V2, descriptor_type, is_blob
-from lancelet.schema.project import is_packed
-from lancelet.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +48,12 @@ def check_supported(field: Field) -> None:
         if is_blob(leaf):
             descriptor_type(leaf)
             continue
-        if is_packed(leaf, Version.V2_1):
-            what = "packed structs are"
-        elif pa.types.is_dictionary(leaf.storage_type):
+        if pa.types.is_dictionary(leaf.storage_type):
             what = f"columns of type {leaf.storage_type} are"
-        elif pa.types.is_struct(leaf.storage_type):
-            what = "structs without children are"
+        elif is_empty_struct(leaf) and any(step is not Container.STRUCT for step in path.containers):
+            what = "structs without children inside of lists are"
+        elif unsupported_child(leaf) is not None:
+            what = f"packed structs with a child of type {unsupported_child(leaf)} are"
         else:
             continue
         raise UnsupportedError(
@@ -119,6 +127,8 @@ def leaf_array(leaf: Leaf, path: LeafPath) -> pa.Array:
     FormatError
         The page has structure that the type has not, or its values do not fit the type.
     """
+    if is_empty_struct(path.leaf):
+        return empty_structs(leaf.num_rows, path)
     if path.value_type == DESCRIPTOR_V2 and is_blob(path.leaf):
         leaf = with_one_validity(leaf, len(path.kinds))
     if path.containers or len(leaf.layers) != 1 or leaf.layers[0].is_list:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import pyarrow as pa
-
 from lancelet.errors import FormatError
 from lancelet.fields.blob import Bodies, check_places
 from lancelet.fields.paths import innermost, leaf_paths, with_innermost
@@ -13,6 +11,8 @@ from lancelet.schema.blobs import is_blob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    import pyarrow as pa
 
     from lancelet.buffers import Allocate
     from lancelet.fields.paths import LeafPath

@@ -139,7 +139,9 @@ class Blob(Layout):
         """Check the message, and that of the descriptors (structural.md 10, check 26)."""
         layers = parse_layers(message.layers)
         if max_rep(layers):
-            raise UnsupportedError("blobs inside of lists are not handled; what is stored of them is incomplete")
+            raise UnsupportedError(
+                "blobs inside of lists are not handled; what is stored of them is incomplete"
+            )
         member = message.inner_layout.WhichOneof("layout")
         if member is None:
             raise FormatError("a page of blobs has no layout of its descriptors")
@@ -202,5 +204,7 @@ def _levels(positions: UInt64Array, nulls: npt.NDArray[np.bool_], top: int) -> U
     wrong = nulls & ((rep != 0) | (def_ == 0) | (def_ > top))
     if wrong.any():
         position = int(positions[wrong.argmax()])
-        raise FormatError(f"a null blob with the levels {position:#x}; the layers allow levels from 1 to {top} in bits 16 to 31")
+        raise FormatError(
+            f"a null blob with the levels {position:#x}; the layers allow levels from 1 to {top} in bits 16 to 31"
+        )
     return np.where(nulls, def_, np.uint64(0)).astype(np.uint16)

@@ -125,7 +125,11 @@ def stored_schema(schema: Schema) -> Schema:
 
 def _stored(field: Field, ids: Iterator[int]) -> Field:
     if field.metadata.get(EXTENSION_NAME) != BLOB_V2:
-        return field.with_children([_stored(child, ids) for child in field.children]) if field.children else field
+        return (
+            field.with_children([_stored(child, ids) for child in field.children])
+            if field.children
+            else field
+        )
     _check_input(field)
     keys = (EXTENSION_NAME, EXTENSION_METADATA)
     metadata = {key: value for key, value in field.metadata.items() if key not in keys}
@@ -144,9 +148,7 @@ def _check_input(field: Field) -> None:
         )
 
 
-def _with_type(
-    field: Field, type_: pa.DataType, metadata: Mapping[str, str], ids: Iterable[int]
-) -> Field:
+def _with_type(field: Field, type_: pa.DataType, metadata: Mapping[str, str], ids: Iterable[int]) -> Field:
     """Return `field` with another type: a struct of flat children, or a flat type."""
     make = type(field).make
     children = type_ if pa.types.is_struct(type_) else ()
@@ -190,7 +192,11 @@ def shown_schema(schema: Schema, view: BlobView) -> Schema:
 
 def _shown(field: Field, view: BlobView) -> Field:
     if not is_blob(field):
-        return field.with_children([_shown(child, view) for child in field.children]) if field.children else field
+        return (
+            field.with_children([_shown(child, view) for child in field.children])
+            if field.children
+            else field
+        )
     if view == "descriptors" and field.logical_type == "large_binary":
         return _with_type(field, DESCRIPTOR_V1, field.metadata, count())
     if view == "values" and field.logical_type == "struct":
