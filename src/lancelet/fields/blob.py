@@ -215,7 +215,8 @@ def _raw(numbers: pa.Array, dtype: Any) -> npt.NDArray[Any]:
 def _text_lengths(texts: pa.StringArray) -> npt.NDArray[np.int32]:
     if len(texts) == 0:
         return np.zeros(0, np.int32)
-    return np.diff(np.frombuffer(texts.buffers()[1], np.int32, len(texts) + 1, 4 * texts.offset))
+    offsets = np.frombuffer(texts.buffers()[1], np.int32, len(texts) + 1, 4 * texts.offset)
+    return offsets[1:] - offsets[:-1]
 
 
 def _texts(texts: pa.StringArray, given: Mask) -> pa.StringArray:
@@ -333,13 +334,13 @@ class Bodies:
         self._is_view = len(self.ranges) == 1 and not gaps.any()
 
     def reserve(self, allocate: Allocate) -> Any:
-        """Allocate what the values take together; nothing where they are as they lie in the file."""
+        """Allocate what the values take together, so that the limit of the result is checked before anything is fetched."""
         # Sizes are below the size of the file, but there may be many: no sum of two 32-bit halves wraps.
         high, low = (int(half.sum()) for half in (self._sizes >> 32, self._sizes & 0xFFFFFFFF))
         total = (high << 32) + low
         if total > _MAX_TOTAL:
             raise OptionError(f"the blobs take {total} bytes; read fewer rows at a time")
-        return EMPTY if self._is_view else allocate(total)
+        return allocate(total)
 
     def join(self, fetched: Sequence[Data], out: Any) -> pa.Array:
         """Make the array of type large_binary.
@@ -349,7 +350,7 @@ class Bodies:
         fetched
             The bytes of :attr:`ranges`.
         out
-            What :meth:`reserve` gave; it is filled.
+            What :meth:`reserve` gave. It is filled, or let go: bodies without gaps between them are the values as they are.
         """
         offsets = np.concatenate(([0], np.cumsum(self._sizes)))
         data = fetched[0] if self._is_view else out

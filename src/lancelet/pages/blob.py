@@ -76,12 +76,12 @@ def encode(leaf: Leaf, version: Version) -> EncodedPage:
     if max_rep(leaf.layers):
         raise ValueError("blobs do not stand in lists")
     num_rows = leaf.num_rows
-    if leaf.values is None:
-        positions = sizes = np.zeros(num_rows, np.uint64)
-        levels = np.ones(num_rows, np.uint16) if leaf.def_ is None else leaf.def_
-    else:
+    levels = leaf.def_
+    if leaf.values is not None:
         positions, sizes = _descriptors(leaf)
-        levels = leaf.def_
+    else:
+        positions = sizes = np.zeros(num_rows, np.uint64)
+        levels = np.ones(num_rows, np.uint16) if levels is None else levels
     if levels is not None:
         positions = np.where(levels > 0, levels.astype(np.uint64) << _DEF_SHIFT, positions)
         sizes = np.where(levels > 0, np.uint64(0), sizes)
