@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lancelet.blocks.block import Block, FixedSizeList, FixedWidth, VariableWidth
+from lancelet.blocks.block import Block, Dictionary, FixedSizeList, FixedWidth, VariableWidth
+from lancelet.blocks.dictionary import expand, narrow_indices
+from lancelet.blocks.dictionary_array import compacted
 from lancelet.buffers import EMPTY, as_bytes, as_values, nbytes
 from lancelet.errors import FormatError, OptionError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from lancelet.buffers import Data
+    from lancelet.buffers import Allocate, Data
 
     Mask = npt.NDArray[np.bool_]
 
@@ -93,17 +95,20 @@ def to_block(array: pa.Array, valid: Mask | None) -> Block:
     Parameters
     ----------
     array
-        Of a flat type, or a fixed-size list of one; extension arrays count as their storage.
+        Of a flat type, a fixed-size list of one, or a dictionary of one without nulls in the dictionary; extension arrays count
+        as their storage.
     valid
         Which values anybody sees. The others are wiped, which copies: zeros, or no bytes. ``None``: all are seen.
 
     Raises
     ------
     OptionError
-        The type has no flat form.
+        The type has no flat form, or an index lies outside of its dictionary.
     """
     if isinstance(array.type, pa.BaseExtensionType):
         array = array.storage
+    if pa.types.is_dictionary(array.type):
+        return _dictionary_block(array, valid)
     if pa.types.is_fixed_size_list(array.type):
         return _list_block(array, valid)
     block = _view(array)
@@ -131,6 +136,13 @@ def _list_block(array: pa.Array, valid: Mask | None) -> FixedSizeList:
     else:
         validity = None
     return FixedSizeList(dimension, len(array), to_block(items, seen), validity)
+
+
+def _dictionary_block(array: pa.Array, valid: Mask | None) -> Dictionary:
+    """Keep the items that somebody sees; indices keep their width, and are unsigned whatever they were."""
+    numbers, items = compacted(array, valid)
+    indices = FixedWidth(8 * numbers.itemsize, len(array), numbers)
+    return Dictionary(len(array), indices, to_block(items, None))
 
 
 def _wiped(block: FixedWidth, valid: Mask) -> FixedWidth:
@@ -185,7 +197,12 @@ def _clean_bits(bitmap: Any, start: int, count: int) -> Data:
 
 
 def from_block(
-    block: Block | None, type_: pa.DataType, num_values: int, validity: Data | None, null_count: int
+    block: Block | None,
+    type_: pa.DataType,
+    num_values: int,
+    validity: Data | None,
+    null_count: int,
+    allocate: Allocate,
 ) -> pa.Array:
     """Make the Arrow array of `block`.
 
@@ -194,18 +211,21 @@ def from_block(
     block
         The values; ``None`` when every slot is null.
     type_
-        A flat Arrow type or a fixed-size list of one; no extension type.
+        A flat Arrow type, a fixed-size list or dictionary of one; no extension type.
     num_values
         Length of the array.
     validity
         Bitmap of ``ceil(num_values / 8)`` bytes, or ``None`` when nothing is null.
     null_count
         Zero bits of `validity`; -1 when they were not counted.
+    allocate
+        Where memory comes from for values that are looked up in a dictionary.
 
     Raises
     ------
     FormatError
-        The block does not fit the type or the length, or text is not UTF-8.
+        The block does not fit the type or the length, an index of a valid slot lies outside of its dictionary, or text is not
+        UTF-8.
     """
     if block is None:
         return pa.nulls(num_values, type_)
@@ -213,6 +233,10 @@ def from_block(
         raise FormatError("a column of type null has values")
     if block.num_values != num_values:
         raise FormatError(f"expected {num_values} values and found {block.num_values}")
+    if pa.types.is_dictionary(type_):
+        return _dictionary_array(block, type_, validity, null_count, allocate)
+    if isinstance(block, Dictionary):
+        block = expand(block.indices, block.items, validity, allocate)
     bitmap = None if validity is None else pa.py_buffer(validity)
     if is_variable_width(type_):
         if not isinstance(block, VariableWidth):
@@ -221,12 +245,30 @@ def from_block(
     if pa.types.is_fixed_size_list(type_):
         if not isinstance(block, FixedSizeList) or block.dimension != type_.list_size:
             raise FormatError(f"the page does not have values of type {type_}")
-        items = from_block(block.items, type_.value_type, num_values * block.dimension, block.validity, -1)
+        items = from_block(
+            block.items, type_.value_type, num_values * block.dimension, block.validity, -1, allocate
+        )
         return pa.Array.from_buffers(type_, num_values, [bitmap], null_count, children=[items])
     if not isinstance(block, FixedWidth):
         raise FormatError(f"values of type {type_} have one width, and the page has values of another kind")
     data = _data_of_width(block, fixed_bits(type_), type_)
     return pa.Array.from_buffers(type_, num_values, [bitmap, pa.py_buffer(data)], null_count)
+
+
+def _dictionary_array(
+    block: Block, type_: pa.DataType, validity: Data | None, null_count: int, allocate: Allocate
+) -> pa.Array:
+    if not isinstance(block, Dictionary):
+        raise FormatError(f"values of type {type_} stand in a dictionary, and the page has none")
+    index_type, num_values = type_.index_type, block.num_values
+    bits = fixed_bits(index_type)
+    limit = (1 << (bits - pa.types.is_signed_integer(index_type))) - 1
+    valid = None if validity is None else _bits(validity, 0, num_values)
+    data = narrow_indices(block, bits, limit, valid, allocate)
+    bitmap = None if validity is None else pa.py_buffer(validity)
+    indices = pa.Array.from_buffers(index_type, num_values, [bitmap, pa.py_buffer(data)], null_count)
+    items = from_block(block.items, type_.value_type, block.items.num_values, None, 0, allocate)
+    return pa.DictionaryArray.from_arrays(indices, items, ordered=type_.ordered, safe=False)
 
 
 def _data_of_width(block: FixedWidth, bits: int, type_: pa.DataType) -> Data:

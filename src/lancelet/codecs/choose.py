@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lancelet.blocks import FixedSizeList, FixedWidth, Packed, VariableWidth
+from lancelet.blocks import Dictionary, FixedSizeList, FixedWidth, Packed, VariableWidth
 from lancelet.blocks.stats import Stats
 from lancelet.codecs.binary import Variable
 from lancelet.codecs.bitpack import InlineBitpacking, OutOfLineBitpacking
@@ -118,6 +118,8 @@ def value_codec(block: Block, params: CodecParams) -> ValueCodec:
         return _list_codec(block)
     if isinstance(block, Packed):
         raise UnsupportedError("packed structs are not written yet")
+    if isinstance(block, Dictionary):
+        raise TypeError("indices and items of a dictionary are encoded apart from each other")
     plain = Variable(block.offset_bits)
     if params.compression == "none":
         return plain

@@ -14,6 +14,7 @@ from lancelet.errors import OptionError
 from lancelet.fields.accumulate import Accumulator, cut_rows
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
 from lancelet.fields.decoder import check_supported
+from lancelet.fields.joining import logical_bytes
 from lancelet.fields.paths import LeafPath, is_leaf, leaf_paths, split_paths, storage_of
 from lancelet.fields.structure import leaf_of_array
 from lancelet.levels import Layer, Leaf
@@ -127,7 +128,9 @@ class LeafEncoder(FieldEncoder):
         tasks = []
         for array, first_row in waiting:
             for rows in cut_rows(array, self._page_bytes):
-                tasks.append(PageTask(self._column, rows.nbytes, partial(self._encode_rows, rows, first_row)))
+                tasks.append(
+                    PageTask(self._column, logical_bytes(rows), partial(self._encode_rows, rows, first_row))
+                )
                 first_row += len(rows)
         return tasks
 

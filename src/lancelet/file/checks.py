@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from lancelet.blocks.dictionary_array import num_nulls
 from lancelet.errors import OptionError
 
 if TYPE_CHECKING:
@@ -71,9 +72,11 @@ def check_nulls(array: pa.Array, field: pa.Field, path: str) -> None:
     OptionError
         A null is visible in a field that is not nullable.
     """
-    if not field.nullable and array.null_count:
-        raise OptionError(f"field {path!r} is not nullable, and the batch has {array.null_count} nulls there")
     type_ = field.type
+    if not field.nullable:
+        nulls = num_nulls(array) if pa.types.is_dictionary(type_) else array.null_count
+        if nulls:
+            raise OptionError(f"field {path!r} is not nullable, and the batch has {nulls} nulls there")
     if not _is_strict_below(type_):
         return
     if array.null_count:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lancelet.blocks import FixedWidth, VariableWidth
+from lancelet.blocks import Dictionary, FixedWidth, VariableWidth
+from lancelet.blocks import dictionary as dictionaries
 from lancelet.blocks.stats import Stats
 from lancelet.buffers import allocate, as_bytes, as_values
 from lancelet.codecs import choose
-from lancelet.codecs import dictionary as dictionaries
 from lancelet.levels.layers import max_visible
 from lancelet.pages import constant, fullzip, miniblock
 from lancelet.pages.base import DoesNotFit
@@ -77,6 +77,8 @@ def encode_leaf(leaf: Leaf, params: PageParams) -> EncodedPage:
     if leaf.values is None or leaf.num_slots == 0 or _all_null(leaf):
         level_codec = params.level_codec if params.version >= Version.V2_2 else None
         return constant.encode_all_null(leaf, level_codec=level_codec)
+    if isinstance(leaf.values, Dictionary):
+        return _indexed(leaf, leaf.values.indices, leaf.values.items, params)
     if params.version >= Version.V2_2:
         single = _single_value(leaf, leaf.values)
         if single is not None and _constant_pays(leaf, single):
@@ -179,18 +181,23 @@ def _with_dictionary(leaf: Leaf, values: Block, params: PageParams) -> EncodedPa
     indices, items = built
     if Stats(items).data_size + 4 * leaf.num_slots > budget:
         return None
-    codec = choose.chunk_codec(indices, params.codecs)
-    encoded = choose.dictionary_codec(items, params.codecs).encode_blocks(items, np.array([items.num_values]))
     try:
-        return miniblock.encode(
-            leaf,
-            codec.encode_chunks(indices, params.codecs.limits),
-            level_codec=params.level_codec,
-            large=params.version >= Version.V2_2,
-            dictionary=(encoded, items.num_values),
-        )
+        return _indexed(leaf, indices, items, params)
     except DoesNotFit:
         return None
+
+
+def _indexed(leaf: Leaf, indices: FixedWidth, items: Block, params: PageParams) -> EncodedPage:
+    """Encode indices and the dictionary that they refer to."""
+    codec = choose.chunk_codec(indices, params.codecs)
+    encoded = choose.dictionary_codec(items, params.codecs).encode_blocks(items, np.array([items.num_values]))
+    return miniblock.encode(
+        leaf,
+        codec.encode_chunks(indices, params.codecs.limits),
+        level_codec=params.level_codec,
+        large=params.version >= Version.V2_2,
+        dictionary=(encoded, items.num_values),
+    )
 
 
 def _may_have_dictionary(values: Block, params: PageParams) -> bool:
