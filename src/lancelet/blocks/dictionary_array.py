@@ -33,6 +33,8 @@ __all__ = [
     "valid_indices",
 ]
 
+_INTEGERS = {16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
+
 
 def index_numbers(array: pa.DictionaryArray) -> Indices:
     """View the indices of `array` as unsigned numbers; those of null slots may be anything."""
@@ -154,10 +156,18 @@ def _distinct(arrays: Sequence[pa.DictionaryArray]) -> tuple[list[pa.Array], lis
     """Return the dictionaries, those of neighbours that are equal only once, and the number of each array's own."""
     items, numbers = [arrays[0].dictionary], [0]
     for array in arrays[1:]:
-        if not same_memory(array.dictionary, items[-1]) and not array.dictionary.equals(items[-1]):
+        if not same_memory(array.dictionary, items[-1]) and not _bits(array.dictionary).equals(
+            _bits(items[-1])
+        ):
             items.append(array.dictionary)
         numbers.append(len(items) - 1)
     return items, numbers
+
+
+def _bits(array: pa.Array) -> pa.Array:
+    """View floats as integers: values are the same if their bits are, and pyarrow spoils distinct halves (release 26)."""
+    type_ = array.type
+    return array.view(_INTEGERS[type_.bit_width]) if pa.types.is_floating(type_) else array
 
 
 def same_memory(one: pa.Array, other: pa.Array) -> bool:
@@ -173,9 +183,7 @@ def _unified(
     arrays: Sequence[pa.DictionaryArray], dictionaries: Sequence[pa.Array], numbers: Sequence[int]
 ) -> list[pa.DictionaryArray] | None:
     type_ = arrays[0].type
-    # Halves are compared as integers: what pyarrow makes of dictionaries of them is wrong (seen in release 26).
-    bits = pa.uint16() if pa.types.is_float16(type_.value_type) else type_.value_type
-    encoded = pa.concat_arrays([items.view(bits) for items in dictionaries]).dictionary_encode()
+    encoded = pa.concat_arrays([_bits(items) for items in dictionaries]).dictionary_encode()
     items = encoded.dictionary.view(type_.value_type)
     index_type = type_.index_type
     if len(items) > 1 << (index_type.bit_width - pa.types.is_signed_integer(index_type)):

@@ -154,7 +154,10 @@ class LeafEncoder(FieldEncoder):
             raise OptionError(
                 f"field {self._path.leaf.name!r}: structural encoding {wanted!r} cannot hold a row: {reason}"
             )
-        return self._encode(leaf, replace(self._params, structural_encoding="fullzip"))
+        try:
+            return self._encode(leaf, replace(self._params, structural_encoding="fullzip"))
+        except DoesNotFit:  # a dictionary column has no other layout
+            raise OptionError(f"field {self._path.leaf.name!r}: no page can hold a row: {reason}") from None
 
 
 class NestedEncoder(FieldEncoder):

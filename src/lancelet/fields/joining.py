@@ -6,8 +6,10 @@ items than the indices can count; then the arrays stay apart.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.dictionary_array import same_memory, unify
@@ -16,7 +18,9 @@ from lancelet.fields.paths import bitmap_of, list_items
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Scale", "join", "logical_bytes"]
+    from lancelet.buffers import Int64Array
+
+__all__ = ["Scale", "join", "logical_bytes", "take"]
 
 
 def join(arrays: Sequence[pa.Array]) -> pa.Array | None:
@@ -45,6 +49,25 @@ def join(arrays: Sequence[pa.Array]) -> pa.Array | None:
         return pa.concat_arrays(arrays)
     except pa.ArrowInvalid:
         return None
+
+
+def take(arrays: Sequence[pa.Array], positions: Int64Array) -> list[pa.Array]:
+    """Return values of `arrays`, counted through all of them, in the order of `positions`.
+
+    One array, or where none can hold them, a new one wherever the next value lies in another of the `arrays`.
+    """
+    whole = join(arrays)
+    if whole is not None:
+        return [whole.take(pa.array(positions))]
+    stops = np.cumsum([len(array) for array in arrays])
+    numbers = np.searchsorted(stops, positions, side="right")
+    breaks = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(positions)]
+    taken = []
+    for start, stop in pairwise(breaks):
+        array = arrays[numbers[start]]
+        first = stops[numbers[start]] - len(array)
+        taken.append(array.take(pa.array(positions[start:stop] - first)))
+    return taken
 
 
 def _join_dictionaries(arrays: Sequence[pa.Array]) -> pa.Array | None:
