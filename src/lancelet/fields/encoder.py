@@ -20,6 +20,8 @@ from lancelet.levels import Layer, Leaf
 from lancelet.levels.flat import levels_from_validity
 from lancelet.pages.base import DoesNotFit
 from lancelet.pages.choose import PageParams, encode_leaf
+from lancelet.schema.project import BLOB
+from lancelet.wishes.resolve import LeafKind, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,25 +52,31 @@ def flat_leaf(array: pa.Array) -> Leaf:
 def page_params(request: FieldRequest) -> PageParams:
     """Resolve the parameters of the pages of a leaf.
 
+    Metadata of the fields comes first, then the options of the column, then the rules for many columns; at last the environment.
     The leaf's own metadata steers the codecs, that of the top-level field the layout (structural.md 8.4).
 
     Raises
     ------
     OptionError
-        A key of the metadata has a value that the format does not know.
+        The options of the column ask for what it cannot have, or a key of the metadata has a value that the format does not know.
     """
-    leaf, top = request.field, request.top
-    wanted = request.column_options.structural_encoding
-    in_metadata = top.metadata.get("lance-encoding:structural-encoding")
-    if in_metadata is not None:
-        wanted = in_metadata.lower()
-        if wanted not in ("miniblock", "fullzip"):
-            raise OptionError(
-                f"field {top.name!r}: lance-encoding:structural-encoding is {in_metadata!r}; "
-                "it may be miniblock or fullzip"
-            )
+    leaf, top, options = request.field, request.top, request.options
+    kind = LeafKind.of(leaf.storage_type, blob=BLOB in leaf.metadata)
+    try:
+        wishes = resolve(
+            kind,
+            options.version,
+            leaf=leaf.metadata,
+            top=top.metadata,
+            options=request.column_options,
+            rules=options.compression_params.for_leaf(leaf.name, leaf.storage_type),
+        )
+    except OptionError as error:
+        below = "" if leaf is top else f" (below {top.name!r})"
+        raise OptionError(f"field {leaf.name!r}{below}, {leaf.arrow_type}: {error}") from None
     is_text = pa.types.is_string(leaf.storage_type) or pa.types.is_large_string(leaf.storage_type)
-    return PageParams(CodecParams.resolve(request.options.version, is_text, leaf.metadata), wanted)
+    codecs = CodecParams.resolve(options.version, is_text, wishes, options.profile)
+    return PageParams(codecs, wishes.structural_encoding)
 
 
 class LeafEncoder(FieldEncoder):
@@ -133,7 +141,8 @@ class LeafEncoder(FieldEncoder):
 
     def _encode_rows(self, rows: pa.Array, first_row: int) -> list[PageDescription]:
         path = self._path
-        leaf = leaf_of_array(rows, path) if path.containers else flat_leaf(rows)
+        robust = not self._params.codecs.is_reference
+        leaf = leaf_of_array(rows, path, robust=robust) if path.containers else flat_leaf(rows)
         try:
             page = self._encode(leaf, self._params)
         except DoesNotFit as reason:
@@ -209,7 +218,16 @@ class StructuralStrategy(EncodingStrategy):
                 numbering.take(field.id), page_params(request), request.options, request.cache_bytes, path
             )
         leaves = [
-            root.field_encoder(replace(request, field=path.leaf, containers=path.containers), numbering, root)
+            root.field_encoder(
+                replace(
+                    request,
+                    field=path.leaf,
+                    containers=path.containers,
+                    column_options=request.leaf_options.get(path.leaf.id, request.column_options),
+                ),
+                numbering,
+                root,
+            )
             for path in leaf_paths(field)
         ]
         return NestedEncoder(field, leaves)
