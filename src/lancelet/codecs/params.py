@@ -85,6 +85,8 @@ class CodecParams:
         When a page gets a dictionary.
     profile
         Who chooses where nothing is wished for.
+    children
+        Parameters of the children of a packed struct; empty: those of the struct serve all.
     """
 
     version: Version
@@ -95,8 +97,8 @@ class CodecParams:
     rle_threshold: float | None = None
     bss: str = "auto"
     dictionary: DictionaryParams = field(default_factory=DictionaryParams)
-
     profile: Profile = Profile.BALANCED
+    children: tuple[CodecParams, ...] = ()
 
     @classmethod
     def resolve(

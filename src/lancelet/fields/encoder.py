@@ -14,17 +14,21 @@ from lancelet.errors import OptionError
 from lancelet.fields.accumulate import Accumulator, cut_rows
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
 from lancelet.fields.decoder import check_supported
-from lancelet.fields.paths import LeafPath, is_leaf, leaf_paths, split_paths, storage_of
+from lancelet.fields.empty import EmptyStructEncoder
+from lancelet.fields.packed import check_children
+from lancelet.fields.paths import LeafPath, is_empty_struct, is_leaf, leaf_paths, split_paths, storage_of
 from lancelet.fields.structure import leaf_of_array
 from lancelet.levels import Layer, Leaf
 from lancelet.levels.flat import levels_from_validity
 from lancelet.pages.base import DoesNotFit
 from lancelet.pages.choose import PageParams, encode_leaf
-from lancelet.schema.project import BLOB
+from lancelet.schema.project import BLOB, is_packed
+from lancelet.versions import Version
+from lancelet.wishes import ColumnOptions
 from lancelet.wishes.resolve import LeafKind, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lancelet.fields.base import ColumnEnd, ColumnNumbering, FieldRequest, OutOfLineBuffers
     from lancelet.options import WriteOptions
@@ -60,23 +64,43 @@ def page_params(request: FieldRequest) -> PageParams:
     OptionError
         The options of the column ask for what it cannot have, or a key of the metadata has a value that the format does not know.
     """
-    leaf, top, options = request.field, request.top, request.options
-    kind = LeafKind.of(leaf.storage_type, blob=BLOB in leaf.metadata)
+    leaf, top = request.field, request.top
+    wishes = _wishes(leaf, top.metadata, request.column_options, request)
+    codecs = _codec_params(leaf, wishes, request.options)
+    if is_packed(leaf, request.options.version):
+        # the values of each child stand among those of the others, as in full-zip pages
+        rows = {"lance-encoding:structural-encoding": "fullzip"}
+        children = (
+            (child, _wishes(child, rows, request.leaf_options.get(child.id, ColumnOptions()), request))
+            for child in leaf.children
+        )
+        codecs = replace(
+            codecs,
+            children=tuple(_codec_params(child, wishes, request.options) for child, wishes in children),
+        )
+    return PageParams(codecs, wishes.structural_encoding)
+
+
+def _wishes(
+    leaf: Field, top: Mapping[str, str], options: ColumnOptions, request: FieldRequest
+) -> ColumnOptions:
     try:
-        wishes = resolve(
-            kind,
-            options.version,
+        return resolve(
+            LeafKind.of(leaf.storage_type, blob=BLOB in leaf.metadata),
+            request.options.version,
             leaf=leaf.metadata,
-            top=top.metadata,
-            options=request.column_options,
-            rules=options.compression_params.for_leaf(leaf.name, leaf.storage_type),
+            top=top,
+            options=options,
+            rules=request.options.compression_params.for_leaf(leaf.name, leaf.storage_type),
         )
     except OptionError as error:
-        below = "" if leaf is top else f" (below {top.name!r})"
+        below = "" if leaf is request.top else f" (below {request.top.name!r})"
         raise OptionError(f"field {leaf.name!r}{below}, {leaf.arrow_type}: {error}") from None
+
+
+def _codec_params(leaf: Field, wishes: ColumnOptions, options: WriteOptions) -> CodecParams:
     is_text = pa.types.is_string(leaf.storage_type) or pa.types.is_large_string(leaf.storage_type)
-    codecs = CodecParams.resolve(options.version, is_text, wishes, options.profile)
-    return PageParams(codecs, wishes.structural_encoding)
+    return CodecParams.resolve(options.version, is_text, wishes, options.profile)
 
 
 class LeafEncoder(FieldEncoder):
@@ -121,7 +145,11 @@ class LeafEncoder(FieldEncoder):
         self, array: pa.Array, first_row: int, num_rows: int, out_of_line: OutOfLineBuffers
     ) -> list[PageTask]:
         """Queue `array`, for a nested field one of its path; gives tasks when the cache is full."""
-        return self._tasks(self._queue.add(storage_of(array, self._path.leaf), first_row))
+        if not self._path.containers:  # others come from split_paths
+            array = storage_of(array, self._path.leaf)
+        if is_packed(self._path.leaf, Version.V2_1):
+            check_children(array, self._path)
+        return self._tasks(self._queue.add(array, first_row))
 
     def flush(self, out_of_line: OutOfLineBuffers) -> list[PageTask]:
         """Give tasks for what waits."""
@@ -213,10 +241,11 @@ class StructuralStrategy(EncodingStrategy):
         field = request.field
         check_supported(field)
         if is_leaf(field):
-            path = LeafPath(field, request.containers)
-            return LeafEncoder(
-                numbering.take(field.id), page_params(request), request.options, request.cache_bytes, path
-            )
+            path, params = LeafPath(field, request.containers), page_params(request)
+            column = numbering.take(field.id)
+            if is_empty_struct(field):
+                return EmptyStructEncoder(column, path)
+            return LeafEncoder(column, params, request.options, request.cache_bytes, path)
         leaves = [
             root.field_encoder(
                 replace(

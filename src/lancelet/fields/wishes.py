@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lancelet.errors import OptionError
 from lancelet.fields.paths import is_leaf
+from lancelet.schema.project import BLOB
 from lancelet.wishes import ColumnOptions
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = ["options_of_leaves"]
 def options_of_leaves(
     fields: Sequence[Field], columns: Mapping[str, ColumnOptions]
 ) -> dict[int, ColumnOptions]:
-    """Return the wishes for every leaf, by field id.
+    """Return the wishes for every leaf, and for the children of packed structs, by field id.
 
     Parameters
     ----------
@@ -52,9 +53,13 @@ def _fields_below(field: Field, prefix: str = "") -> Iterator[tuple[str, Field]]
     """Give a field and what lies below it down to the leaves, with paths."""
     path = f"{prefix}{field.name}"
     yield path, field
-    if not is_leaf(field):
+    if not is_leaf(field) or _is_packed(field):
         for child in field.children:
             yield from _fields_below(child, f"{path}.")
+
+
+def _is_packed(field: Field) -> bool:
+    return field.logical_type == "struct" and BLOB not in field.metadata
 
 
 def _options_below(
@@ -63,7 +68,9 @@ def _options_below(
     for field in fields:
         path = f"{prefix}{field.name}"
         options = columns.get(path, ColumnOptions()).over(inherited)
-        if is_leaf(field):
-            yield field.id, options
-        else:
+        if not is_leaf(field):
             yield from _options_below(field.children, f"{path}.", options, columns)
+            continue
+        yield field.id, options
+        if _is_packed(field):  # one column; what is said of it does not hold for each child
+            yield from _options_below(field.children, f"{path}.", ColumnOptions(), columns)
