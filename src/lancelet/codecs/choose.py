@@ -19,6 +19,7 @@ from lancelet.codecs.flat import Flat
 from lancelet.codecs.fsl import FixedSizeListCodec
 from lancelet.codecs.fsst import Fsst
 from lancelet.codecs.general import General
+from lancelet.codecs.packed import PackedField, PackedStruct, VariablePackedStruct
 from lancelet.codecs.rle import Rle
 from lancelet.errors import UnsupportedError
 from lancelet.versions import Version
@@ -47,7 +48,10 @@ def chunk_codec(block: Block, params: CodecParams) -> ChunkCodec:
         return _variable_chunk_codec(block, params)
     if isinstance(block, FixedSizeList):
         return _list_codec(block)
-    raise UnsupportedError("packed structs are not written yet")
+    bits = [child.bits for child in block.children if isinstance(child, FixedWidth)]
+    if len(bits) != len(block.children):
+        raise UnsupportedError("chunks of packed structs have fields of one width only")
+    return PackedStruct(tuple(bits))
 
 
 def _fixed_chunk_codec(block: FixedWidth, params: CodecParams) -> ChunkCodec:
@@ -117,7 +121,9 @@ def value_codec(block: Block, params: CodecParams) -> ValueCodec:
     if isinstance(block, FixedSizeList):
         return _list_codec(block)
     if isinstance(block, Packed):
-        raise UnsupportedError("packed structs are not written yet")
+        children = params.children or (params,) * len(block.children)
+        fields = zip(block.children, children, strict=True)
+        return VariablePackedStruct(tuple(PackedField(value_codec(child, own)) for child, own in fields))
     plain = Variable(block.offset_bits)
     if params.compression == "none":
         return plain

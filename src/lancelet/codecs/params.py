@@ -77,6 +77,8 @@ class CodecParams:
         Byte stream split: ``off``, ``on`` or ``auto``; it goes only with ``lz4`` and ``zstd``.
     dictionary
         When a page gets a dictionary.
+    children
+        Parameters of the children of a packed struct; empty: those of the struct serve all.
     """
 
     version: Version
@@ -87,6 +89,7 @@ class CodecParams:
     rle_threshold: float | None = None
     bss: str = "auto"
     dictionary: DictionaryParams = field(default_factory=DictionaryParams)
+    children: tuple[CodecParams, ...] = ()
 
     @classmethod
     def resolve(cls, version: Version, is_text: bool, metadata: Mapping[str, str]) -> CodecParams:

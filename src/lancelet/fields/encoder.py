@@ -14,12 +14,16 @@ from lancelet.errors import OptionError
 from lancelet.fields.accumulate import Accumulator, cut_rows
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
 from lancelet.fields.decoder import check_supported
-from lancelet.fields.paths import LeafPath, is_leaf, leaf_paths, split_paths, storage_of
+from lancelet.fields.empty import EmptyStructEncoder
+from lancelet.fields.packed import check_children
+from lancelet.fields.paths import LeafPath, is_empty_struct, is_leaf, leaf_paths, split_paths, storage_of
 from lancelet.fields.structure import leaf_of_array
 from lancelet.levels import Layer, Leaf
 from lancelet.levels.flat import levels_from_validity
 from lancelet.pages.base import DoesNotFit
 from lancelet.pages.choose import PageParams, encode_leaf
+from lancelet.schema.project import is_packed
+from lancelet.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -67,8 +71,13 @@ def page_params(request: FieldRequest) -> PageParams:
                 f"field {top.name!r}: lance-encoding:structural-encoding is {in_metadata!r}; "
                 "it may be miniblock or fullzip"
             )
+    return PageParams(_codec_params(leaf, request.options.version), wanted)
+
+
+def _codec_params(leaf: Field, version: Version) -> CodecParams:
     is_text = pa.types.is_string(leaf.storage_type) or pa.types.is_large_string(leaf.storage_type)
-    return PageParams(CodecParams.resolve(request.options.version, is_text, leaf.metadata), wanted)
+    params = CodecParams.resolve(version, is_text, leaf.metadata)
+    return replace(params, children=tuple(_codec_params(child, version) for child in leaf.children))
 
 
 class LeafEncoder(FieldEncoder):
@@ -113,7 +122,11 @@ class LeafEncoder(FieldEncoder):
         self, array: pa.Array, first_row: int, num_rows: int, out_of_line: OutOfLineBuffers
     ) -> list[PageTask]:
         """Queue `array`, for a nested field one of its path; gives tasks when the cache is full."""
-        return self._tasks(self._queue.add(storage_of(array, self._path.leaf), first_row))
+        if not self._path.containers:  # others come from split_paths
+            array = storage_of(array, self._path.leaf)
+        if is_packed(self._path.leaf, Version.V2_1):
+            check_children(array, self._path)
+        return self._tasks(self._queue.add(array, first_row))
 
     def flush(self, out_of_line: OutOfLineBuffers) -> list[PageTask]:
         """Give tasks for what waits."""
@@ -204,10 +217,10 @@ class StructuralStrategy(EncodingStrategy):
         field = request.field
         check_supported(field)
         if is_leaf(field):
-            path = LeafPath(field, request.containers)
-            return LeafEncoder(
-                numbering.take(field.id), page_params(request), request.options, request.cache_bytes, path
-            )
+            path, column = LeafPath(field, request.containers), numbering.take(field.id)
+            if is_empty_struct(field):
+                return EmptyStructEncoder(column, path)
+            return LeafEncoder(column, page_params(request), request.options, request.cache_bytes, path)
         leaves = [
             root.field_encoder(replace(request, field=path.leaf, containers=path.containers), numbering, root)
             for path in leaf_paths(field)

@@ -1,6 +1,7 @@
 """Which layout for these rows of a leaf column: structural.md 8.
 
-The order: nothing but nulls, one value only, a dictionary, then mini-block for narrow values and full-zip for wide ones.
+The order: nothing but nulls, packed structs, one value only, a dictionary, then mini-block for narrow values and full-zip for wide
+ones. Packed structs are mini-block if all children have one width, and otherwise full-zip, whatever the user asks for.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lancelet.blocks import FixedWidth, VariableWidth
+from lancelet.blocks import FixedWidth, Packed, VariableWidth
 from lancelet.blocks.stats import Stats
 from lancelet.buffers import allocate, as_bytes, as_values
 from lancelet.codecs import choose
 from lancelet.codecs import dictionary as dictionaries
+from lancelet.errors import OptionError
 from lancelet.levels.layers import max_visible
 from lancelet.pages import constant, fullzip, miniblock
 from lancelet.pages.base import DoesNotFit
@@ -73,10 +75,14 @@ def encode_leaf(leaf: Leaf, params: PageParams) -> EncodedPage:
     ------
     DoesNotFit
         The layout of choice cannot hold them; fewer rows may fit, and a single one always fits a full-zip page.
+    OptionError
+        Packed structs need a full-zip page, which the file version has not for them.
     """
     if leaf.values is None or leaf.num_slots == 0 or _all_null(leaf):
         level_codec = params.level_codec if params.version >= Version.V2_2 else None
         return constant.encode_all_null(leaf, level_codec=level_codec)
+    if isinstance(leaf.values, Packed):
+        return _packed(leaf, leaf.values, params)
     if params.version >= Version.V2_2:
         single = _single_value(leaf, leaf.values)
         if single is not None and _constant_pays(leaf, single):
@@ -223,6 +229,19 @@ def _mini_block(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage:
     return miniblock.encode(
         leaf, encoded, level_codec=params.level_codec, large=params.version >= Version.V2_2, dictionary=None
     )
+
+
+def _packed(leaf: Leaf, values: Packed, params: PageParams) -> EncodedPage:
+    """Encode packed structs: in chunks if all fields have one width, else as records (structural.md 8.1, versions.md 5.6)."""
+    is_fixed = all(isinstance(child, FixedWidth) for child in values.children)
+    if is_fixed and params.structural_encoding != "fullzip":
+        return _mini_block(leaf, values, params)
+    if params.version < Version.V2_2:
+        what = (
+            "full-zip pages of packed structs" if is_fixed else "packed structs with children of any length"
+        )
+        raise OptionError(f"{what} cannot be stored in version {params.version.text}, only from 2.2 on")
+    return _full_zip(leaf, values, params)
 
 
 def _full_zip(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage:
