@@ -27,4 +27,5 @@ NB_MODULE(_native, module) {
   lancelet::bind_miniblock(module);
   lancelet::bind_fullzip(module);
   lancelet::bind_levels(module);
+  lancelet::bind_packed(module);
 }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lancelet.blocks.block import Block, Dictionary, FixedSizeList, FixedWidth, VariableWidth
+from lancelet.blocks.block import Block, Dictionary, FixedSizeList, FixedWidth, Packed, VariableWidth
 from lancelet.blocks.dictionary import expand, narrow_indices
 from lancelet.blocks.dictionary_array import compacted
 from lancelet.buffers import EMPTY, as_bytes, as_values, nbytes
@@ -95,20 +95,22 @@ def to_block(array: pa.Array, valid: Mask | None) -> Block:
     Parameters
     ----------
     array
-        Of a flat type, a fixed-size list of one, or a dictionary of one without nulls in the dictionary; extension arrays count
-        as their storage.
+        Of a flat type, a fixed-size list of one, a struct of both, which becomes packed, or a dictionary of flat values without
+        nulls among them. Extension arrays count as their storage.
     valid
         Which values anybody sees. The others are wiped, which copies: zeros, or no bytes. ``None``: all are seen.
 
     Raises
     ------
     OptionError
-        The type has no flat form, or an index lies outside of its dictionary.
+        The type has no flat form, a child of a struct has nulls that somebody sees, or an index lies outside of its dictionary.
     """
     if isinstance(array.type, pa.BaseExtensionType):
         array = array.storage
     if pa.types.is_dictionary(array.type):
         return _dictionary_block(array, valid)
+    if pa.types.is_struct(array.type):
+        return _packed_block(array, valid)
     if pa.types.is_fixed_size_list(array.type):
         return _list_block(array, valid)
     block = _view(array)
@@ -143,6 +145,18 @@ def _dictionary_block(array: pa.Array, valid: Mask | None) -> Dictionary:
     numbers, items = compacted(array, valid)
     indices = FixedWidth(8 * numbers.itemsize, len(array), numbers)
     return Dictionary(len(array), indices, to_block(items, None))
+
+
+def _packed_block(array: pa.Array, valid: Mask | None) -> Packed:
+    children = []
+    for index in range(array.type.num_fields):
+        child = array.field(index)
+        child_valid = valid_mask(child)
+        if child_valid is not None and not (child_valid if valid is None else child_valid | ~valid).all():
+            name = array.type.field(index).name
+            raise OptionError(f"the child {name!r} has nulls, for which a packed struct has no place")
+        children.append(to_block(child, valid))
+    return Packed(len(array), tuple(children))
 
 
 def _wiped(block: FixedWidth, valid: Mask) -> FixedWidth:
@@ -211,7 +225,7 @@ def from_block(
     block
         The values; ``None`` when every slot is null.
     type_
-        A flat Arrow type, a fixed-size list or dictionary of one; no extension type.
+        A flat Arrow type, a fixed-size list of one, a struct of both, or a dictionary of flat values; no extension type.
     num_values
         Length of the array.
     validity
@@ -224,8 +238,8 @@ def from_block(
     Raises
     ------
     FormatError
-        The block does not fit the type or the length, an index of a valid slot lies outside of its dictionary, or text is not
-        UTF-8.
+        The block does not fit the type or the length, a row without bytes is not null, an index of a valid slot lies outside of its
+        dictionary, or text is not UTF-8.
     """
     if block is None:
         return pa.nulls(num_values, type_)
@@ -249,6 +263,10 @@ def from_block(
             block.items, type_.value_type, num_values * block.dimension, block.validity, -1, allocate
         )
         return pa.Array.from_buffers(type_, num_values, [bitmap], null_count, children=[items])
+    if pa.types.is_struct(type_):
+        if not isinstance(block, Packed):
+            raise FormatError(f"the page does not have values of type {type_}")
+        return _struct_array(block, type_, validity, null_count, allocate)
     if not isinstance(block, FixedWidth):
         raise FormatError(f"values of type {type_} have one width, and the page has values of another kind")
     data = _data_of_width(block, fixed_bits(type_), type_)
@@ -269,6 +287,26 @@ def _dictionary_array(
     indices = pa.Array.from_buffers(index_type, num_values, [bitmap, pa.py_buffer(data)], null_count)
     items = from_block(block.items, type_.value_type, block.items.num_values, None, 0, allocate)
     return pa.DictionaryArray.from_arrays(indices, items, ordered=type_.ordered, safe=False)
+
+
+def _struct_array(
+    block: Packed, type_: pa.DataType, validity: Data | None, null_count: int, allocate: Allocate
+) -> pa.Array:
+    num_values = block.num_values
+    if block.absent is not None:
+        shown = block.absent if validity is None else block.absent & _bits(validity, 0, num_values)
+        if shown.any():
+            raise FormatError("a packed struct that is not null has no bytes")
+        if block.absent.all():
+            return pa.nulls(num_values, type_)
+    if len(block.children) != type_.num_fields:
+        raise FormatError(f"packed structs of {len(block.children)} fields do not fit the type {type_}")
+    children = [
+        from_block(child, type_.field(index).type, num_values, None, 0, allocate)
+        for index, child in enumerate(block.children)
+    ]
+    bitmap = None if validity is None else pa.py_buffer(validity)
+    return pa.Array.from_buffers(type_, num_values, [bitmap], null_count, children=children)
 
 
 def _data_of_width(block: FixedWidth, bits: int, type_: pa.DataType) -> Data:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from lancelet.buffers import Data
 
 __all__ = ["Block", "Dictionary", "FixedSizeList", "FixedWidth", "Packed", "VariableWidth"]
@@ -88,11 +91,14 @@ class Packed:
     num_values
         Number of rows.
     children
-        One block a child, each of ``num_values`` values.
+        One block a child, each of ``num_values`` values; none when all rows are absent.
+    absent
+        ``bool[num_values]``, true for rows that were stored without bytes and so must be null; ``None`` when there are none.
     """
 
     num_values: int
     children: tuple[Block, ...]
+    absent: npt.NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,12 +9,21 @@ import pyarrow as pa
 
 from lancelet.blocks.arrow import from_block
 from lancelet.errors import FormatError, UnsupportedError
+from lancelet.fields.empty import empty_structs
 from lancelet.fields.joining import join
-from lancelet.fields.paths import LeafPath, is_leaf, join_paths, leaf_paths, shown
+from lancelet.fields.packed import unsupported_child
+from lancelet.fields.paths import (
+    Container,
+    LeafPath,
+    is_empty_struct,
+    is_leaf,
+    join_paths,
+    leaf_paths,
+    shown,
+)
 from lancelet.fields.structure import array_of_leaf
 from lancelet.levels.flat import validity_from_levels
-from lancelet.schema.project import BLOB, is_packed
-from lancelet.versions import Version
+from lancelet.schema.project import BLOB
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,10 +48,10 @@ def check_supported(field: Field) -> None:
         leaf = path.leaf
         if BLOB in leaf.metadata:
             what = "blob columns are"
-        elif is_packed(leaf, Version.V2_1):
-            what = "packed structs are"
-        elif pa.types.is_struct(leaf.storage_type):
-            what = "structs without children are"
+        elif is_empty_struct(leaf) and any(step is not Container.STRUCT for step in path.containers):
+            what = "structs without children inside of lists are"
+        elif unsupported_child(leaf) is not None:
+            what = f"packed structs with a child of type {unsupported_child(leaf)} are"
         else:
             continue
         raise UnsupportedError(
@@ -118,6 +127,8 @@ def leaf_array(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
     FormatError
         The page has structure that the type has not, or its values do not fit the type.
     """
+    if is_empty_struct(path.leaf):
+        return empty_structs(leaf.num_rows, path)
     if path.containers or len(leaf.layers) != 1 or leaf.layers[0].is_list:
         return array_of_leaf(leaf, path, allocate)
     validity, null_count = None, 0

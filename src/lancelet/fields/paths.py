@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lancelet.blocks.arrow import aligned_bits, valid_mask
+from lancelet.blocks.arrow import aligned_bits
 from lancelet.blocks.dictionary_array import stored_dictionary
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.steps import ITEM, LIST, FixedList
@@ -33,6 +33,7 @@ __all__ = [
     "Container",
     "LeafPath",
     "bitmap_of",
+    "is_empty_struct",
     "is_leaf",
     "join_paths",
     "leaf_paths",
@@ -94,6 +95,11 @@ def is_leaf(field: Field) -> bool:
     return not field.children or is_packed(field, Version.V2_1) or BLOB in field.metadata
 
 
+def is_empty_struct(field: Field) -> bool:
+    """Whether `field` is a struct without children: its column only keeps the numbering, it has no values and no levels."""
+    return field.logical_type == "struct" and not field.children and BLOB not in field.metadata
+
+
 def leaf_paths(field: Field) -> list[LeafPath]:
     """Return the paths of all leaves of `field`, depth first."""
     if is_leaf(field):
@@ -148,7 +154,7 @@ def split_paths(array: pa.Array, field: Field) -> list[pa.Array]:
 
 
 def storage_of(array: pa.Array, field: Field) -> pa.Array:
-    """Return what is stored of `array`: the storage of an extension array, plain text and binary of views.
+    """Return what is stored of `array`: the storage of an extension array, plain text and binary of views; also in packed structs.
 
     Raises
     ------
@@ -165,6 +171,11 @@ def storage_of(array: pa.Array, field: Field) -> pa.Array:
         array = stored_dictionary(array)
     if field.logical_type == JSON and not pa.types.is_large_binary(array.type):
         raise UnsupportedError(f"writing JSON text is not supported yet (field {field.name!r})")
+    if is_packed(field, Version.V2_1):
+        children = [storage_of(array.field(index), child) for index, child in enumerate(field.children)]
+        named = zip(field.children, children, strict=True)
+        type_ = pa.struct([pa.field(child.name, stored.type, child.nullable) for child, stored in named])
+        array = _rebuild(type_, len(array), [bitmap_of(array)], array.null_count, *children)
     return array
 
 
@@ -211,9 +222,12 @@ def join_paths(arrays: Iterator[pa.Array], field: Field) -> pa.Array:
     """
     if is_leaf(field):
         return shown(next(arrays), field.arrow_type)
-    own = [next(arrays) for _ in leaf_paths(field)]
-    first = own[0]
-    for other in own[1:]:
+    paths = leaf_paths(field)
+    own = [next(arrays) for _ in paths]
+    # columns of empty structs do not know the structure around them
+    telling = [array for array, path in zip(own, paths, strict=True) if not is_empty_struct(path.leaf)]
+    first = (telling or own)[0]
+    for other in telling[1:]:
         _check_agreement(first, other, field)
     type_ = field.arrow_type
     storage = type_.storage_type if isinstance(type_, pa.BaseExtensionType) else type_
@@ -233,7 +247,7 @@ def join_paths(arrays: Iterator[pa.Array], field: Field) -> pa.Array:
 
 
 def shown(array: pa.Array, type_: pa.DataType) -> pa.Array:
-    """Give the storage `array` of a leaf the extension types of `type_`, its own or that of list items."""
+    """Give the storage `array` of a leaf the extension types of `type_`: its own, of list items, of children of a packed struct."""
     if array.type == type_:
         return array
     if isinstance(type_, pa.BaseExtensionType):
@@ -242,6 +256,9 @@ def shown(array: pa.Array, type_: pa.DataType) -> pa.Array:
         size = type_.list_size
         items = shown(array.values.slice(array.offset * size, len(array) * size), type_.value_type)
         return _rebuild(type_, len(array), [bitmap_of(array)], array.null_count, items)
+    if pa.types.is_struct(type_):
+        children = [shown(array.field(index), type_.field(index).type) for index in range(type_.num_fields)]
+        return _rebuild(type_, len(array), [bitmap_of(array)], array.null_count, *children)
     raise FormatError(f"values of type {array.type} do not fit the type {type_}")
 
 
@@ -249,7 +266,7 @@ def _check_agreement(first: pa.Array, other: pa.Array, field: Field) -> None:
     """Check that two leaves store the same validity and offsets of `field`."""
     same = len(first) == len(other) and first.null_count == other.null_count
     if same and first.null_count:
-        same = np.array_equal(valid_mask(first), valid_mask(other))
+        same = bool((first.is_null().to_numpy(False) == other.is_null().to_numpy(False)).all())
     if same and (pa.types.is_list(first.type) or pa.types.is_large_list(first.type)):
         same = np.array_equal(list_items(first)[0], list_items(other)[0])
     if not same:

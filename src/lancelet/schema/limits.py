@@ -8,6 +8,8 @@ fixed-size list of structs                      no      no      yes     yes
 ... inside of a list                            no      no      no      yes
 packed struct, fixed-size list as child         yes     no      yes     yes
 packed struct, variable-width child             no      no      yes     yes
+packed struct, bool, null, dictionary, or       no      no      no      no
+nested child
 empty struct inside of a list                   yes     no      no      yes
 blob (``lance-encoding:blob``)                  yes     yes     yes     no
 blob v2 (``lance.blob.v2``)                     no      no      yes     yes
@@ -17,6 +19,8 @@ blob v2 (``lance.blob.v2``)                     no      no      yes     yes
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+import pyarrow as pa
 
 from lancelet.errors import OptionError
 from lancelet.schema.logical import EXTENSION_NAME, FSL_OF_STRUCT, LISTS, VARIABLE_WIDTH
@@ -54,6 +58,8 @@ def _check(field: Field, path: str, version: Version, *, in_list: bool) -> None:
         need(Version.V2_2, "a map")
     if FSL_OF_STRUCT.fullmatch(field.logical_type):
         need(Version.V2_3 if in_list else Version.V2_2, "a fixed-size list of structs")
+        if _has_empty_struct(field):
+            need(Version.V2_3, "an empty struct inside of a list")
     if field.logical_type == "struct":
         if not field.children and in_list and version != Version.V2_0:
             need(Version.V2_3, "an empty struct inside of a list")
@@ -65,6 +71,12 @@ def _check(field: Field, path: str, version: Version, *, in_list: bool) -> None:
     below = in_list or field.logical_type in LISTS or field.logical_type == "map"
     for child in field.children:
         _check(child, f"{path}.{child.name}", version, in_list=below)
+
+
+def _has_empty_struct(field: Field) -> bool:
+    if not field.children:
+        return field.logical_type == "struct"
+    return any(map(_has_empty_struct, field.children))
 
 
 def _check_blob(field: Field, path: str, version: Version) -> None:
@@ -81,13 +93,30 @@ def _check_packed(field: Field, path: str, version: Version) -> None:
         value = field.metadata.get(key)
         if value is not None and (value if version == Version.V2_0 else value.lower()) != "true":
             raise OptionError(f"field {path!r}: {key} is {value!r}; it must be 'true', or not be there")
-    if not is_packed(field, version) or version >= Version.V2_2:
+    if not is_packed(field, version):
         return
+    if not field.children:
+        raise OptionError(f"field {path!r}: a packed struct needs children")
     for child in field.children:
+        what = f"field {path!r}: a packed struct with a child of type {child.arrow_type} ({child.name!r})"
+        if version != Version.V2_0 and not _can_be_packed(child):
+            raise OptionError(f"{what} cannot be stored in version {version.text}")
         variable = child.logical_type in VARIABLE_WIDTH or bool(child.children)
         list_ = child.logical_type.startswith("fixed_size_list:") and version == Version.V2_1
-        if variable or list_:
-            raise OptionError(
-                f"field {path!r}: a packed struct with a child of type {child.arrow_type} ({child.name!r}) "
-                f"cannot be stored in version {version.text}, only from 2.2 on"
-            )
+        if version < Version.V2_2 and (variable or list_):
+            raise OptionError(f"{what} cannot be stored in version {version.text}, only from 2.2 on")
+
+
+def _can_be_packed(child: Field) -> bool:
+    """Whether values have whole bytes and no structure of their own."""
+    type_, num_items = child.storage_type, 1
+    while pa.types.is_fixed_size_list(type_):
+        type_, num_items = type_.value_type, num_items * type_.list_size
+    if (
+        pa.types.is_nested(type_)
+        or pa.types.is_dictionary(type_)
+        or pa.types.is_null(type_)
+        or BLOB in child.metadata
+    ):
+        return False
+    return not pa.types.is_boolean(type_) or (type_ != child.storage_type and num_items % 8 == 0)
