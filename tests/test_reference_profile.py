@@ -63,7 +63,9 @@ def write_again(file: GoldenFile, path: Path) -> None:
     """Write the table of a golden file with its metadata, options and batches."""
     with FileReader(file.path) as reader:
         schema: pa.Schema = reader.schema
-    options = {key: file.options[key] for key in ("data_cache_bytes", "max_page_bytes") if key in file.options}
+    options = {
+        key: file.options[key] for key in ("data_cache_bytes", "max_page_bytes") if key in file.options
+    }
     with FileWriter(path, schema, version=file.version, profile="reference", **options) as writer:
         for batch in file.expected().cast(schema).to_batches():
             writer.write_batch(batch)
@@ -93,7 +95,9 @@ def test_pages_agree_with_the_reference(tmp_path: Path, capsys: pytest.CaptureFi
             if [page[1] for page in theirs] != [page[1] for page in ours]:
                 differing[file.name, column] = [page[0] for page in theirs], [page[0] for page in ours]
     with capsys.disabled():
-        print(f"\nprofile reference: {counts['agree']} of {counts['pages']} pages as pylance 14.0.2 wrote them")
+        print(
+            f"\nprofile reference: {counts['agree']} of {counts['pages']} pages as pylance 14.0.2 wrote them"
+        )
     assert set(differing) == set(EXPLAINED), differing
     if golden_root() == FULL_CORPUS:
         assert counts["pages"] > 1000
