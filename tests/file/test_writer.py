@@ -209,7 +209,7 @@ def test_options_are_checked(path, table):
         FileWriter(path, data_cache_bytes=-1)
     with pytest.raises(OptionError, match="structural_encoding is 'sparse'"):
         ColumnOptions(structural_encoding="sparse")
-    with pytest.raises(OptionError, match="schema does not have: x"):
+    with pytest.raises(OptionError, match="columns= names 'x', which is no field"):
         FileWriter(path, table.schema, columns={"x": ColumnOptions()})
     assert list(path.parent.iterdir()) == []
 
