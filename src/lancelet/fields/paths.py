@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lancelet.blocks.arrow import aligned_bits, valid_mask
+from lancelet.blocks.arrow import aligned_bits
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.steps import ITEM, LIST, FixedList
 from lancelet.schema.logical import JSON
@@ -263,7 +263,7 @@ def _check_agreement(first: pa.Array, other: pa.Array, field: Field) -> None:
     """Check that two leaves store the same validity and offsets of `field`."""
     same = len(first) == len(other) and first.null_count == other.null_count
     if same and first.null_count:
-        same = np.array_equal(valid_mask(first), valid_mask(other))
+        same = bool((first.is_null().to_numpy(False) == other.is_null().to_numpy(False)).all())
     if same and (pa.types.is_list(first.type) or pa.types.is_large_list(first.type)):
         same = np.array_equal(list_items(first)[0], list_items(other)[0])
     if not same:

@@ -76,6 +76,8 @@ def check_nulls(array: pa.Array, field: pa.Field, path: str) -> None:
     type_ = field.type
     if not _is_strict_below(type_):
         return
+    if isinstance(type_, pa.BaseExtensionType):
+        type_, array = type_.storage_type, array.storage
     if array.null_count:
         array = array.drop_null()
     if pa.types.is_struct(type_):
@@ -92,7 +94,9 @@ def check_nulls(array: pa.Array, field: pa.Field, path: str) -> None:
 
 def _is_strict_below(type_: pa.DataType) -> bool:
     """Whether a field below `type_` allows no nulls."""
-    if not pa.types.is_nested(type_) or isinstance(type_, pa.BaseExtensionType) or pa.types.is_union(type_):
+    if isinstance(type_, pa.BaseExtensionType):
+        type_ = type_.storage_type
+    if not pa.types.is_nested(type_) or pa.types.is_union(type_):
         return False
     children = [type_.field(index) for index in range(type_.num_fields)]
     return any(not child.nullable or _is_strict_below(child.type) for child in children)
