@@ -181,12 +181,7 @@ def test_record_bytes():
 def test_every_field_has_its_own_encoding():
     text = pa.array([f"a sentence with the number {i} in it" for i in range(2000)])
     array = pa.StructArray.from_arrays([text, text, text], names=["fsst", "zstd", "none"])
-    children = tuple(
-        CodecParams.resolve(
-            Version.V2_2, True, {"lance-encoding:compression": name} if name != "fsst" else {}
-        )
-        for name in ("fsst", "zstd", "none")
-    )
+    children = tuple(CodecParams(Version.V2_2, True, compression=name) for name in (None, "zstd", "none"))
     block = to_block(array, None)
     encoded = value_codec(block, CodecParams(Version.V2_2, children=children)).encode_values(block)
     assert [field.codec.name for field in encoded.codec.fields] == ["fsst", "general", "variable"]
