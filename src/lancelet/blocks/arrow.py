@@ -13,13 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.block import Block, FixedSizeList, FixedWidth, Packed, VariableWidth
-from lancelet.buffers import EMPTY, as_bytes, as_values, nbytes
+from lancelet.buffers import EMPTY, allocate, as_bytes, as_values, nbytes
 from lancelet.errors import FormatError, OptionError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from lancelet.buffers import Data
+    from lancelet.buffers import Allocate, Data
 
     Mask = npt.NDArray[np.bool_]
 
@@ -200,7 +200,12 @@ def _clean_bits(bitmap: Any, start: int, count: int) -> Data:
 
 
 def from_block(
-    block: Block | None, type_: pa.DataType, num_values: int, validity: Data | None, null_count: int
+    block: Block | None,
+    type_: pa.DataType,
+    num_values: int,
+    validity: Data | None,
+    null_count: int,
+    allocate: Allocate = allocate,
 ) -> pa.Array:
     """Make the Arrow array of `block`.
 
@@ -216,6 +221,8 @@ def from_block(
         Bitmap of ``ceil(num_values / 8)`` bytes, or ``None`` when nothing is null.
     null_count
         Zero bits of `validity`; -1 when they were not counted.
+    allocate
+        Where the memory of nulls comes from that no block bounds.
 
     Raises
     ------
@@ -223,7 +230,9 @@ def from_block(
         The block does not fit the type or the length, a row without bytes is not null, or text is not UTF-8.
     """
     if block is None:
-        return pa.nulls(num_values, type_)
+        from lancelet.blocks.nulls import null_array  # needs what stands here
+
+        return null_array(type_, num_values, allocate)
     if pa.types.is_null(type_):
         raise FormatError("a column of type null has values")
     if block.num_values != num_values:
@@ -241,21 +250,23 @@ def from_block(
     if pa.types.is_struct(type_):
         if not isinstance(block, Packed):
             raise FormatError(f"the page does not have values of type {type_}")
-        return _struct_array(block, type_, validity, null_count)
+        return _struct_array(block, type_, validity, null_count, allocate)
     if not isinstance(block, FixedWidth):
         raise FormatError(f"values of type {type_} have one width, and the page has values of another kind")
     data = _data_of_width(block, fixed_bits(type_), type_)
     return pa.Array.from_buffers(type_, num_values, [bitmap, pa.py_buffer(data)], null_count)
 
 
-def _struct_array(block: Packed, type_: pa.DataType, validity: Data | None, null_count: int) -> pa.Array:
+def _struct_array(
+    block: Packed, type_: pa.DataType, validity: Data | None, null_count: int, allocate: Allocate
+) -> pa.Array:
     num_values = block.num_values
     if block.absent is not None:
         shown = block.absent if validity is None else block.absent & _bits(validity, 0, num_values)
         if shown.any():
             raise FormatError("a packed struct that is not null has no bytes")
         if block.absent.all():
-            return pa.nulls(num_values, type_)
+            return from_block(None, type_, num_values, None, num_values, allocate)
     if len(block.children) != type_.num_fields:
         raise FormatError(f"packed structs of {len(block.children)} fields do not fit the type {type_}")
     children = [

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.arrow import from_block
+from lancelet.buffers import allocate
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.fields.empty import empty_structs
 from lancelet.fields.packed import unsupported_child
@@ -27,6 +28,7 @@ from lancelet.schema.project import BLOB
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lancelet.buffers import Allocate
     from lancelet.levels import Leaf
     from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field
@@ -59,7 +61,11 @@ def check_supported(field: Field) -> None:
         )
 
 
-def field_arrays(field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges | None]]]) -> list[pa.Array]:
+def field_arrays(
+    field: Field,
+    leaves: Sequence[Sequence[tuple[Leaf, RowRanges | None]]],
+    allocate: Allocate = allocate,
+) -> list[pa.Array]:
     """Make the arrays of a field.
 
     Parameters
@@ -69,6 +75,8 @@ def field_arrays(field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges |
     leaves
         For each of its leaves, in the order of :func:`~lancelet.fields.paths.leaf_paths`, what its pages gave: a leaf, and the rows
         of it to keep (``None``: all).
+    allocate
+        Where the memory of nulls comes from: pages without values are of any length.
 
     Returns
     -------
@@ -81,7 +89,7 @@ def field_arrays(field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges |
         A page does not fit the type, or two columns disagree about the structure that they share.
     """
     parts = [
-        [_kept(leaf_array(leaf, path), keep) for leaf, keep in pages]
+        [_kept(leaf_array(leaf, path, allocate), keep) for leaf, keep in pages]
         for path, pages in zip(leaf_paths(field), leaves, strict=True)
     ]
     if is_leaf(field):
@@ -93,7 +101,7 @@ def field_arrays(field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges |
     return [join_paths(iter(joined), field)]
 
 
-def leaf_array(leaf: Leaf, path: LeafPath) -> pa.Array:
+def leaf_array(leaf: Leaf, path: LeafPath, allocate: Allocate = allocate) -> pa.Array:
     """Make the array of one path of a leaf; the way without structure is short.
 
     Raises
@@ -104,15 +112,14 @@ def leaf_array(leaf: Leaf, path: LeafPath) -> pa.Array:
     if is_empty_struct(path.leaf):
         return empty_structs(leaf.num_rows, path)
     if path.containers or len(leaf.layers) != 1 or leaf.layers[0].is_list:
-        return array_of_leaf(leaf, path)
+        return array_of_leaf(leaf, path, allocate)
     validity, null_count = None, 0
     if leaf.def_ is not None and leaf.values is not None:
         if int(leaf.def_.max(initial=0)) > leaf.layers[0].num_def:
             raise FormatError("a definition level is larger than the layers of the page allow")
         validity, null_count = validity_from_levels(leaf.def_)
-    return from_block(
-        leaf.values, path.leaf.storage_type, leaf.num_rows, validity if null_count else None, null_count
-    )
+    bitmap = validity if null_count else None
+    return from_block(leaf.values, path.leaf.storage_type, leaf.num_rows, bitmap, null_count, allocate)
 
 
 def _kept(array: pa.Array, keep: RowRanges | None) -> pa.Array:

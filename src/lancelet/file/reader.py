@@ -253,6 +253,7 @@ class FileReader:
                         ]
                         for pages, parts in zip(leaves, plan, strict=True)
                     ],
+                    allocate,
                 )
                 for field, leaves, plan in zip(fields, columns, plans, strict=True)
             ]
