@@ -98,9 +98,21 @@ class ReadResult:
             yield from self.to_table().to_batches(max_chunksize=self._batch_size)
             return
         for window in windows(self._rows, self._batch_size):
-            columns = self._read_columns(window, bounded_allocate(_physical_memory()))
+            yield from self._read_batches(window)
+
+    def _read_batches(self, window: RowRanges) -> Iterator[pa.RecordBatch]:
+        """Read `window` as one batch, or as several where its values are too many for 32-bit offsets."""
+        columns = self._read_columns(window, bounded_allocate(_physical_memory()))
+        try:
             arrays = [parts[0] if len(parts) == 1 else pa.concat_arrays(parts) for parts in columns]
-            yield pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        except pa.ArrowInvalid as error:
+            if window.num_rows == 1:
+                raise OptionError(f"no batch can hold the row: {error}") from None
+            del columns
+            for half in windows(window, -(-window.num_rows // 2)):
+                yield from self._read_batches(half)
+            return
+        yield pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
     def to_table(self, *, max_result_bytes: int | None = None) -> pa.Table:
         """Read everything into memory.
