@@ -26,7 +26,7 @@ def null_array(type_: pa.DataType, num_values: int, allocate: Allocate) -> pa.Ar
     Parameters
     ----------
     type_
-        Null, a flat Arrow type, or a fixed-size list or struct of such; no extension type.
+        Null, a flat Arrow type, a dictionary of such, or a fixed-size list or struct; no extension type.
     num_values
         Length of the array.
     allocate
@@ -50,6 +50,8 @@ def _largest_bytes(type_: pa.DataType, num_values: int) -> int:
     """Return the size of the largest buffer of an array of nulls."""
     if pa.types.is_null(type_):
         return 0
+    if pa.types.is_dictionary(type_):
+        return _largest_bytes(type_.index_type, num_values)
     bitmap = -(-num_values // 8)
     if is_variable_width(type_):
         return max(bitmap, (num_values + 1) * offset_bits(type_) // 8)
@@ -62,6 +64,10 @@ def _largest_bytes(type_: pa.DataType, num_values: int) -> int:
 def _of_zeros(type_: pa.DataType, num_values: int, zeros: Any) -> pa.Array:
     if pa.types.is_null(type_):
         return pa.Array.from_buffers(type_, num_values, [None])
+    if pa.types.is_dictionary(type_):
+        indices = _of_zeros(type_.index_type, num_values, zeros)
+        empty = pa.array([], type_.value_type)
+        return pa.DictionaryArray.from_arrays(indices, empty, ordered=type_.ordered, safe=False)
     if pa.types.is_nested(type_):
         children = [_of_zeros(*child, zeros) for child in _children(type_, num_values)]
         return pa.Array.from_buffers(type_, num_values, [zeros], num_values, children=children)

@@ -14,7 +14,6 @@ import pyarrow as pa
 
 from lancelet import kernels
 from lancelet.blocks.arrow import from_block, to_block, valid_mask
-from lancelet.buffers import allocate
 from lancelet.errors import FormatError
 from lancelet.fields.paths import Container, list_items
 from lancelet.levels.build import build
@@ -99,8 +98,8 @@ def _visible_items(array: pa.Array, valid: Mask) -> tuple[npt.NDArray[np.int64],
     return np.concatenate(([0], np.cumsum(kept))), items.filter(shown)
 
 
-def array_of_leaf(leaf: Leaf, path: LeafPath, allocate: Allocate = allocate) -> pa.Array:
-    """Make the array of one path of a `leaf`; `allocate` gives the memory of nulls that no page bounds.
+def array_of_leaf(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
+    """Make the array of one path of a `leaf`.
 
     Raises
     ------
