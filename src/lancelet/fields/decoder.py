@@ -72,7 +72,8 @@ def field_arrays(
         For each of its leaves, in the order of :func:`~lancelet.fields.paths.leaf_paths`, what its pages gave: a leaf, and the rows
         of it to keep (``None``: all).
     allocate
-        Where memory comes from for values that are looked up in a dictionary.
+        Where memory comes from for values that are looked up in a dictionary, and for nulls: pages without values are of any
+        length.
 
     Returns
     -------

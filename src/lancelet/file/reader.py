@@ -30,7 +30,7 @@ __all__ = ["FileReader"]
 
 #: Streams aim at batches of so many bytes: larger ones spend their time on fresh memory.
 _BATCH_BYTES = 1 << 20
-_MIN_BATCH_ROWS, _MAX_BATCH_ROWS = 64, 65536
+_MAX_BATCH_ROWS = 65536
 
 
 class FileReader:
@@ -221,7 +221,7 @@ class FileReader:
                 row_bytes += field.arrow_type.bit_width / 8
             except ValueError:
                 row_bytes += 2 * sum(pages.encoded_bytes for pages in self._columns(field)) / self.num_rows
-        return int(min(max(_BATCH_BYTES / max(row_bytes, 1), _MIN_BATCH_ROWS), _MAX_BATCH_ROWS))
+        return int(min(max(_BATCH_BYTES / max(row_bytes, 1), 1), _MAX_BATCH_ROWS))
 
     def _read(self, fields: Sequence[Field], rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
         """Plan all columns, fetch everything at once, decode."""
