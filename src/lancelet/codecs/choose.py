@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lancelet.blocks import FixedSizeList, FixedWidth, Packed, VariableWidth
+from lancelet.blocks import Dictionary, FixedSizeList, FixedWidth, Packed, VariableWidth
 from lancelet.blocks.stats import Stats
 from lancelet.buffers import nbytes
 from lancelet.codecs import cost
@@ -56,6 +56,8 @@ _PACKABLE = (8, 16, 32, 64)
 #: With the profile ``small``, zstd has to leave less than this part.
 _WORTHWHILE = 0.9
 
+_APART = "the indices and items of a dictionary are encoded apart from each other"
+
 
 def chunk_codec(block: Block, params: CodecParams) -> ChunkCodec:
     """Choose the mini-block codec of `block`."""
@@ -65,6 +67,8 @@ def chunk_codec(block: Block, params: CodecParams) -> ChunkCodec:
         return _variable_chunk_codec(block, params)
     if isinstance(block, FixedSizeList):
         return _list_codec(block)
+    if isinstance(block, Dictionary):
+        raise TypeError(_APART)
     bits = [child.bits for child in block.children if isinstance(child, FixedWidth)]
     if len(bits) != len(block.children):
         raise UnsupportedError("chunks of packed structs have fields of one width only")
@@ -191,6 +195,8 @@ def value_codec(block: Block, params: CodecParams) -> ValueCodec:
         children = params.children or (params,) * len(block.children)
         fields = zip(block.children, children, strict=True)
         return VariablePackedStruct(tuple(PackedField(value_codec(child, own)) for child, own in fields))
+    if isinstance(block, Dictionary):
+        raise TypeError(_APART)
     plain = Variable(block.offset_bits)
     if params.compression == "none":
         return plain

@@ -15,6 +15,7 @@ from lancelet.fields.accumulate import Accumulator, cut_rows
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
 from lancelet.fields.decoder import check_supported
 from lancelet.fields.empty import EmptyStructEncoder
+from lancelet.fields.joining import logical_bytes
 from lancelet.fields.packed import check_children
 from lancelet.fields.paths import LeafPath, is_empty_struct, is_leaf, leaf_paths, split_paths, storage_of
 from lancelet.fields.structure import leaf_of_array
@@ -163,7 +164,9 @@ class LeafEncoder(FieldEncoder):
         tasks = []
         for array, first_row in waiting:
             for rows in cut_rows(array, self._page_bytes):
-                tasks.append(PageTask(self._column, rows.nbytes, partial(self._encode_rows, rows, first_row)))
+                tasks.append(
+                    PageTask(self._column, logical_bytes(rows), partial(self._encode_rows, rows, first_row))
+                )
                 first_row += len(rows)
         return tasks
 
@@ -188,7 +191,10 @@ class LeafEncoder(FieldEncoder):
             raise OptionError(
                 f"field {self._path.leaf.name!r}: structural encoding {wanted!r} cannot hold a row: {reason}"
             )
-        return self._encode(leaf, replace(self._params, structural_encoding="fullzip"))
+        try:
+            return self._encode(leaf, replace(self._params, structural_encoding="fullzip"))
+        except DoesNotFit:  # a dictionary column has no other layout
+            raise OptionError(f"field {self._path.leaf.name!r}: no page can hold a row: {reason}") from None
 
 
 class NestedEncoder(FieldEncoder):

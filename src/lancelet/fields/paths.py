@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.arrow import aligned_bits
+from lancelet.blocks.dictionary_array import stored_dictionary
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.steps import ITEM, LIST, FixedList
 from lancelet.schema.logical import JSON
@@ -166,6 +167,8 @@ def storage_of(array: pa.Array, field: Field) -> pa.Array:
         array = array.cast(pa.string())
     elif pa.types.is_binary_view(array.type):
         array = array.cast(pa.binary())
+    elif pa.types.is_dictionary(array.type):
+        array = stored_dictionary(array)
     if field.logical_type == JSON and not pa.types.is_large_binary(array.type):
         raise UnsupportedError(f"writing JSON text is not supported yet (field {field.name!r})")
     if is_packed(field, Version.V2_1):

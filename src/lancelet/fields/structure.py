@@ -22,6 +22,7 @@ from lancelet.levels.unravel import unravel
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from lancelet.buffers import Allocate
     from lancelet.fields.paths import LeafPath
     from lancelet.levels import Leaf
     from lancelet.levels.steps import Step
@@ -96,7 +97,7 @@ def _visible_items(array: pa.Array, valid: Mask) -> tuple[npt.NDArray[np.int64],
     return np.concatenate(([0], np.cumsum(kept))), items.filter(shown)
 
 
-def array_of_leaf(leaf: Leaf, path: LeafPath) -> pa.Array:
+def array_of_leaf(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
     """Make the array of one path of a `leaf`.
 
     Raises
@@ -106,7 +107,7 @@ def array_of_leaf(leaf: Leaf, path: LeafPath) -> pa.Array:
     """
     steps = unravel(leaf, path.kinds)
     last = steps[-1]
-    array = from_block(leaf.values, path.leaf.storage_type, last.num_values, *_validity(last))
+    array = from_block(leaf.values, path.leaf.storage_type, last.num_values, *_validity(last), allocate)
     for container, step in zip(reversed(path.containers), reversed(steps[:-1]), strict=True):
         array = _wrap(array, container, step)
     return array

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lancelet.container.reader import Container
-from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.errors import FormatError, LanceletError, UnsupportedError
 from lancelet.fields.decoder import check_supported, field_arrays
 from lancelet.fields.paths import leaf_paths
 from lancelet.file.column import ColumnPages
-from lancelet.file.plan import check_range, order_rows
+from lancelet.file.plan import as_row_numbers, check_batch_size, check_range, order_rows
 from lancelet.file.result import ReadResult
 from lancelet.pages.base import RowRanges
 from lancelet.schema.fields import Schema
@@ -65,7 +63,7 @@ class FileReader:
 
     def __init__(self, path: Any, columns: Sequence[str] | None = None, *, mmap: bool = True) -> None:
         self._arguments = (path, columns, mmap)
-        self._container = Container.open(open_source(path, mmap=mmap))
+        self._container = _open(path, mmap)
         try:
             self._file_schema = Schema.from_message(self._container.schema_message)
             self._columns_of = columns_of(self._file_schema, self._container.version)
@@ -183,21 +181,16 @@ class FileReader:
         OptionError
             A row does not exist, or `indices` are no integers.
         """
-        wanted = np.asarray(indices)
+        wanted = as_row_numbers(indices)
         if wanted.size == 0:
             return self._result(None, None, batch_size, columns)
-        if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
-            raise OptionError(
-                f"row numbers must be a list of integers, not {type(indices).__name__} of {wanted.dtype}"
-            )
-        order = order_rows(wanted.astype(np.int64, copy=False), self.num_rows)
+        order = order_rows(wanted, self.num_rows)
         return self._result(order.rows, order.positions, batch_size, columns)
 
     def _result(
         self, rows: RowRanges | None, positions: Any, batch_size: int | None, columns: Sequence[str] | None
     ) -> ReadResult:
-        if batch_size is not None and batch_size < 1:
-            raise OptionError(f"batch_size is {batch_size}; it must be at least 1")
+        check_batch_size(batch_size)
         if self.version < Version.V2_1:
             raise UnsupportedError(
                 f"reading the columns of a file of version {self.version.text} is not supported yet"
@@ -253,6 +246,7 @@ class FileReader:
                         ]
                         for pages, parts in zip(leaves, plan, strict=True)
                     ],
+                    allocate,
                 )
                 for field, leaves, plan in zip(fields, columns, plans, strict=True)
             ]
@@ -270,14 +264,24 @@ class FileReader:
         self.close()
 
     def __reduce__(self) -> Any:
-        path, columns, mmap = self._arguments
-        return (_reopen, (path, columns, mmap))
+        _, *others = self._arguments
+        return (_reopen, (self._container.source, *others))
 
     def __repr__(self) -> str:
         return (
             f"<lancelet.FileReader {self._container.source.name!r}: version {self.version.text}, "
             f"{self.num_rows} rows, {len(self._arrow_schema)} columns>"
         )
+
+
+def _open(path: Any, mmap: bool) -> Container:
+    source = open_source(path, mmap=mmap)
+    try:
+        return Container.open(source)
+    except LanceletError:
+        if source is not path:  # the error may live long, and would keep the file open
+            source.close()
+        raise
 
 
 def _reopen(path: Any, columns: Sequence[str] | None, mmap: bool) -> FileReader:

@@ -222,7 +222,8 @@ class FileWriter:
         if kind is not None:
             self.abort()
         else:
-            self.close()
+            with self._giving_up_on_error():
+                self.close()
 
     def __repr__(self) -> str:
         return f"<lancelet.FileWriter: version {self.version}, {self._rows_written} rows, {self._state}>"

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lancelet.blocks import FixedWidth, Packed, VariableWidth
+from lancelet.blocks import Dictionary, FixedWidth, Packed, VariableWidth
+from lancelet.blocks import dictionary as dictionaries
 from lancelet.blocks.stats import Stats
 from lancelet.buffers import allocate, as_bytes, as_values, nbytes
 from lancelet.codecs import choose, cost
-from lancelet.codecs import dictionary as dictionaries
 from lancelet.errors import OptionError
 from lancelet.levels.layers import max_visible
 from lancelet.pages import constant, fullzip, miniblock
@@ -81,6 +81,9 @@ def encode_leaf(leaf: Leaf, params: PageParams) -> EncodedPage:
     if leaf.values is None or leaf.num_slots == 0 or _all_null(leaf):
         level_codec = params.level_codec if params.version >= Version.V2_2 else None
         return constant.encode_all_null(leaf, level_codec=level_codec)
+    if isinstance(leaf.values, Dictionary):
+        items = choose.encode_dictionary(leaf.values.items, params.codecs)
+        return _indexed(leaf, leaf.values.indices, items, leaf.values.items.num_values, params)
     if isinstance(leaf.values, Packed):
         return _packed(leaf, leaf.values, params)
     if params.version >= Version.V2_2:
