@@ -91,7 +91,7 @@ def encode(leaf: Leaf, version: Version) -> EncodedPage:
     page = miniblock.encode(
         inner,
         choose.chunk_codec(values, params).encode_chunks(values, params.limits),
-        level_codec=lambda block, counts: choose.level_codec(block, counts, version),
+        level_codec=lambda block, counts: choose.level_codec(block, counts, params),
         large=version >= Version.V2_2,
     )
     message = BlobLayout(inner_layout=page.message, layers=leaf.layers)  # type: ignore[arg-type]
