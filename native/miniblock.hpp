@@ -241,20 +241,4 @@ inline void miniblock_check_rep(std::span<const uint16_t> rep, std::span<const i
   require(rep.empty(), "the entries do not add up to the levels");
 }
 
-// Bit s = slot s is valid (its definition level is 0); invisible entries have no slot.
-inline void miniblock_validity(std::span<const uint16_t> def, int max_visible, int64_t num_slots, MutableBytes out) {
-  require(num_slots >= 0 && out.size() == (static_cast<uint64_t>(num_slots) + 7) / 8,
-          "miniblock_validity: one bit a slot");
-  std::fill(out.begin(), out.end(), uint8_t{0});
-  const auto most = static_cast<uint64_t>(num_slots);
-  uint64_t slot = 0;
-  for (const uint16_t level : def) {
-    if (level > max_visible) continue;
-    require(slot < most, "the visible levels are more than the slots");
-    out[slot / 8] = static_cast<uint8_t>(out[slot / 8] | ((level == 0) << (slot % 8)));
-    ++slot;
-  }
-  require(slot == most, "the visible levels are fewer than the slots");
-}
-
 }  // namespace lancelet
