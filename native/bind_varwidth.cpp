@@ -58,8 +58,8 @@ void bind_varwidth(nb::module_& module) {
              release);
   module.def("variable_encode", &encode, "data"_a, "offsets"_a, "offset_bits"_a, "counts"_a, "is_block"_a, "out"_a,
              "out_sizes"_a, release);
-  module.def("variable_decode_offsets", &decode_offsets, "data"_a, "offsets"_a, "sizes"_a, "counts"_a,
-             "offset_bits"_a, "is_block"_a, "out_offsets"_a, release);
+  module.def("variable_decode_offsets", &decode_offsets, "data"_a, "offsets"_a, "sizes"_a, "counts"_a, "offset_bits"_a,
+             "is_block"_a, "out_offsets"_a, release);
   module.def("variable_decode", &decode, "data"_a, "offsets"_a, "sizes"_a, "counts"_a, "offset_bits"_a, "is_block"_a,
              "out"_a, release);
   module.def("variable_rebase", &rebase, "offsets"_a, "offset_bits"_a, "out_offsets"_a, release);
