@@ -114,6 +114,9 @@ class WriteOptions:
             raise OptionError(f"data_cache_bytes is {self.data_cache_bytes}; it must not be negative")
         if self.max_page_bytes <= 0:
             raise OptionError(f"max_page_bytes is {self.max_page_bytes}; it must be positive")
+        if not isinstance(self.compression_params, CompressionParams):
+            kind = type(self.compression_params).__name__
+            raise OptionError(f"compression_params must be CompressionParams, not {kind}")
 
     def cache_bytes_per_field(self, num_fields: int) -> int:
         """Return the share of one top-level field in the cache (container.md 5)."""

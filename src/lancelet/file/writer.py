@@ -103,7 +103,7 @@ class FileWriter:
             max_page_bytes=default_max_page_bytes() if max_page_bytes is None else max_page_bytes,
             keep_original_array=keep_original_array,
             profile=Profile.parse(profile),
-            compression_params=compression_params or CompressionParams(),
+            compression_params=CompressionParams() if compression_params is None else compression_params,
         )
         self._column_options = dict(columns or {})
         self._strategy = encoding_strategy or StructuralStrategy()
