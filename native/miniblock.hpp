@@ -40,7 +40,8 @@ inline void miniblock_cut(std::span<const uint16_t> def, int max_visible, std::s
     require(missing == 0, "the visible levels are fewer than the slots");
     entries[i] = static_cast<int64_t>(position - start);
   }
-  for (size_t k = position; k < def.size(); ++k) require(def[k] > max_visible, "the visible levels are more than the slots");
+  for (size_t k = position; k < def.size(); ++k)
+    require(def[k] > max_visible, "the visible levels are more than the slots");
   entries.back() += static_cast<int64_t>(def.size() - position);
 }
 
@@ -236,7 +237,8 @@ inline void miniblock_check_rep(std::span<const uint16_t> rep, std::span<const i
     check_data(!part.empty() && (part.front() == top) != continues,
                "a chunk begins with a row where the repetition index has none, or the reverse");
     check_data(starts == started[chunk] - started_before, "a chunk has another number of rows than the index states");
-    check_data(static_cast<uint64_t>(leftovers[chunk]) <= part.size(), "a row continues with more entries than there are");
+    check_data(static_cast<uint64_t>(leftovers[chunk]) <= part.size(),
+               "a row continues with more entries than there are");
   }
   require(rep.empty(), "the entries do not add up to the levels");
 }

@@ -105,7 +105,7 @@ class FileWriter:
             max_page_bytes=default_max_page_bytes() if max_page_bytes is None else max_page_bytes,
             keep_original_array=keep_original_array,
             profile=Profile.parse(profile),
-            compression_params=compression_params or CompressionParams(),
+            compression_params=CompressionParams() if compression_params is None else compression_params,
         )
         if schema is not None and not isinstance(schema, pa.Schema):
             raise OptionError(f"schema is {schema!r}; it must be a pyarrow.Schema")
