@@ -193,3 +193,27 @@ def test_errors_say_where(path, tmp_path):
     assert caught.value.place["column"] == 1
     assert caught.value.place["page"] == 1
     assert reader.read_all(columns=["n", "x"]).to_table().num_rows == NUM_ROWS
+
+
+def test_batches_of_wide_values_are_small(tmp_path):
+    path, rng = tmp_path / "wide.lance", np.random.default_rng(5)
+    values = [rng.bytes(300_000) for _ in range(80)]
+    with FileWriter(path) as writer:
+        writer.write_table(pa.table({"s": values}))
+    batches = list(FileReader(path).read_all().to_batches())
+    assert max(batch.num_rows for batch in batches) <= 4
+    assert pa.Table.from_batches(batches).column("s").to_pylist() == values
+
+
+def test_a_batch_that_its_offsets_cannot_count_becomes_several(path, table, monkeypatch):
+    concat_arrays = pa.concat_arrays
+
+    def limited(arrays):
+        if sum(map(len, arrays)) > 2500:
+            raise pa.ArrowInvalid("offset overflow while concatenating arrays")
+        return concat_arrays(arrays)
+
+    monkeypatch.setattr(pa, "concat_arrays", limited)
+    batches = list(FileReader(path).read_all(batch_size=NUM_ROWS).to_batches())
+    assert [batch.num_rows for batch in batches] == [2500] * 4
+    assert pa.Table.from_batches(batches).equals(table)

@@ -233,7 +233,7 @@ def from_block(
     null_count
         Zero bits of `validity`; -1 when they were not counted.
     allocate
-        Where memory comes from for values that are looked up in a dictionary.
+        Where memory comes from for values that are looked up in a dictionary, and for nulls that no block bounds.
 
     Raises
     ------
@@ -242,7 +242,9 @@ def from_block(
         dictionary, or text is not UTF-8.
     """
     if block is None:
-        return pa.nulls(num_values, type_)
+        from lancelet.blocks.nulls import null_array  # needs what stands here
+
+        return null_array(type_, num_values, allocate)
     if pa.types.is_null(type_):
         raise FormatError("a column of type null has values")
     if block.num_values != num_values:
@@ -298,7 +300,7 @@ def _struct_array(
         if shown.any():
             raise FormatError("a packed struct that is not null has no bytes")
         if block.absent.all():
-            return pa.nulls(num_values, type_)
+            return from_block(None, type_, num_values, None, num_values, allocate)
     if len(block.children) != type_.num_fields:
         raise FormatError(f"packed structs of {len(block.children)} fields do not fit the type {type_}")
     children = [

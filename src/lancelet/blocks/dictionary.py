@@ -118,7 +118,7 @@ def expand(indices: FixedWidth, items: Block, validity: Data | None, allocate: A
     bitmap = EMPTY if validity is None else validity
     if isinstance(items, VariableWidth):
         return _gather_variable(items, numbers, indices.bits, bitmap, indices.num_values, allocate)
-    if not isinstance(items, FixedWidth) or items.bits % 8:
+    if not isinstance(items, FixedWidth) or items.bits == 0 or items.bits % 8:
         raise UnsupportedError("a dictionary holds values of whole bytes, or text and binary")
     value_bytes = items.bits // 8
     data = as_bytes(items.data)[: items.num_values * value_bytes]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from lancelet import kernels
 from lancelet.blocks.arrow import from_block, to_block, valid_mask
 from lancelet.errors import FormatError
 from lancelet.fields.paths import Container, list_items
@@ -107,7 +108,7 @@ def array_of_leaf(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
     """
     steps = unravel(leaf, path.kinds)
     last = steps[-1]
-    array = from_block(leaf.values, path.leaf.storage_type, last.num_values, *_validity(last), allocate)
+    array = from_block(leaf.values, path.value_type, last.num_values, *_validity(last), allocate)
     for container, step in zip(reversed(path.containers), reversed(steps[:-1]), strict=True):
         array = _wrap(array, container, step)
     return array
@@ -116,8 +117,8 @@ def array_of_leaf(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
 def _validity(step: Step) -> tuple[Any, int]:
     if step.validity is None:
         return None, 0
-    num_valid = int(np.bitwise_count(np.frombuffer(step.validity, np.uint8)).sum())
-    return pa.py_buffer(step.validity), step.num_values - num_valid
+    null_count = kernels.count_nulls(step.validity, step.bit_offset, step.num_values)
+    return pa.py_buffer(step.validity), null_count
 
 
 def _wrap(items: pa.Array, container: Container | FixedList, step: Step) -> pa.Array:

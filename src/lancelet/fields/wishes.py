@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lancelet.errors import OptionError
 from lancelet.fields.paths import is_leaf
-from lancelet.schema.project import BLOB
+from lancelet.schema.blobs import is_blob
 from lancelet.wishes import ColumnOptions
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _fields_below(field: Field, prefix: str = "") -> Iterator[tuple[str, Field]]
 
 
 def _is_packed(field: Field) -> bool:
-    return field.logical_type == "struct" and BLOB not in field.metadata
+    return field.logical_type == "struct" and not is_blob(field)
 
 
 def _options_below(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from lancelet.fields.wishes import options_of_leaves
 from lancelet.file.checks import check_batch, check_row_count
 from lancelet.options import Profile, WriteOptions, default_max_page_bytes
 from lancelet.pb.file_pb2 import FileDescriptor
+from lancelet.schema.blobs import stored_schema
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
 from lancelet.storage.store import open_sink
@@ -22,7 +24,7 @@ from lancelet.versions import Version
 from lancelet.wishes import ColumnOptions, CompressionParams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from lancelet.buffers import Data
     from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
@@ -105,7 +107,9 @@ class FileWriter:
             profile=Profile.parse(profile),
             compression_params=CompressionParams() if compression_params is None else compression_params,
         )
-        self._column_options = dict(columns or {})
+        if schema is not None and not isinstance(schema, pa.Schema):
+            raise OptionError(f"schema is {schema!r}; it must be a pyarrow.Schema")
+        self._column_options = _checked_columns(columns)
         self._strategy = encoding_strategy or StructuralStrategy()
         self._numbering = ColumnNumbering()
         self._encoders: list[FieldEncoder] = []
@@ -135,8 +139,17 @@ class FileWriter:
         return self._container.position
 
     def add_schema_metadata(self, key: str, value: str) -> None:
-        """Set a key of the schema metadata; it wins over the schema's own value."""
+        """Set a key of the schema metadata; it wins over the schema's own value.
+
+        Raises
+        ------
+        OptionError
+            Key or value are no text.
+        """
         self._check_open()
+        for text in (key, value):
+            if not isinstance(text, str) or any("\ud800" <= char <= "\udfff" for char in text):
+                raise OptionError(f"schema metadata is Unicode text, and {text!r} is not")
         self._schema_metadata[key] = value
 
     def add_global_buffer(self, data: Data) -> int:
@@ -249,6 +262,7 @@ class FileWriter:
 
     def _initialise(self, arrow_schema: pa.Schema, schema: Schema) -> Schema:
         check_version(schema, self._version)
+        schema = stored_schema(schema)
         leaf_options = options_of_leaves(schema.fields, self._column_options)
         cache_bytes = self._options.cache_bytes_per_field(len(schema.fields))
         numbering = ColumnNumbering()
@@ -304,3 +318,13 @@ class FileWriter:
             message.metadata[key] = value.encode()
         descriptor = FileDescriptor(schema=message, length=self._rows_written)
         self._container.finish(descriptor.SerializeToString(deterministic=True), self._numbering.num_columns)
+
+
+def _checked_columns(columns: Mapping[str, ColumnOptions] | None) -> dict[str, ColumnOptions]:
+    if columns is None:
+        return {}
+    if not isinstance(columns, Mapping) or any(
+        not isinstance(wish, ColumnOptions) for wish in columns.values()
+    ):
+        raise OptionError(f"columns is {columns!r}; it must map names of columns to ColumnOptions")
+    return dict(columns)

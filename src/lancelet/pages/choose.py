@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lancelet.blocks import Dictionary, FixedWidth, Packed, VariableWidth
+from lancelet.blocks import Dictionary, FixedSizeList, FixedWidth, Packed, VariableWidth
 from lancelet.blocks import dictionary as dictionaries
 from lancelet.blocks.stats import Stats
 from lancelet.buffers import allocate, as_bytes, as_values, nbytes
@@ -97,10 +97,17 @@ def encode_leaf(leaf: Leaf, params: PageParams) -> EncodedPage:
     page = _with_dictionary(leaf, leaf.values, params)
     if page is not None:
         return page
-    narrow = Stats(leaf.values).max_length < NARROW_BYTES
+    narrow = Stats(leaf.values).max_length < NARROW_BYTES or _are_bits(leaf.values)
     if params.structural_encoding is not None:
         narrow = params.structural_encoding == "miniblock"
     return (_mini_block if narrow else _full_zip)(leaf, leaf.values, params)
+
+
+def _are_bits(values: Block) -> bool:
+    """Whether `values` are bools or lists of them: of any length they stay together, as rows of bits are no whole bytes."""
+    while isinstance(values, FixedSizeList):
+        values = values.items
+    return isinstance(values, FixedWidth) and values.bits == 1
 
 
 def _visible_def(leaf: Leaf) -> npt.NDArray[np.uint16] | None:
