@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lancelet import ColumnOptions, FileReader, FileWriter, OptionError, UnsupportedError
+from lancelet import ColumnOptions, FileReader, FileWriter, OptionError
 
 
 @pytest.fixture
@@ -206,8 +206,6 @@ def test_an_encoder_that_fails_gives_the_file_up(path, table, monkeypatch):
 def test_types_that_cannot_be_written(path):
     with pytest.raises(OptionError, match="interval"):
         FileWriter(path, pa.schema([("i", pa.month_day_nano_interval())]))
-    with pytest.raises(UnsupportedError, match="not supported yet"):
-        FileWriter(path, pa.schema([("j", pa.json_())]))
     assert list(path.parent.iterdir()) == []
 
 
