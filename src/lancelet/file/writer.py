@@ -109,7 +109,9 @@ class FileWriter:
         )
         if schema is not None and not isinstance(schema, pa.Schema):
             raise OptionError(f"schema is {schema!r}; it must be a pyarrow.Schema")
-        self._column_options = _checked_columns(columns)
+        if columns is not None and not isinstance(columns, Mapping):
+            raise OptionError(f"columns is {columns!r}; it must map names of columns to ColumnOptions")
+        self._column_options = dict(columns or {})
         self._strategy = encoding_strategy or StructuralStrategy()
         self._numbering = ColumnNumbering()
         self._encoders: list[FieldEncoder] = []
@@ -318,13 +320,3 @@ class FileWriter:
             message.metadata[key] = value.encode()
         descriptor = FileDescriptor(schema=message, length=self._rows_written)
         self._container.finish(descriptor.SerializeToString(deterministic=True), self._numbering.num_columns)
-
-
-def _checked_columns(columns: Mapping[str, ColumnOptions] | None) -> dict[str, ColumnOptions]:
-    if columns is None:
-        return {}
-    if not isinstance(columns, Mapping) or any(
-        not isinstance(wish, ColumnOptions) for wish in columns.values()
-    ):
-        raise OptionError(f"columns is {columns!r}; it must map names of columns to ColumnOptions")
-    return dict(columns)
