@@ -44,10 +44,13 @@ class LeafKind:
         the values of the pages; ``list``: fixed-size lists; ``packed``: structs row by row; ``blob``, ``null``.
     bits
         Width of the values, or indices; 0 where they have none.
+    has_variable_children
+        A packed struct has children other than values of one width: it needs full-zip pages.
     """
 
     form: Literal["fixed", "variable", "dictionary", "list", "packed", "blob", "null"]
     bits: int = 0
+    has_variable_children: bool = False
 
     @classmethod
     def of(cls, type_: pa.DataType, *, blob: bool = False) -> LeafKind:
@@ -57,7 +60,7 @@ class LeafKind:
         if pa.types.is_null(type_):
             return cls("null")
         if pa.types.is_struct(type_):
-            return cls("packed")
+            return cls("packed", 0, any(cls.of(child.type).form != "fixed" for child in type_))
         if pa.types.is_fixed_size_list(type_):
             return cls("list")
         if pa.types.is_dictionary(type_):
@@ -114,6 +117,7 @@ def resolve(
 def unfulfilled(kind: LeafKind, version: Version, wishes: ColumnOptions) -> Iterator[tuple[str, str]]:
     """Give each wish that can have no effect in this version on any page of such a leaf, with the reason."""
     checks = {
+        "structural_encoding": _structural_encoding,
         "compression": _compression,
         "compression_level": _compression_level,
         "rle_threshold": _rle_threshold,
@@ -126,9 +130,22 @@ def unfulfilled(kind: LeafKind, version: Version, wishes: ColumnOptions) -> Iter
         "dict_values_compression_level": _dict_values_level,
     }
     for name in wishes.given:
-        reason = checks[name](kind, version, wishes) if name in checks else None
+        reason = checks[name](kind, version, wishes)
         if reason is not None:
             yield name, reason
+
+
+def _structural_encoding(kind: LeafKind, version: Version, wishes: ColumnOptions) -> str | None:
+    if kind.form == "blob":
+        return "blobs have pages of their own"
+    if kind.form != "packed":
+        return None
+    if kind.has_variable_children:
+        full_zip = wishes.structural_encoding == "fullzip"
+        return None if full_zip else "packed structs of text, binary or lists need full-zip pages"
+    if wishes.structural_encoding == "fullzip" and version < Version.V2_2:
+        return f"version {version.text} has no full-zip pages of packed structs; 2.2 has"
+    return None
 
 
 def _in_full_zip(kind: LeafKind, wishes: ColumnOptions) -> bool:
