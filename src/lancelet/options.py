@@ -51,6 +51,9 @@ class ColumnOptions:
     ----------
     structural_encoding
         Layout of the pages: ``"miniblock"``, ``"fullzip"``, or ``None`` for the choice by width.
+    v20
+        Encodings of file version 2.0: ``"compact"`` also uses those that the reference reads and does not write itself; ``None``:
+        what the reference writes.
 
     Raises
     ------
@@ -60,12 +63,15 @@ class ColumnOptions:
     Examples
     --------
     >>> ColumnOptions(structural_encoding="fullzip")
-    ColumnOptions(structural_encoding='fullzip')
+    ColumnOptions(structural_encoding='fullzip', v20=None)
     """
 
     structural_encoding: str | None = None
+    v20: str | None = None
 
     def __post_init__(self) -> None:
+        if self.v20 not in (None, "compact"):
+            raise OptionError(f"v20 is {self.v20!r}; it may be 'compact' or None")
         if self.structural_encoding not in (None, "miniblock", "fullzip"):
             raise OptionError(
                 f"structural_encoding is {self.structural_encoding!r}; it may be 'miniblock', 'fullzip' or None"

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lancelet.container.reader import Container
-from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.errors import FormatError, OptionError
 from lancelet.fields.decoder import check_supported, field_arrays
 from lancelet.fields.paths import leaf_paths
+from lancelet.fields.v20_reader import V20Reader
 from lancelet.file.column import ColumnPages
 from lancelet.file.plan import check_range, order_rows
 from lancelet.file.result import ReadResult
@@ -74,6 +75,7 @@ class FileReader:
         except FormatError as error:
             raise error.locate(path=self._container.source.name) from None
         self._pages: dict[int, ColumnPages] = {}
+        self._v20: V20Reader | None = None
 
     @property
     def schema(self) -> pa.Schema:
@@ -198,23 +200,31 @@ class FileReader:
     ) -> ReadResult:
         if batch_size is not None and batch_size < 1:
             raise OptionError(f"batch_size is {batch_size}; it must be at least 1")
-        if self.version < Version.V2_1:
-            raise UnsupportedError(
-                f"reading the columns of a file of version {self.version.text} is not supported yet"
-            )
         schema, arrow_schema = self._schema, self._arrow_schema
         if columns is not None:
             schema = project(self._schema, columns)
             arrow_schema = schema.to_arrow()
         fields = schema.fields
-        for field in fields:
-            check_supported(field)
+        if self.version != Version.V2_0:
+            for field in fields:
+                check_supported(field)
 
         def read_columns(window: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
             return self._read(fields, window, allocate)
 
         size = batch_size or self._default_batch_size(fields)
         return ReadResult(arrow_schema, rows, size, read_columns, positions)
+
+    def _v20_reader(self) -> V20Reader:
+        """Return what reads the fields of a file of version 2.0."""
+        if self._v20 is None:
+            self._v20 = V20Reader(self._container, self._file_schema)
+        return self._v20
+
+    def _encoded_bytes(self, field: Field) -> int:
+        if self.version == Version.V2_0:
+            return self._v20_reader().encoded_bytes(field)
+        return sum(pages.encoded_bytes for pages in self._columns(field))
 
     def _columns(self, field: Field) -> list[ColumnPages]:
         return [self.pages(self._columns_of[path.leaf.id], path.rows_per_row) for path in leaf_paths(field)]
@@ -227,13 +237,15 @@ class FileReader:
             try:
                 row_bytes += field.arrow_type.bit_width / 8
             except ValueError:
-                row_bytes += 2 * sum(pages.encoded_bytes for pages in self._columns(field)) / self.num_rows
+                row_bytes += 2 * self._encoded_bytes(field) / self.num_rows
         return int(min(max(_BATCH_BYTES / max(row_bytes, 1), _MIN_BATCH_ROWS), _MAX_BATCH_ROWS))
 
     def _read(self, fields: Sequence[Field], rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
         """Plan all columns, fetch everything at once, decode."""
         source = self._container.source
         try:
+            if self.version == Version.V2_0:
+                return self._v20_reader().read(fields, rows, allocate)
             columns = [self._columns(field) for field in fields]
             plans = [[pages.plan(rows) for pages in leaves] for leaves in columns]
             ranges = [

@@ -11,6 +11,7 @@ from lancelet.container.writer import ContainerWriter
 from lancelet.errors import OptionError, UnsupportedError
 from lancelet.fields.base import ColumnNumbering, FieldRequest, OutOfLineBuffers
 from lancelet.fields.encoder import StructuralStrategy
+from lancelet.fields.v20_encoder import V20Strategy
 from lancelet.file.checks import check_batch, check_row_count
 from lancelet.options import ColumnOptions, WriteOptions, default_max_page_bytes
 from lancelet.pb.file_pb2 import FileDescriptor
@@ -44,7 +45,7 @@ class FileWriter:
     schema
         Arrow schema; by default that of the first batch.
     version
-        File version: ``"2.1"``, ``"2.2"`` or ``"stable"`` (2.2).
+        File version: ``"2.0"``, ``"2.1"``, ``"2.2"`` or ``"stable"`` (2.2).
     data_cache_bytes
         Bytes that all columns together may queue before pages are cut; by default 8 MiB for each.
     max_page_bytes
@@ -54,7 +55,8 @@ class FileWriter:
     columns
         Wishes for single columns, by name.
     encoding_strategy
-        What chooses the encoders, by default :class:`~lancelet.fields.encoder.StructuralStrategy`.
+        What chooses the encoders, by default :class:`~lancelet.fields.encoder.StructuralStrategy`, or
+        :class:`~lancelet.fields.v20_encoder.V20Strategy` for version 2.0.
 
     Raises
     ------
@@ -83,9 +85,9 @@ class FileWriter:
         encoding_strategy: EncodingStrategy | None = None,
     ) -> None:
         self._version = Version.parse(version)
-        if self._version not in (Version.V2_1, Version.V2_2):
+        if self._version > Version.V2_2:
             raise UnsupportedError(
-                f"file version {self._version.text} cannot be written yet; 2.1 and 2.2 can"
+                f"file version {self._version.text} cannot be written yet; 2.0, 2.1 and 2.2 can"
             )
         self._options = WriteOptions(
             version=self._version,
@@ -94,7 +96,9 @@ class FileWriter:
             keep_original_array=keep_original_array,
         )
         self._column_options = dict(columns or {})
-        self._strategy = encoding_strategy or StructuralStrategy()
+        self._strategy = encoding_strategy or (
+            V20Strategy() if self._version == Version.V2_0 else StructuralStrategy()
+        )
         self._numbering = ColumnNumbering()
         self._encoders: list[FieldEncoder] = []
         self._schema: Schema | None = None

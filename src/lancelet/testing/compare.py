@@ -145,7 +145,9 @@ def is_flat(arrow_type: pa.DataType) -> bool:
 def as_read_back(table: pa.Table) -> pa.Table:
     """Return the table with the types that a Lance file gives back: string and binary views become plain."""
     plain = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
-    for index, field in enumerate(table.schema):  # one by one: pyarrow's cast breaks lists of nulls, which need none
+    for index, field in enumerate(
+        table.schema
+    ):  # one by one: pyarrow's cast breaks lists of nulls, which need none
         if field.type in plain:
             wanted = plain[field.type]
             table = table.set_column(index, field.with_type(wanted), table.column(index).cast(wanted))
