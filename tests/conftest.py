@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import golden_index
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -19,8 +21,8 @@ def repository_root() -> Path:
 
 @pytest.fixture(scope="session")
 def golden_root() -> Path:
-    """The corpus of files that pylance wrote; it stands beside the repository and may be missing."""
-    return ROOT.parent / "shared" / "golden"
+    """The corpus of files that pylance wrote: the whole one beside the repository, or the small one of ``tests/golden``."""
+    return golden_index.golden_root()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

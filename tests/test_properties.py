@@ -51,7 +51,7 @@ def write(path: Path, table: pa.Table, options: dict[str, Any]) -> None:
 
 
 @given(table=strategies.flat_tables(), options=write_options(), data=st.data())
-@examples(120, 3000)
+@examples(120, 1500)
 def test_flat_tables_survive(table: pa.Table, options: dict[str, Any], data: st.DataObject) -> None:
     expected = as_read_back(table)
     with tempfile.TemporaryDirectory() as directory:

@@ -40,6 +40,11 @@ def test_footers():
     assert Version.V2_0 < Version.V2_1 < Version.V2_2 < Version.V2_3
 
 
+def test_a_version_is_shown_by_its_name():
+    assert str(Version.V2_2) == f"{Version.V2_2}" == "2.2"
+    assert f"{Version.V2_1:>5}" == "  2.1"
+
+
 @pytest.mark.parametrize("numbers", [(0, 0), (0, 1), (0, 2)])
 def test_the_first_format_has_its_own_message(numbers):
     with pytest.raises(FormatError, match="v1"):

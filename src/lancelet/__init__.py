@@ -14,11 +14,14 @@ if TYPE_CHECKING:
     from lancelet.file.reader import FileReader as LanceFileReader
     from lancelet.file.writer import FileWriter
     from lancelet.file.writer import FileWriter as LanceFileWriter
-    from lancelet.options import ColumnOptions
+    from lancelet.wishes.column import ColumnOptions
+    from lancelet.wishes.rules import CompressionFieldParams, CompressionParams
 
 __all__ = [
     "ColumnOptions",
     "CommitConflict",
+    "CompressionFieldParams",
+    "CompressionParams",
     "FileReader",
     "FileWriter",
     "FormatError",
@@ -32,8 +35,10 @@ __all__ = [
 
 # Public name -> module and name there. LanceFile* are the names that users of pylance know.
 _HOMES = {
-    "ColumnOptions": ("lancelet.options", "ColumnOptions"),
+    "ColumnOptions": ("lancelet.wishes.column", "ColumnOptions"),
     "CommitConflict": ("lancelet.errors", "CommitConflict"),
+    "CompressionFieldParams": ("lancelet.wishes.rules", "CompressionFieldParams"),
+    "CompressionParams": ("lancelet.wishes.rules", "CompressionParams"),
     "FileReader": ("lancelet.file.reader", "FileReader"),
     "FileWriter": ("lancelet.file.writer", "FileWriter"),
     "FormatError": ("lancelet.errors", "FormatError"),

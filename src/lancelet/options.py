@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from lancelet.errors import OptionError
+from lancelet.wishes import ColumnOptions, CompressionParams
 
 if TYPE_CHECKING:
     from lancelet.versions import Version
 
-__all__ = ["ColumnOptions", "WriteOptions", "default_max_page_bytes"]
+__all__ = ["ColumnOptions", "Profile", "WriteOptions", "default_max_page_bytes"]
 
 #: Bytes that every column may queue before a page is cut, when the writer has no total.
 DEFAULT_CACHE_BYTES = 8 << 20
@@ -43,39 +45,41 @@ def default_max_page_bytes() -> int:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnOptions:
-    """Wishes for the encoding of one column.
+class Profile(Enum):
+    """Who chooses the encodings where nothing is wished for.
 
     Attributes
     ----------
-    structural_encoding
-        Layout of the pages: ``"miniblock"``, ``"fullzip"``, or ``None`` for the choice by width.
-    v20
-        Encodings of file version 2.0: ``"compact"`` also uses those that the reference reads and does not write itself; ``None``:
-        what the reference writes.
-
-    Raises
-    ------
-    OptionError
-        A value is not one of those named.
-
-    Examples
-    --------
-    >>> ColumnOptions(structural_encoding="fullzip")
-    ColumnOptions(structural_encoding='fullzip', v20=None)
+    BALANCED
+        The smallest of the encodings that are fast to read: bit-packing, runs, dictionaries, symbol tables. Estimated sizes
+        are compared.
+    SMALL
+        As BALANCED, and zstd over it wherever that takes a tenth off the values of a page.
+    FAST
+        As BALANCED, without symbol tables and general compression.
+    REFERENCE
+        The rules of the reference implementation, release 14.0.2, its layers included.
     """
 
-    structural_encoding: str | None = None
-    v20: str | None = None
+    BALANCED = "balanced"
+    SMALL = "small"
+    FAST = "fast"
+    REFERENCE = "reference"
 
-    def __post_init__(self) -> None:
-        if self.v20 not in (None, "compact"):
-            raise OptionError(f"v20 is {self.v20!r}; it may be 'compact' or None")
-        if self.structural_encoding not in (None, "miniblock", "fullzip"):
-            raise OptionError(
-                f"structural_encoding is {self.structural_encoding!r}; it may be 'miniblock', 'fullzip' or None"
-            )
+    @classmethod
+    def parse(cls, text: str | Profile) -> Profile:
+        """Return the profile of a name.
+
+        Raises
+        ------
+        OptionError
+            There is none.
+        """
+        try:
+            return cls(text)
+        except ValueError:
+            names = ", ".join(repr(profile.value) for profile in cls)
+            raise OptionError(f"profile is {text!r}; it may be {names}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +96,18 @@ class WriteOptions:
         Largest page before encoding; one row is never cut.
     keep_original_array
         Queue arrays as they are instead of copying them: saves the copy, keeps whatever memory they are a part of.
+    profile
+        Who chooses encodings.
+    compression_params
+        Wishes for many columns at once.
     """
 
     version: Version
     data_cache_bytes: int | None = None
     max_page_bytes: int = _DEFAULT_MAX_PAGE_BYTES
     keep_original_array: bool = False
+    profile: Profile = Profile.BALANCED
+    compression_params: CompressionParams = field(default_factory=CompressionParams)
 
     def __post_init__(self) -> None:
         if self.data_cache_bytes is not None and self.data_cache_bytes < 0:

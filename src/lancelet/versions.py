@@ -48,6 +48,12 @@ class Version(IntEnum):
         """The name of the version, such as ``"2.1"``."""
         return _FACTS[self].text
 
+    def __str__(self) -> str:
+        return self.text
+
+    def __format__(self, spec: str) -> str:
+        return format(self.text, spec)
+
     @property
     def footer(self) -> tuple[int, int]:
         """The numbers (major, minor) that a writer puts into the footer."""

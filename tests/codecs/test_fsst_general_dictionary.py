@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lancelet.blocks import FixedSizeList, FixedWidth, Packed, VariableWidth
+from lancelet.blocks import FixedSizeList, FixedWidth, Packed, VariableWidth, dictionary
 from lancelet.buffers import allocate, as_bytes, as_values, nbytes
-from lancelet.codecs import dictionary, general
+from lancelet.codecs import general
 from lancelet.codecs.base import ChunkCodec, ChunkLimits, Chunks, Spans
 from lancelet.codecs.binary import Variable
 from lancelet.codecs.bitpack import InlineBitpacking

@@ -95,8 +95,14 @@ SAMPLES: dict[str, list[pa.Array]] = {
         of_type(pa.list_(pa.struct([("a", pa.int8())]), 2), [{"a": 1}, None], [{}, {}])
     ],
     "map": [of_type(pa.map_(pa.string(), pa.int8()), [("a", 1)], [])],
-    "struct without children": [of_type(pa.struct([]), {}, {})],
-    "packed struct": [pa.array([{"a": 1}, {"a": 2}, {"a": 3}])],
+    "struct without children": [pa.array([{}, {}, {}], pa.struct([]))],
+    "packed struct": [
+        of_type(pa.struct([("a", pa.int8()), ("b", pa.float64())]), {"a": 1, "b": 2}, {"a": 3, "b": 4})
+    ],
+    "packed struct of text or fixed_size_list": [
+        of_type(pa.struct([("a", pa.string()), ("b", pa.int8())]), {"a": "x", "b": 2}, {"a": "", "b": 4}),
+        of_type(pa.struct([("a", pa.list_(pa.int8(), 2))]), {"a": [1, 2]}, {"a": [3, 4]}),
+    ],
     "dictionary": [pa.array(["a", None, "a"]).dictionary_encode()],
     "blob": [of_type(pa.large_binary(), b"a", b"b")],
     "list_view": [pa.array([[1], [2]], pa.list_view(pa.int8()))],
@@ -107,7 +113,12 @@ SAMPLES: dict[str, list[pa.Array]] = {
     "union": [pa.UnionArray.from_sparse(pa.array([0], pa.int8()), [pa.array([1])])],
 }
 READ_BACK = {"string_view": pa.string(), "binary_view": pa.binary()}
-FIELD_METADATA = {"blob": {"lance-encoding:blob": "true"}, "packed struct": {"lance-encoding:packed": "true"}}
+PACKED = {"lance-encoding:packed": "true"}
+FIELD_METADATA = {
+    "blob": {"lance-encoding:blob": "true"},
+    "packed struct": PACKED,
+    "packed struct of text or fixed_size_list": PACKED,
+}
 
 
 def rows_below(heading: str) -> list[dict[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -99,10 +100,41 @@ def test_takes(path, table, rows):
     )
 
 
-@pytest.mark.parametrize("indices", [[1.5], ["a"], [[1, 2]], [True]])
+@pytest.mark.parametrize(
+    "indices",
+    [[1.5], ["a"], [[1, 2]], [True], [[1], [1, 2]], [2**70], 1, "1", None, {1, 2}, pa.array([1, None])],
+)
 def test_takes_of_what_is_no_row(path, indices):
     with pytest.raises(OptionError, match="list of integers"):
         FileReader(path).take_rows(indices)
+
+
+def test_rows_beyond_any_file(path):
+    with pytest.raises(OptionError, match="row 9223372036854775807 does not exist; the file has 10000 rows"):
+        FileReader(path).take_rows(np.array([2**63 + 1], dtype=np.uint64))
+
+
+def test_numbers_that_are_no_numbers(path):
+    reader = FileReader(path)
+    for start, num_rows in ((0.5, 2), ("0", 2), (0, None)):
+        with pytest.raises(OptionError, match="must be whole numbers"):
+            reader.read_range(start, num_rows)
+    for batch_size in (0, -1, 2.5, "3"):
+        with pytest.raises(OptionError, match="it must be a whole number of at least 1"):
+            reader.read_all(batch_size=batch_size)
+    assert reader.read_range(np.int64(1), np.int32(2), batch_size=np.int64(1)).to_table().num_rows == 2
+
+
+def test_a_refused_file_is_closed_while_its_error_lives(tmp_path):
+    path = tmp_path / "odd.lance"
+    path.write_bytes(b"x" * 100)
+    before = list(Path("/dev/fd").iterdir())
+    errors = []
+    for _ in range(3):
+        with pytest.raises(FormatError) as caught:
+            FileReader(path, mmap=False)
+        errors.append(caught)
+    assert len(list(Path("/dev/fd").iterdir())) == len(before)
 
 
 def test_columns(path, table):
@@ -114,6 +146,9 @@ def test_columns(path, table):
         reader.read_all(columns=["s"])
     with pytest.raises(OptionError, match="nn"):
         FileReader(path, columns=["nn"])
+    for call in (lambda: FileReader(path, columns=[]), lambda: reader.read_all(columns=())):
+        with pytest.raises(OptionError, match="at least one column is needed"):
+            call()
 
 
 def test_results_are_lazy_and_can_be_read_again(path, table):
@@ -127,6 +162,15 @@ def test_results_are_lazy_and_can_be_read_again(path, table):
 def test_a_reader_can_be_pickled(path, table):
     copy = pickle.loads(pickle.dumps(FileReader(path, columns=["s"])))
     assert copy.read_all().to_table().equals(table.select(["s"]))
+
+
+@pytest.mark.parametrize("kind", ["relative path", "bytes", "file object"])
+def test_a_pickled_reader_finds_its_file(kind, path, table, monkeypatch):
+    monkeypatch.chdir(path.parent)
+    target = path.name if kind == "relative path" else path.read_bytes()
+    data = pickle.dumps(FileReader(io.BytesIO(target) if kind == "file object" else target, mmap=False))
+    monkeypatch.chdir("/")
+    assert pickle.loads(data).read_all().to_table().equals(table)
 
 
 def test_the_result_is_bounded(path):
@@ -149,3 +193,27 @@ def test_errors_say_where(path, tmp_path):
     assert caught.value.place["column"] == 1
     assert caught.value.place["page"] == 1
     assert reader.read_all(columns=["n", "x"]).to_table().num_rows == NUM_ROWS
+
+
+def test_batches_of_wide_values_are_small(tmp_path):
+    path, rng = tmp_path / "wide.lance", np.random.default_rng(5)
+    values = [rng.bytes(300_000) for _ in range(80)]
+    with FileWriter(path) as writer:
+        writer.write_table(pa.table({"s": values}))
+    batches = list(FileReader(path).read_all().to_batches())
+    assert max(batch.num_rows for batch in batches) <= 4
+    assert pa.Table.from_batches(batches).column("s").to_pylist() == values
+
+
+def test_a_batch_that_its_offsets_cannot_count_becomes_several(path, table, monkeypatch):
+    concat_arrays = pa.concat_arrays
+
+    def limited(arrays):
+        if sum(map(len, arrays)) > 2500:
+            raise pa.ArrowInvalid("offset overflow while concatenating arrays")
+        return concat_arrays(arrays)
+
+    monkeypatch.setattr(pa, "concat_arrays", limited)
+    batches = list(FileReader(path).read_all(batch_size=NUM_ROWS).to_batches())
+    assert [batch.num_rows for batch in batches] == [2500] * 4
+    assert pa.Table.from_batches(batches).equals(table)

@@ -75,6 +75,14 @@ def test_a_file_without_schema_is_refused(path):
     assert list(path.parent.iterdir()) == []
 
 
+def test_a_block_that_ends_without_schema_leaves_nothing(path):
+    writer = FileWriter(path)
+    with pytest.raises(OptionError, match="no schema"), writer:
+        pass
+    assert list(path.parent.iterdir()) == []
+    assert "aborted" in repr(writer)
+
+
 def test_columns_are_found_by_name_and_further_ones_ignored(path, table):
     with FileWriter(path, table.schema) as writer:
         writer.write_table(table.select(["s", "n"]).append_column("more", pa.array([1, 2, 3])))
@@ -201,7 +209,7 @@ def test_options_are_checked(path, table):
         FileWriter(path, data_cache_bytes=-1)
     with pytest.raises(OptionError, match="structural_encoding is 'sparse'"):
         ColumnOptions(structural_encoding="sparse")
-    with pytest.raises(OptionError, match="schema does not have: x"):
+    with pytest.raises(OptionError, match="columns= names 'x', which is no field"):
         FileWriter(path, table.schema, columns={"x": ColumnOptions()})
     assert list(path.parent.iterdir()) == []
 

@@ -216,3 +216,26 @@ def test_unknown_suffixes(name: str) -> None:
 def test_batch_size_is_checked() -> None:
     with pytest.raises(OptionError, match="batch_size"):
         ReadOptions(batch_size=0)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".arrow"])
+def test_two_columns_of_one_name(suffix, tmp_path):
+    source = tmp_path / f"in{suffix}"
+    table = pa.table([[1], [2], [3]], names=["a", "a", "b"])
+    if suffix == ".csv":
+        source.write_text("a,a,b\n1,2,3\n")
+    elif suffix == ".parquet":
+        pq.write_table(table, source)
+    else:
+        with pa.ipc.new_file(source, table.schema) as writer:
+            writer.write_table(table)
+    with pytest.raises(OptionError, match=f"{source} has more than one column 'a'"):
+        convert_file(source, tmp_path / "out.lance")
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
+
+
+def test_a_header_that_is_not_utf8(tmp_path):
+    source = tmp_path / "in.csv"
+    source.write_bytes(b"\xff\xfe,b\n1,2\n")
+    with pytest.raises(FormatError, match="not UTF-8"):
+        convert_file(source, tmp_path / "out.lance")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 UNITS = (
     "errors",
     "versions",
+    "wishes",
     "options",
     "buffers",
     "storage",

@@ -82,7 +82,8 @@ def arrow(*names: str) -> pa.Schema:
 
 
 def test_projection():
-    assert arrow().names == []
+    with pytest.raises(OptionError, match="at least one column"):
+        arrow()
     assert arrow("v", "i").names == ["v", "i"]
     assert arrow("i").metadata == {b"k": b"v"}
     assert arrow("s") == pa.schema([SCHEMA.to_arrow().field("s")])

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lancelet.errors import FormatError
+from lancelet.errors import FormatError, OptionError
 from lancelet.storage import open_sink, open_source
 from lancelet.storage.local import LocalSink, LocalSource
 
@@ -292,3 +292,27 @@ def test_a_killed_writer_leaves_nothing_under_the_name(tmp_path):
     sink.write(b"again")
     sink.commit()
     assert target.read_bytes() == b"again"
+
+
+@pytest.mark.parametrize("open_", [open_source, open_sink])
+def test_pipes_and_devices_are_neither_read_nor_replaced(open_, tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, os.devnull):
+        with pytest.raises(OptionError, match=f"{path} is not a regular file"):
+            open_(path)
+    assert pipe.is_fifo()
+    assert list(tmp_path.iterdir()) == [pipe]
+
+
+@pytest.mark.parametrize("open_", [open_source, open_sink])
+def test_an_empty_path(open_):
+    with pytest.raises(OptionError, match="the path is empty"):
+        open_("")
+
+
+def test_a_missing_file_is_named_as_the_user_did(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError) as error:
+        open_source("missing.lance")
+    assert error.value.filename == "missing.lance"

@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lancelet.blocks.block import Block, FixedSizeList, FixedWidth, Packed, VariableWidth
+from lancelet.blocks.block import Block, Dictionary, FixedSizeList, FixedWidth, Packed, VariableWidth
+from lancelet.blocks.dictionary import expand, narrow_indices
+from lancelet.blocks.dictionary_array import compacted
 from lancelet.buffers import EMPTY, as_bytes, as_values, nbytes
 from lancelet.errors import FormatError, OptionError
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from lancelet.buffers import Data
+    from lancelet.buffers import Allocate, Data
 
     Mask = npt.NDArray[np.bool_]
 
@@ -93,18 +95,20 @@ def to_block(array: pa.Array, valid: Mask | None) -> Block:
     Parameters
     ----------
     array
-        Of a flat type, a fixed-size list of one, or a struct of both, which becomes packed. Extension arrays count as their
-        storage.
+        Of a flat type, a fixed-size list of one, a struct of both, which becomes packed, or a dictionary of flat values without
+        nulls among them. Extension arrays count as their storage.
     valid
         Which values anybody sees. The others are wiped, which copies: zeros, or no bytes. ``None``: all are seen.
 
     Raises
     ------
     OptionError
-        The type has no flat form, or a child of a struct has nulls that somebody sees.
+        The type has no flat form, a child of a struct has nulls that somebody sees, or an index lies outside of its dictionary.
     """
     if isinstance(array.type, pa.BaseExtensionType):
         array = array.storage
+    if pa.types.is_dictionary(array.type):
+        return _dictionary_block(array, valid)
     if pa.types.is_struct(array.type):
         return _packed_block(array, valid)
     if pa.types.is_fixed_size_list(array.type):
@@ -134,6 +138,13 @@ def _list_block(array: pa.Array, valid: Mask | None) -> FixedSizeList:
     else:
         validity = None
     return FixedSizeList(dimension, len(array), to_block(items, seen), validity)
+
+
+def _dictionary_block(array: pa.Array, valid: Mask | None) -> Dictionary:
+    """Keep the items that somebody sees; indices keep their width, and are unsigned whatever they were."""
+    numbers, items = compacted(array, valid)
+    indices = FixedWidth(8 * numbers.itemsize, len(array), numbers)
+    return Dictionary(len(array), indices, to_block(items, None))
 
 
 def _packed_block(array: pa.Array, valid: Mask | None) -> Packed:
@@ -200,7 +211,12 @@ def _clean_bits(bitmap: Any, start: int, count: int) -> Data:
 
 
 def from_block(
-    block: Block | None, type_: pa.DataType, num_values: int, validity: Data | None, null_count: int
+    block: Block | None,
+    type_: pa.DataType,
+    num_values: int,
+    validity: Data | None,
+    null_count: int,
+    allocate: Allocate,
 ) -> pa.Array:
     """Make the Arrow array of `block`.
 
@@ -209,25 +225,34 @@ def from_block(
     block
         The values; ``None`` when every slot is null.
     type_
-        A flat Arrow type, a fixed-size list of one, or a struct of both; no extension type.
+        A flat Arrow type, a fixed-size list of one, a struct of both, or a dictionary of flat values; no extension type.
     num_values
         Length of the array.
     validity
         Bitmap of ``ceil(num_values / 8)`` bytes, or ``None`` when nothing is null.
     null_count
         Zero bits of `validity`; -1 when they were not counted.
+    allocate
+        Where memory comes from for values that are looked up in a dictionary, and for nulls that no block bounds.
 
     Raises
     ------
     FormatError
-        The block does not fit the type or the length, a row without bytes is not null, or text is not UTF-8.
+        The block does not fit the type or the length, a row without bytes is not null, an index of a valid slot lies outside of its
+        dictionary, or text is not UTF-8.
     """
     if block is None:
-        return pa.nulls(num_values, type_)
+        from lancelet.blocks.nulls import null_array  # needs what stands here
+
+        return null_array(type_, num_values, allocate)
     if pa.types.is_null(type_):
         raise FormatError("a column of type null has values")
     if block.num_values != num_values:
         raise FormatError(f"expected {num_values} values and found {block.num_values}")
+    if pa.types.is_dictionary(type_):
+        return _dictionary_array(block, type_, validity, null_count, allocate)
+    if isinstance(block, Dictionary):
+        block = expand(block.indices, block.items, validity, allocate)
     bitmap = None if validity is None else pa.py_buffer(validity)
     if is_variable_width(type_):
         if not isinstance(block, VariableWidth):
@@ -236,30 +261,50 @@ def from_block(
     if pa.types.is_fixed_size_list(type_):
         if not isinstance(block, FixedSizeList) or block.dimension != type_.list_size:
             raise FormatError(f"the page does not have values of type {type_}")
-        items = from_block(block.items, type_.value_type, num_values * block.dimension, block.validity, -1)
+        items = from_block(
+            block.items, type_.value_type, num_values * block.dimension, block.validity, -1, allocate
+        )
         return pa.Array.from_buffers(type_, num_values, [bitmap], null_count, children=[items])
     if pa.types.is_struct(type_):
         if not isinstance(block, Packed):
             raise FormatError(f"the page does not have values of type {type_}")
-        return _struct_array(block, type_, validity, null_count)
+        return _struct_array(block, type_, validity, null_count, allocate)
     if not isinstance(block, FixedWidth):
         raise FormatError(f"values of type {type_} have one width, and the page has values of another kind")
     data = _data_of_width(block, fixed_bits(type_), type_)
     return pa.Array.from_buffers(type_, num_values, [bitmap, pa.py_buffer(data)], null_count)
 
 
-def _struct_array(block: Packed, type_: pa.DataType, validity: Data | None, null_count: int) -> pa.Array:
+def _dictionary_array(
+    block: Block, type_: pa.DataType, validity: Data | None, null_count: int, allocate: Allocate
+) -> pa.Array:
+    if not isinstance(block, Dictionary):
+        raise FormatError(f"values of type {type_} stand in a dictionary, and the page has none")
+    index_type, num_values = type_.index_type, block.num_values
+    bits = fixed_bits(index_type)
+    limit = (1 << (bits - pa.types.is_signed_integer(index_type))) - 1
+    valid = None if validity is None else _bits(validity, 0, num_values)
+    data = narrow_indices(block, bits, limit, valid, allocate)
+    bitmap = None if validity is None else pa.py_buffer(validity)
+    indices = pa.Array.from_buffers(index_type, num_values, [bitmap, pa.py_buffer(data)], null_count)
+    items = from_block(block.items, type_.value_type, block.items.num_values, None, 0, allocate)
+    return pa.DictionaryArray.from_arrays(indices, items, ordered=type_.ordered, safe=False)
+
+
+def _struct_array(
+    block: Packed, type_: pa.DataType, validity: Data | None, null_count: int, allocate: Allocate
+) -> pa.Array:
     num_values = block.num_values
     if block.absent is not None:
         shown = block.absent if validity is None else block.absent & _bits(validity, 0, num_values)
         if shown.any():
             raise FormatError("a packed struct that is not null has no bytes")
         if block.absent.all():
-            return pa.nulls(num_values, type_)
+            return from_block(None, type_, num_values, None, num_values, allocate)
     if len(block.children) != type_.num_fields:
         raise FormatError(f"packed structs of {len(block.children)} fields do not fit the type {type_}")
     children = [
-        from_block(child, type_.field(index).type, num_values, None, 0)
+        from_block(child, type_.field(index).type, num_values, None, 0, allocate)
         for index, child in enumerate(block.children)
     ]
     bitmap = None if validity is None else pa.py_buffer(validity)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Data
 
-__all__ = ["Block", "FixedSizeList", "FixedWidth", "Packed", "VariableWidth"]
+__all__ = ["Block", "Dictionary", "FixedSizeList", "FixedWidth", "Packed", "VariableWidth"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,4 +101,26 @@ class Packed:
     absent: npt.NDArray[np.bool_] | None = None
 
 
-Block = FixedWidth | VariableWidth | FixedSizeList | Packed
+@dataclass(frozen=True, slots=True, eq=False)
+class Dictionary:
+    """Values that stand in a dictionary: value ``i`` is ``items[indices[i]]``.
+
+    Whoever makes one of the bytes of a file leaves the indices as they are: those of null slots may be anything, and the others are
+    checked where the values are looked up.
+
+    Attributes
+    ----------
+    num_values
+        Number of values.
+    indices
+        ``num_values`` unsigned integers of 8, 16, 32 or 64 bits.
+    items
+        The dictionary; it may hold a value twice, or one that no index refers to.
+    """
+
+    num_values: int
+    indices: FixedWidth
+    items: Block
+
+
+Block = FixedWidth | VariableWidth | FixedSizeList | Packed | Dictionary

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lancelet import kernels
-from lancelet.blocks.block import Block, FixedSizeList, FixedWidth, VariableWidth
+from lancelet.blocks.block import Block, Dictionary, FixedSizeList, FixedWidth, VariableWidth
 from lancelet.buffers import as_bytes, as_values, nbytes
 
 if TYPE_CHECKING:
@@ -134,6 +134,8 @@ def _data_size(block: Block) -> int:
         return int(offsets[-1]) - int(offsets[0]) + offsets.nbytes
     if isinstance(block, FixedSizeList):
         return _data_size(block.items) + (0 if block.validity is None else nbytes(block.validity))
+    if isinstance(block, Dictionary):
+        return _data_size(block.indices) + _data_size(block.items)
     return sum(map(_data_size, block.children))
 
 
@@ -145,4 +147,6 @@ def _max_length(block: Block) -> int:
         return int((offsets[1:] - offsets[:-1]).max(initial=0))
     if isinstance(block, FixedSizeList):
         return block.dimension * _max_length(block.items)
+    if isinstance(block, Dictionary):
+        return _max_length(block.items)
     return sum(map(_max_length, block.children))

@@ -88,6 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code. Wrong arguments and ``--help`` leave by ``SystemExit`` instead, as usual with argparse.
     """
     arguments = _build_parser().parse_args(argv)
+    if sys.stdout is None:  # closed by whoever started us
+        return _fail("there is no standard output", 2)
     try:
         arguments.run(arguments)
         sys.stdout.flush()
@@ -109,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(message: str, code: int) -> int:
     from lancelet.cli.output import printable
 
-    sys.stderr.write(f"lancelet: error: {printable(message)}\n")
+    if sys.stderr is not None:
+        sys.stderr.write(f"lancelet: error: {printable(message)}\n")
     return code
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -112,5 +113,5 @@ def _progress(target: str) -> Iterator[Callable[[int, int | None], None] | None]
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(target, total=None)
+        task = bar.add_task(os.path.basename(target), total=None)  # noqa: PTH119 - a whole path leaves no room for the rows
         yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -10,27 +10,41 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lancelet.blocks import FixedSizeList, FixedWidth, Packed, VariableWidth
+from lancelet.blocks import Dictionary, FixedSizeList, FixedWidth, Packed, VariableWidth
 from lancelet.blocks.stats import Stats
+from lancelet.buffers import nbytes
+from lancelet.codecs import cost
+from lancelet.codecs.base import BlockCodec
 from lancelet.codecs.binary import Variable
 from lancelet.codecs.bitpack import InlineBitpacking, OutOfLineBitpacking
 from lancelet.codecs.bss import ByteStreamSplit
 from lancelet.codecs.flat import Flat
 from lancelet.codecs.fsl import FixedSizeListCodec
-from lancelet.codecs.fsst import Fsst
+from lancelet.codecs.fsst import TABLE_BYTES, Fsst
 from lancelet.codecs.general import General
 from lancelet.codecs.packed import PackedField, PackedStruct, VariablePackedStruct
 from lancelet.codecs.rle import Rle
 from lancelet.errors import UnsupportedError
+from lancelet.options import Profile
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
     from lancelet.blocks import Block
     from lancelet.buffers import Int64Array
-    from lancelet.codecs.base import BlockCodec, ChunkCodec, ValueCodec
+    from lancelet.codecs.base import ChunkCodec, EncodedBlocks, EncodedChunks, EncodedValues, ValueCodec
     from lancelet.codecs.params import CodecParams
 
-__all__ = ["FSST_MIN_BYTES", "chunk_codec", "dictionary_codec", "level_codec", "value_codec"]
+__all__ = [
+    "FSST_MIN_BYTES",
+    "chunk_codec",
+    "dictionary_codec",
+    "encode_chunks",
+    "encode_dictionary",
+    "encode_values",
+    "level_codec",
+    "value_codec",
+    "wants_symbols",
+]
 
 #: Symbol tables pay from this size on; smaller pages would be stored with the table switched off.
 FSST_MIN_BYTES = 32768
@@ -38,6 +52,11 @@ FSST_MIN_BYTES = 32768
 _FSST_MIN_LENGTH = 5
 _GENERAL_MIN_LENGTH = 32768
 _PACKABLE = (8, 16, 32, 64)
+
+#: With the profile ``small``, zstd has to leave less than this part.
+_WORTHWHILE = 0.9
+
+_APART = "the indices and items of a dictionary are encoded apart from each other"
 
 
 def chunk_codec(block: Block, params: CodecParams) -> ChunkCodec:
@@ -48,6 +67,8 @@ def chunk_codec(block: Block, params: CodecParams) -> ChunkCodec:
         return _variable_chunk_codec(block, params)
     if isinstance(block, FixedSizeList):
         return _list_codec(block)
+    if isinstance(block, Dictionary):
+        raise TypeError(_APART)
     bits = [child.bits for child in block.children if isinstance(child, FixedWidth)]
     if len(bits) != len(block.children):
         raise UnsupportedError("chunks of packed structs have fields of one width only")
@@ -64,23 +85,18 @@ def _fixed_chunk_codec(block: FixedWidth, params: CodecParams) -> ChunkCodec:
 
 def _narrowest(block: FixedWidth, params: CodecParams) -> ChunkCodec:
     """Byte stream split (only under general compression), runs, bit-packing or flat: compressors.md 7.2."""
-    bits, flat = block.bits, Flat(block.bits)
-    if bits not in _PACKABLE or block.num_values == 0:
-        return flat
-    stats = Stats(block)
+    bits, flat, stats = block.bits, Flat(block.bits), Stats(block)
     if params.compression in ("lz4", "zstd") and bits in (32, 64) and _splits_well(stats, params):
         return ByteStreamSplit(flat)
-    raw = stats.data_size
-    packed = stats.inline_bitpacking_bytes
-    runs = stats.rle_entries * (bits // 8 + 1)
-    few_runs = params.rle_threshold is None or stats.run_count < block.num_values * params.rle_threshold
-    if runs < raw and runs <= packed and few_runs:
+    sizes = cost.fixed_sizes(stats, params)
+    best = min(sizes, key=lambda name: sizes[name])
+    if best == Rle.name:
         return Rle(flat, Flat(8))
-    return InlineBitpacking(bits) if packed < raw else flat
+    return InlineBitpacking(bits) if best == InlineBitpacking.name else flat
 
 
 def _splits_well(stats: Stats, params: CodecParams) -> bool:
-    if params.bss == "auto":
+    if params.bss == "auto" and len(stats.byte_position_entropy):
         return float(np.mean(stats.byte_position_entropy)) < 4000  # thousandths of a bit
     return params.bss == "on"
 
@@ -93,16 +109,71 @@ def _with_general(inner: ChunkCodec, params: CodecParams) -> ChunkCodec:
 
 def _variable_chunk_codec(block: VariableWidth, params: CodecParams) -> ChunkCodec:
     plain = Variable(block.offset_bits)
-    if _wants_fsst(block, params):
-        return Fsst(plain)
+    if wants_symbols(block, params):
+        return Fsst(plain, always=params.is_reference)
     return _with_general(plain, params)
 
 
-def _wants_fsst(block: VariableWidth, params: CodecParams) -> bool:
+def wants_symbols(block: VariableWidth, params: CodecParams) -> bool:
+    """Tell whether symbol tables are to be tried on `block` (compressors.md 7.3)."""
     if params.compression is not None:
         return params.compression == "fsst"
+    if not params.is_text or params.profile is Profile.FAST:
+        return False
     stats = Stats(block)
-    return params.is_text and stats.max_length >= _FSST_MIN_LENGTH and stats.data_size >= FSST_MIN_BYTES
+    return stats.max_length >= _FSST_MIN_LENGTH and stats.data_size >= FSST_MIN_BYTES
+
+
+def encode_chunks(block: Block, params: CodecParams) -> EncodedChunks:
+    """Encode `block` as chunks under the codec of choice; with the profile ``small`` also under zstd, if that pays."""
+    codec = chunk_codec(block, params)
+    encoded = codec.encode_chunks(block, params.limits)
+    if not _tries_zstd(block, params):
+        return encoded
+    inner = codec.values if isinstance(codec, Fsst) else codec
+    compressed = General("zstd", None, inner).encode_chunks(block, params.limits)
+    return compressed if _pays(_chunk_bytes(compressed), _chunk_bytes(encoded)) else encoded
+
+
+def encode_values(block: Block, params: CodecParams) -> EncodedValues:
+    """Encode `block` value by value under the codec of choice; with the profile ``small`` also under zstd, if that pays."""
+    encoded = value_codec(block, params).encode_values(block)
+    if not isinstance(block, VariableWidth) or not _tries_zstd(block, params):
+        return encoded
+    compressed = General("zstd", 0, Variable(block.offset_bits)).encode_values(block)
+    return compressed if _pays(_record_bytes(compressed), _record_bytes(encoded)) else encoded
+
+
+def encode_dictionary(items: Block, params: CodecParams) -> EncodedBlocks:
+    """Encode the values of a dictionary as one block; unless somebody asked for it, compressed only where that makes it smaller."""
+    counts = np.array([items.num_values])
+    encoded = dictionary_codec(items, params).encode_blocks(items, counts)
+    if not isinstance(encoded.codec, General) or params.dictionary.chosen or params.is_reference:
+        return encoded
+    inner = encoded.codec.values
+    if not isinstance(inner, BlockCodec):
+        return encoded
+    plain = inner.encode_blocks(items, counts)
+    return encoded if nbytes(encoded.data) < nbytes(plain.data) else plain
+
+
+def _tries_zstd(block: Block, params: CodecParams) -> bool:
+    wide = isinstance(block, FixedWidth | VariableWidth)
+    return params.profile is Profile.SMALL and params.compression is None and wide
+
+
+def _pays(compressed_bytes: int, num_bytes: int) -> bool:
+    return compressed_bytes < _WORTHWHILE * num_bytes
+
+
+def _chunk_bytes(encoded: EncodedChunks) -> int:
+    symbols = TABLE_BYTES if isinstance(encoded.codec, Fsst) else 0
+    return symbols + sum(int(sizes.sum()) for _, sizes in encoded.buffers)
+
+
+def _record_bytes(encoded: EncodedValues) -> int:
+    symbols = TABLE_BYTES if isinstance(encoded.codec, Fsst) else 0
+    return symbols + Stats(encoded.records).data_size
 
 
 def _list_codec(block: FixedSizeList) -> FixedSizeListCodec:
@@ -124,30 +195,55 @@ def value_codec(block: Block, params: CodecParams) -> ValueCodec:
         children = params.children or (params,) * len(block.children)
         fields = zip(block.children, children, strict=True)
         return VariablePackedStruct(tuple(PackedField(value_codec(child, own)) for child, own in fields))
+    if isinstance(block, Dictionary):
+        raise TypeError(_APART)
     plain = Variable(block.offset_bits)
     if params.compression == "none":
         return plain
-    stats = Stats(block)
-    if stats.data_size >= FSST_MIN_BYTES:
-        asked = params.compression in ("lz4", "zstd")
-        if asked or (params.compression is None and stats.max_length > _GENERAL_MIN_LENGTH):
-            return General("zstd", params.level or 0, plain)
-    return Fsst(plain) if _wants_fsst(block, params) else plain
+    if Stats(block).data_size >= FSST_MIN_BYTES and _wants_general(block, params):
+        return General("zstd", params.level or 0, plain)
+    return Fsst(plain, always=params.is_reference) if wants_symbols(block, params) else plain
 
 
-def level_codec(levels: FixedWidth, counts: Int64Array, version: Version) -> BlockCodec:
+def _wants_general(block: VariableWidth, params: CodecParams) -> bool:
+    """Tell whether single values are to be compressed: on request, or some are long; zstd is all that readers know there."""
+    if params.compression in ("lz4", "zstd"):
+        return True
+    long = Stats(block).max_length > _GENERAL_MIN_LENGTH
+    if params.is_reference:
+        return long
+    return long and params.compression is None and params.profile is not Profile.FAST
+
+
+def level_codec(levels: FixedWidth, counts: Int64Array, params: CodecParams) -> BlockCodec:
     """Choose the codec of the repetition or definition `levels` of a page, cut into blocks of `counts`: the smallest form."""
     stats = Stats(levels)
+    if params.is_reference:
+        return _reference_level_codec(stats, params.version)
     width = stats.max_bit_width
     candidates: list[tuple[int, BlockCodec]] = []
     if levels.num_values <= 1024 and len(counts) == 1:
         candidates.append((2 + 128 * width, InlineBitpacking(16)))
     else:
         candidates.append((_out_of_line_bytes(counts, 16, width), OutOfLineBitpacking(16, width)))
-    if version >= Version.V2_2:
+    if params.version >= Version.V2_2:
         candidates.append((8 * len(counts) + 3 * stats.rle_entries, Rle(Flat(16), Flat(8))))
     candidates.append((2 * levels.num_values, Flat(16)))
     return min(candidates, key=lambda candidate: candidate[0])[1]
+
+
+def _reference_level_codec(stats: Stats, version: Version) -> BlockCodec:
+    """Choose as the reference does, which looks at the page as a whole: runs, bit-packing, flat (versions.md 5.5).
+
+    Its last resort, zstd over blocks above 32 KiB, is out of reach: levels that long have few enough bits to be packed.
+    """
+    num_levels, width = stats.block.num_values, stats.max_bit_width
+    packed, runs = stats.inline_bitpacking_bytes, 8 + 3 * stats.rle_entries
+    if version >= Version.V2_2 and runs < stats.data_size and runs <= packed:
+        return Rle(Flat(16), Flat(8))
+    if width == 16 or (num_levels <= 1024 and 128 * width >= stats.data_size):
+        return Flat(16)
+    return InlineBitpacking(16) if num_levels <= 1024 else OutOfLineBitpacking(16, width)
 
 
 def _out_of_line_bytes(counts: Int64Array, bits: int, width: int) -> int:
@@ -168,18 +264,20 @@ def dictionary_codec(items: Block, params: CodecParams) -> BlockCodec:
     if params.version < Version.V2_2:
         return plain
     if isinstance(items, FixedWidth) and items.bits in _PACKABLE:
-        packed = _packed_block_codec(items)
+        packed = _packed_block_codec(items, params)
         if packed is not None:
             return packed
     return plain if compression == "none" else General(compression, params.dictionary.values_level, plain)
 
 
-def _packed_block_codec(items: FixedWidth) -> BlockCodec | None:
+def _packed_block_codec(items: FixedWidth, params: CodecParams) -> BlockCodec | None:
     stats = Stats(items)
     width, bits = stats.max_bit_width, items.bits
     if width >= bits:
         return None
     if items.num_values <= 1024:
-        return InlineBitpacking(bits) if stats.inline_bitpacking_bytes < stats.data_size else None
+        # the reference does not count the header of the block
+        size = 128 * width if params.is_reference else stats.inline_bitpacking_bytes
+        return InlineBitpacking(bits) if size < stats.data_size else None
     size = _out_of_line_bytes(np.array([items.num_values]), bits, width)
     return OutOfLineBitpacking(bits, width) if size < stats.data_size else None

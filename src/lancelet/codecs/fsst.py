@@ -35,6 +35,7 @@ MIN_VALUE_BYTES = 32768
 TABLE_BYTES = 2312
 
 _SWITCH = 3
+_OFF = bytes(4) + (0x46535354).to_bytes(4, "little") + bytes(TABLE_BYTES - 8)
 
 
 @register
@@ -48,11 +49,14 @@ class Fsst(ChunkCodec, ValueCodec):
         How the compressed values are stored.
     symbol_table
         2312 bytes; ``None`` in a wish: a table is trained on the page.
+    always
+        A wish to write a symbol table whether that pays or not, as the reference does: switched off for few bytes.
     """
 
     name: ClassVar[str] = "fsst"
     values: Variable
     symbol_table: bytes | None = field(default=None, repr=False)
+    always: bool = field(default=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.symbol_table is not None and len(self.symbol_table) != TABLE_BYTES:
@@ -130,7 +134,7 @@ class Fsst(ChunkCodec, ValueCodec):
         borders = offsets.view(f"<u{bits // 8}")
         num_bytes = int(borders[-1]) - int(borders[0])
         if num_bytes < MIN_VALUE_BYTES:
-            return None, block
+            return (Fsst(self.values, _OFF), block) if self.always else (None, block)
         table = self.symbol_table
         if table is None:
             trained = np.empty(TABLE_BYTES, dtype=np.uint8)
@@ -138,7 +142,7 @@ class Fsst(ChunkCodec, ValueCodec):
             table = trained.tobytes()
         out_offsets, out = allocate(len(offsets)), allocate(2 * num_bytes)
         written = kernels.fsst_encode(table, block.data, offsets, bits, out_offsets, out)
-        if written + TABLE_BYTES >= num_bytes:
+        if written + TABLE_BYTES >= num_bytes and not self.always:
             return None, block
         return Fsst(self.values, table), VariableWidth(
             bits, block.num_values, out_offsets, out.slice(0, written)

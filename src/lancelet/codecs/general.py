@@ -47,7 +47,14 @@ if TYPE_CHECKING:
     from lancelet.codecs.base import ChunkLimits, Parse
     from lancelet.pb.encodings21_pb2 import CompressiveEncoding
 
-__all__ = ["MAX_RAW_BYTES", "MIN_PAGE_BYTES", "General", "compress_buffer", "decompress_buffer"]
+__all__ = [
+    "MAX_RAW_BYTES",
+    "MIN_PAGE_BYTES",
+    "General",
+    "compress_buffer",
+    "compressed_bytes",
+    "decompress_buffer",
+]
 
 #: Most bytes that the compressed buffers of one call may declare together.
 MAX_RAW_BYTES = 2**31
@@ -393,6 +400,12 @@ def _zstd(level: int | None) -> pa.Codec:
     if not lowest <= level <= highest:
         raise OptionError(f"the compression level is {level}; zstd has {lowest} to {highest}")
     return pa.Codec("zstd", compression_level=level)
+
+
+def compressed_bytes(data: Data, scheme: str, level: int | None) -> int:
+    """Return the size of `data` as one compressed buffer without its header."""
+    codec = pa.Codec("lz4_raw") if scheme == "lz4" else _zstd(level)
+    return len(codec.compress(memoryview(as_bytes(data)), asbytes=True))
 
 
 def _borders(records: VariableWidth) -> Int64Array:

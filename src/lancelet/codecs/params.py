@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lancelet.codecs.base import ChunkLimits
 from lancelet.errors import OptionError
+from lancelet.options import Profile
 from lancelet.versions import Version
+from lancelet.wishes.column import DICTIONARY_COMPRESSIONS, MAX_MINICHUNK_BYTES, level_bounds
+from lancelet.wishes.resolve import MAX_SMALL_CHUNK_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+
+    from lancelet.wishes import ColumnOptions
 
 __all__ = ["CodecParams", "DictionaryParams"]
 
-_COMPRESSIONS = ("lz4", "zstd", "none", "fsst")
-_DICTIONARY_COMPRESSIONS = ("lz4", "zstd", "none")
-_BSS_MODES = ("off", "on", "auto")
+_DICTIONARY_VARIABLE = "LANCE_ENCODING_DICT_"
 
-#: Chunk words of 2.1 count at most so many bytes (structural.md 5.4).
-_MAX_SMALL_CHUNK = 32768
+# Two values are the least that any codec cuts; chunk words hold up to 2**15.
+_MIN_CHUNK_VALUES, _MAX_CHUNK_VALUES = 2, 32768
 
 T = TypeVar("T")
 
@@ -44,6 +47,8 @@ class DictionaryParams:
         Largest dictionary of variable-width values (``lance-encoding:dict-max-size``).
     values_compression, values_level
         How the dictionary itself is compressed from 2.2 on: ``lz4``, ``zstd`` or ``none``.
+    chosen
+        Somebody asked for this compression.
     """
 
     min_values: int = 100
@@ -53,11 +58,12 @@ class DictionaryParams:
     max_bytes: int = 8 << 20
     values_compression: str = "lz4"
     values_level: int | None = None
+    chosen: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class CodecParams:
-    """Parameters of one leaf column, resolved from options, field metadata and environment.
+    """Parameters of one leaf column, resolved from wishes and environment.
 
     Attributes
     ----------
@@ -77,6 +83,8 @@ class CodecParams:
         Byte stream split: ``off``, ``on`` or ``auto``; it goes only with ``lz4`` and ``zstd``.
     dictionary
         When a page gets a dictionary.
+    profile
+        Who chooses where nothing is wished for.
     children
         Parameters of the children of a packed struct; empty: those of the struct serve all.
     """
@@ -89,125 +97,104 @@ class CodecParams:
     rle_threshold: float | None = None
     bss: str = "auto"
     dictionary: DictionaryParams = field(default_factory=DictionaryParams)
+    profile: Profile = Profile.BALANCED
     children: tuple[CodecParams, ...] = ()
 
     @classmethod
-    def resolve(cls, version: Version, is_text: bool, metadata: Mapping[str, str]) -> CodecParams:
-        """Resolve the parameters of a leaf field: its metadata first, then the environment, then the defaults.
+    def resolve(
+        cls, version: Version, is_text: bool, wishes: ColumnOptions, profile: Profile = Profile.BALANCED
+    ) -> CodecParams:
+        """Resolve the parameters of a leaf: what is wished first, then the environment, then the defaults.
 
         Raises
         ------
         OptionError
-            A compression is not known, or a number is outside of its range.
+            An environment variable has a value that the format calls an error.
         """
-        found = _Metadata(metadata)
-        limits = ChunkLimits(
-            max_values=_max_chunk_values(),
-            target_bytes=_target_bytes(found, version),
-        )
         return cls(
             version=version,
             is_text=is_text,
-            limits=limits,
-            compression=found.choice("compression", _COMPRESSIONS),
-            level=found.number("compression-level", int),
-            rle_threshold=found.number("rle-threshold", float),
-            bss=found.lenient_choice("bss", _BSS_MODES) or "auto",
-            dictionary=_resolve_dictionary(found),
+            limits=ChunkLimits(max_values=_max_chunk_values(), target_bytes=_target_bytes(wishes, version)),
+            compression=wishes.compression,
+            level=wishes.compression_level,
+            rle_threshold=wishes.rle_threshold,
+            bss=wishes.bss or "auto",
+            dictionary=_resolve_dictionary(wishes, profile),
+            profile=profile,
         )
 
-
-class _Metadata:
-    """Field metadata under the keys of the format."""
-
-    def __init__(self, metadata: Mapping[str, str]) -> None:
-        self._metadata = metadata
-
-    def text(self, key: str) -> str | None:
-        return self._metadata.get(f"lance-encoding:{key}")
-
-    def choice(self, key: str, allowed: tuple[str, ...]) -> str | None:
-        """Return a word that must be one of `allowed`."""
-        text = self.text(key)
-        if text is not None and text not in allowed:
-            raise OptionError(f"lance-encoding:{key} is {text!r}; it may be {', '.join(allowed)}")
-        return text
-
-    def lenient_choice(self, key: str, allowed: tuple[str, ...]) -> str | None:
-        """Return a word in any case; what is not `allowed` warns and is ignored, as in the reference."""
-        text = self.text(key)
-        if text is None or text.lower() in allowed:
-            return None if text is None else text.lower()
-        warnings.warn(
-            f"lance-encoding:{key} is {text!r} and is ignored; it may be {', '.join(allowed)}", stacklevel=2
-        )
-        return None
-
-    def number(self, key: str, parse: Callable[[str], T]) -> T | None:
-        """Return a number; text that is none is ignored, as in the reference."""
-        text = self.text(key)
-        try:
-            return None if text is None else parse(text)
-        except ValueError:
-            return None
+    @property
+    def is_reference(self) -> bool:
+        """Whether the rules of the reference are followed to the letter."""
+        return self.profile is Profile.REFERENCE
 
 
-def _environment(name: str, parse: Callable[[str], T], default: T) -> T:
+def _environment(name: str, parse: Callable[[str], T], default: T, least: T | None = None) -> T:
+    """Return a number of the environment; what is none, or is too small, warns and gives the default."""
     text = os.environ.get(name)
-    try:
-        return default if text is None else parse(text)
-    except ValueError:
-        warnings.warn(
-            f"{name} is {text!r}, which is no number; {default} is used", RuntimeWarning, stacklevel=2
-        )
+    if text is None:
         return default
+    try:
+        number = parse(text)
+    except ValueError:
+        number = None
+    if number is None or (least is not None and number < least):  # type: ignore[operator]
+        warnings.warn(f"{name} is {text!r}; {default} is used", RuntimeWarning, stacklevel=2)
+        return default
+    return number
 
 
 def _max_chunk_values() -> int:
-    most = _environment("LANCE_MINIBLOCK_MAX_VALUES", int, ChunkLimits().max_values)
-    if not 1 <= most <= 32768:
-        raise OptionError(f"LANCE_MINIBLOCK_MAX_VALUES is {most}; it must be from 1 to 32768")
+    name = "LANCE_MINIBLOCK_MAX_VALUES"
+    wished = _environment(name, int, ChunkLimits().max_values)
+    most = min(max(wished, _MIN_CHUNK_VALUES), _MAX_CHUNK_VALUES)
+    if not 1 <= wished <= _MAX_CHUNK_VALUES:
+        warnings.warn(f"{name} is {wished}; {most} is used", RuntimeWarning, stacklevel=2)
     return 1 << (most.bit_length() - 1)
 
 
-def _target_bytes(found: _Metadata, version: Version) -> int:
+def _target_bytes(wishes: ColumnOptions, version: Version) -> int:
     default = ChunkLimits().target_bytes
-    target = found.number("minichunk-size", int)
+    target = wishes.minichunk_size
     if target is None:
-        target = _environment("LANCE_BINARY_MINIBLOCK_CHUNK_SIZE", int, default)
-    if target >= _MAX_SMALL_CHUNK and version < Version.V2_2:
-        warnings.warn(f"chunks of {target} bytes need file version 2.2; {default} is used", stacklevel=2)
+        target = _environment("LANCE_BINARY_MINIBLOCK_CHUNK_SIZE", int, default, 1)
+    if target >= MAX_SMALL_CHUNK_BYTES and version < Version.V2_2:
+        warnings.warn(
+            f"chunks of {target} bytes need file version 2.2; {default} is used", RuntimeWarning, stacklevel=2
+        )
         return default
-    return max(target, 1)
+    return min(target, MAX_MINICHUNK_BYTES)
 
 
-def _resolve_dictionary(found: _Metadata) -> DictionaryParams:
-    plain = DictionaryParams()
+def _resolve_dictionary(wishes: ColumnOptions, profile: Profile) -> DictionaryParams:
+    plain = DictionaryParams(values_compression="none" if profile is Profile.FAST else "lz4")
 
-    def value(key: str, variable: str | None, parse: Callable[[str], T], default: T) -> T:
-        number = found.number(key, parse)
-        if number is not None:
-            return number
-        return (
-            default if variable is None else _environment(f"LANCE_ENCODING_DICT_{variable}", parse, default)
-        )
+    def value(wish: T | None, variable: str, parse: Callable[[str], T], default: T) -> T:
+        return _environment(_DICTIONARY_VARIABLE + variable, parse, default) if wish is None else wish
 
-    ratio = value("dict-size-ratio", "SIZE_RATIO", float, plain.size_ratio)
+    ratio = value(wishes.dict_size_ratio, "SIZE_RATIO", float, plain.size_ratio)
     if not 0 < ratio <= 1:
-        raise OptionError(f"the size ratio of dictionaries is {ratio}; it must be above 0 and at most 1")
-    compression = found.choice("dict-values-compression", _DICTIONARY_COMPRESSIONS) or os.environ.get(
-        "LANCE_ENCODING_DICT_VALUES_COMPRESSION", plain.values_compression
-    )
-    if compression not in _DICTIONARY_COMPRESSIONS:
+        raise OptionError(f"{_DICTIONARY_VARIABLE}SIZE_RATIO is {ratio}; it must be above 0 and at most 1")
+    compression = value(wishes.dict_values_compression, "VALUES_COMPRESSION", str, plain.values_compression)
+    if compression not in DICTIONARY_COMPRESSIONS:
         raise OptionError(
-            f"the compression of dictionary values is {compression!r}; it may be lz4, zstd or none"
+            f"{_DICTIONARY_VARIABLE}VALUES_COMPRESSION is {compression!r}; it may be lz4, zstd or none"
         )
+    level = wishes.dict_values_compression_level
+    if level is None:
+        level = _environment(_DICTIONARY_VARIABLE + "VALUES_COMPRESSION_LEVEL", _zstd_level, None)
     return DictionaryParams(
-        min_values=_environment("LANCE_ENCODING_DICT_TOO_SMALL", int, plain.min_values),
-        divisor=value("dict-divisor", "DIVISOR", int, plain.divisor),
-        max_entries=_environment("LANCE_ENCODING_DICT_MAX_CARDINALITY", int, plain.max_entries),
+        min_values=_environment(_DICTIONARY_VARIABLE + "TOO_SMALL", int, plain.min_values, 0),
+        divisor=max(1, value(wishes.dict_divisor, "DIVISOR", int, plain.divisor)),
+        max_entries=_environment(_DICTIONARY_VARIABLE + "MAX_CARDINALITY", int, plain.max_entries, 0),
         size_ratio=ratio,
-        max_bytes=value("dict-max-size", None, int, plain.max_bytes),
+        max_bytes=plain.max_bytes if wishes.dict_max_bytes is None else wishes.dict_max_bytes,
         values_compression=compression,
-        values_level=value("dict-values-compression-level", "VALUES_COMPRESSION_LEVEL", int, None),
+        values_level=level,
+        chosen=wishes.dict_values_compression is not None,
     )
+
+
+def _zstd_level(text: str) -> int | None:
+    lowest, highest = level_bounds()
+    return min(max(int(text), lowest), highest)

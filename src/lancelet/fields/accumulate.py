@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
+from lancelet.fields.joining import Scale, join, logical_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import pyarrow as pa
 
 __all__ = ["Accumulator", "cut_rows"]
 
@@ -36,25 +38,33 @@ class Accumulator:
         self._keep_original = keep_original
         self._arrays: list[tuple[pa.Array, int]] = []
         self._num_bytes = 0
+        self._scale = Scale()
 
     def add(self, array: pa.Array, first_row: int) -> list[tuple[pa.Array, int]]:
         """Queue `array`; gives all that waited, as :meth:`take` does, when the queue is full."""
-        self._num_bytes += array.nbytes
+        self._num_bytes += self._scale.add(array)
         full = self._num_bytes > self._budget
         if not full and not self._keep_original:
-            array = pa.concat_arrays(
-                [array, array[:0]]
-            )  # a single array would not be copied by every release
+            array = join([array, array[:0]]) or array  # a single array would not be copied
         self._arrays.append((array, first_row))
         return self.take() if full else []
 
     def take(self) -> list[tuple[pa.Array, int]]:
         """Empty the queue: one array with its file row, none when nothing waits, several when one could not hold them."""
         waiting, num_bytes = self._arrays, self._num_bytes
-        self._arrays, self._num_bytes = [], 0
-        if len(waiting) < 2 or num_bytes > _MAX_JOINED_BYTES:
-            return waiting
-        return [(pa.concat_arrays([array for array, _ in waiting]), waiting[0][1])]
+        self._arrays, self._num_bytes, self._scale = [], 0, Scale()
+        return waiting if num_bytes > _MAX_JOINED_BYTES else _joined(waiting)
+
+
+def _joined(waiting: list[tuple[pa.Array, int]]) -> list[tuple[pa.Array, int]]:
+    """Join as many arrays as one can hold."""
+    if len(waiting) < 2:
+        return waiting
+    whole = join([array for array, _ in waiting])
+    if whole is not None:
+        return [(whole, waiting[0][1])]
+    half = len(waiting) // 2
+    return _joined(waiting[:half]) + _joined(waiting[half:])
 
 
 def cut_rows(array: pa.Array, max_bytes: int) -> Iterator[pa.Array]:
@@ -63,11 +73,11 @@ def cut_rows(array: pa.Array, max_bytes: int) -> Iterator[pa.Array]:
     while start < num_rows:
         rest = array.slice(start)
         stop = num_rows
-        if rest.nbytes > max_bytes:
+        if logical_bytes(rest) > max_bytes:
             low, high = 1, num_rows - start
             while low < high:
                 middle = (low + high + 1) // 2
-                if array.slice(start, middle).nbytes <= max_bytes:
+                if logical_bytes(array.slice(start, middle)) <= max_bytes:
                     low = middle
                 else:
                     high = middle - 1

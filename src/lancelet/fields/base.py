@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import TYPE_CHECKING, Any
 
 from lancelet.buffers import nbytes
 from lancelet.errors import OptionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -236,7 +237,9 @@ class FieldRequest:
     cache_bytes
         Bytes that each column may queue.
     column_options
-        Wishes of the user for the top-level field.
+        Wishes of the user for a leaf; for a nested field those at its own path.
+    leaf_options
+        Wishes for the leaves of a nested field, by field id.
     """
 
     field: Field
@@ -245,6 +248,7 @@ class FieldRequest:
     options: WriteOptions
     cache_bytes: int
     column_options: ColumnOptions
+    leaf_options: Mapping[int, ColumnOptions] = dataclass_field(default_factory=dict)
 
 
 class EncodingStrategy(ABC):

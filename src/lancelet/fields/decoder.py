@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.arrow import from_block
-from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.errors import FormatError, UnsupportedError
 from lancelet.fields.empty import empty_structs
+from lancelet.fields.joining import join
 from lancelet.fields.packed import unsupported_child
 from lancelet.fields.paths import (
     Container,
@@ -27,6 +28,7 @@ from lancelet.schema.project import BLOB
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lancelet.buffers import Allocate
     from lancelet.levels import Leaf
     from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field
@@ -46,8 +48,6 @@ def check_supported(field: Field) -> None:
         leaf = path.leaf
         if BLOB in leaf.metadata:
             what = "blob columns are"
-        elif pa.types.is_dictionary(leaf.storage_type):
-            what = f"columns of type {leaf.storage_type} are"
         elif is_empty_struct(leaf) and any(step is not Container.STRUCT for step in path.containers):
             what = "structs without children inside of lists are"
         elif unsupported_child(leaf) is not None:
@@ -59,7 +59,9 @@ def check_supported(field: Field) -> None:
         )
 
 
-def field_arrays(field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges | None]]]) -> list[pa.Array]:
+def field_arrays(
+    field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges | None]]], allocate: Allocate
+) -> list[pa.Array]:
     """Make the arrays of a field.
 
     Parameters
@@ -69,6 +71,9 @@ def field_arrays(field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges |
     leaves
         For each of its leaves, in the order of :func:`~lancelet.fields.paths.leaf_paths`, what its pages gave: a leaf, and the rows
         of it to keep (``None``: all).
+    allocate
+        Where memory comes from for values that are looked up in a dictionary, and for nulls: pages without values are of any
+        length.
 
     Returns
     -------
@@ -81,19 +86,41 @@ def field_arrays(field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges |
         A page does not fit the type, or two columns disagree about the structure that they share.
     """
     parts = [
-        [_kept(leaf_array(leaf, path), keep) for leaf, keep in pages]
+        [_kept(leaf_array(leaf, path, allocate), keep) for leaf, keep in pages]
         for path, pages in zip(leaf_paths(field), leaves, strict=True)
     ]
     if is_leaf(field):
         return [shown(part, field.arrow_type) for part in parts[0]]
-    try:
-        joined = [pages[0] if len(pages) == 1 else pa.concat_arrays(pages) for pages in parts]
-    except pa.ArrowInvalid as error:
-        raise OptionError(f"field {field.name!r}: {error}; read fewer rows at a time") from None
-    return [join_paths(iter(joined), field)]
+    return _nested_arrays(field, parts)
 
 
-def leaf_array(leaf: Leaf, path: LeafPath) -> pa.Array:
+def _nested_arrays(field: Field, parts: list[list[pa.Array]]) -> list[pa.Array]:
+    """Put the leaves of a nested field together; rows that one array cannot hold become several."""
+    joined = [join(pages) for pages in parts]
+    whole = [array for array in joined if array is not None]
+    if len(whole) == len(parts):
+        return [join_paths(iter(whole), field)]
+    num_rows = sum(map(len, parts[0]))
+    if num_rows < 2:
+        raise FormatError(f"a row of field {field.name!r} does not fit its type")
+    half = num_rows // 2
+    first = [_rows(pages, 0, half) for pages in parts]
+    second = [_rows(pages, half, num_rows) for pages in parts]
+    return _nested_arrays(field, first) + _nested_arrays(field, second)
+
+
+def _rows(pages: list[pa.Array], start: int, stop: int) -> list[pa.Array]:
+    """Return rows `start` to `stop` of what lies in `pages` one after the other; at least one array."""
+    parts, first = [pages[0][:0]], 0
+    for page in pages:
+        low, high = max(start - first, 0), min(stop - first, len(page))
+        if low < high:
+            parts.append(page.slice(low, high - low))
+        first += len(page)
+    return parts[1:] or parts
+
+
+def leaf_array(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
     """Make the array of one path of a leaf; the way without structure is short.
 
     Raises
@@ -104,14 +131,19 @@ def leaf_array(leaf: Leaf, path: LeafPath) -> pa.Array:
     if is_empty_struct(path.leaf):
         return empty_structs(leaf.num_rows, path)
     if path.containers or len(leaf.layers) != 1 or leaf.layers[0].is_list:
-        return array_of_leaf(leaf, path)
+        return array_of_leaf(leaf, path, allocate)
     validity, null_count = None, 0
     if leaf.def_ is not None and leaf.values is not None:
         if int(leaf.def_.max(initial=0)) > leaf.layers[0].num_def:
             raise FormatError("a definition level is larger than the layers of the page allow")
         validity, null_count = validity_from_levels(leaf.def_)
     return from_block(
-        leaf.values, path.leaf.storage_type, leaf.num_rows, validity if null_count else None, null_count
+        leaf.values,
+        path.leaf.storage_type,
+        leaf.num_rows,
+        validity if null_count else None,
+        null_count,
+        allocate,
     )
 
 

@@ -15,6 +15,7 @@ from lancelet.fields.accumulate import Accumulator, cut_rows
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
 from lancelet.fields.decoder import check_supported
 from lancelet.fields.empty import EmptyStructEncoder
+from lancelet.fields.joining import logical_bytes
 from lancelet.fields.packed import check_children
 from lancelet.fields.paths import LeafPath, is_empty_struct, is_leaf, leaf_paths, split_paths, storage_of
 from lancelet.fields.structure import leaf_of_array
@@ -22,11 +23,13 @@ from lancelet.levels import Layer, Leaf
 from lancelet.levels.flat import levels_from_validity
 from lancelet.pages.base import DoesNotFit
 from lancelet.pages.choose import PageParams, encode_leaf
-from lancelet.schema.project import is_packed
+from lancelet.schema.project import BLOB, is_packed
 from lancelet.versions import Version
+from lancelet.wishes import ColumnOptions
+from lancelet.wishes.resolve import LeafKind, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from lancelet.fields.base import ColumnEnd, ColumnNumbering, FieldRequest, OutOfLineBuffers
     from lancelet.options import WriteOptions
@@ -54,30 +57,51 @@ def flat_leaf(array: pa.Array) -> Leaf:
 def page_params(request: FieldRequest) -> PageParams:
     """Resolve the parameters of the pages of a leaf.
 
+    Metadata of the fields comes first, then the options of the column, then the rules for many columns; at last the environment.
     The leaf's own metadata steers the codecs, that of the top-level field the layout (structural.md 8.4).
 
     Raises
     ------
     OptionError
-        A key of the metadata has a value that the format does not know.
+        The options of the column ask for what it cannot have, or a key of the metadata has a value that the format does not know.
     """
     leaf, top = request.field, request.top
-    wanted = request.column_options.structural_encoding
-    in_metadata = top.metadata.get("lance-encoding:structural-encoding")
-    if in_metadata is not None:
-        wanted = in_metadata.lower()
-        if wanted not in ("miniblock", "fullzip"):
-            raise OptionError(
-                f"field {top.name!r}: lance-encoding:structural-encoding is {in_metadata!r}; "
-                "it may be miniblock or fullzip"
-            )
-    return PageParams(_codec_params(leaf, request.options.version), wanted)
+    wishes = _wishes(leaf, top.metadata, request.column_options, request)
+    codecs = _codec_params(leaf, wishes, request.options)
+    if is_packed(leaf, request.options.version):
+        # the values of each child stand among those of the others, as in full-zip pages
+        rows = {"lance-encoding:structural-encoding": "fullzip"}
+        children = (
+            (child, _wishes(child, rows, request.leaf_options.get(child.id, ColumnOptions()), request))
+            for child in leaf.children
+        )
+        codecs = replace(
+            codecs,
+            children=tuple(_codec_params(child, wishes, request.options) for child, wishes in children),
+        )
+    return PageParams(codecs, wishes.structural_encoding)
 
 
-def _codec_params(leaf: Field, version: Version) -> CodecParams:
+def _wishes(
+    leaf: Field, top: Mapping[str, str], options: ColumnOptions, request: FieldRequest
+) -> ColumnOptions:
+    try:
+        return resolve(
+            LeafKind.of(leaf.storage_type, blob=BLOB in leaf.metadata),
+            request.options.version,
+            leaf=leaf.metadata,
+            top=top,
+            options=options,
+            rules=request.options.compression_params.for_leaf(leaf.name, leaf.storage_type),
+        )
+    except OptionError as error:
+        below = "" if leaf is request.top else f" (below {request.top.name!r})"
+        raise OptionError(f"field {leaf.name!r}{below}, {leaf.arrow_type}: {error}") from None
+
+
+def _codec_params(leaf: Field, wishes: ColumnOptions, options: WriteOptions) -> CodecParams:
     is_text = pa.types.is_string(leaf.storage_type) or pa.types.is_large_string(leaf.storage_type)
-    params = CodecParams.resolve(version, is_text, leaf.metadata)
-    return replace(params, children=tuple(_codec_params(child, version) for child in leaf.children))
+    return CodecParams.resolve(options.version, is_text, wishes, options.profile)
 
 
 class LeafEncoder(FieldEncoder):
@@ -140,13 +164,16 @@ class LeafEncoder(FieldEncoder):
         tasks = []
         for array, first_row in waiting:
             for rows in cut_rows(array, self._page_bytes):
-                tasks.append(PageTask(self._column, rows.nbytes, partial(self._encode_rows, rows, first_row)))
+                tasks.append(
+                    PageTask(self._column, logical_bytes(rows), partial(self._encode_rows, rows, first_row))
+                )
                 first_row += len(rows)
         return tasks
 
     def _encode_rows(self, rows: pa.Array, first_row: int) -> list[PageDescription]:
         path = self._path
-        leaf = leaf_of_array(rows, path) if path.containers else flat_leaf(rows)
+        robust = not self._params.codecs.is_reference
+        leaf = leaf_of_array(rows, path, robust=robust) if path.containers else flat_leaf(rows)
         try:
             page = self._encode(leaf, self._params)
         except DoesNotFit as reason:
@@ -164,7 +191,10 @@ class LeafEncoder(FieldEncoder):
             raise OptionError(
                 f"field {self._path.leaf.name!r}: structural encoding {wanted!r} cannot hold a row: {reason}"
             )
-        return self._encode(leaf, replace(self._params, structural_encoding="fullzip"))
+        try:
+            return self._encode(leaf, replace(self._params, structural_encoding="fullzip"))
+        except DoesNotFit:  # a dictionary column has no other layout
+            raise OptionError(f"field {self._path.leaf.name!r}: no page can hold a row: {reason}") from None
 
 
 class NestedEncoder(FieldEncoder):
@@ -217,12 +247,22 @@ class StructuralStrategy(EncodingStrategy):
         field = request.field
         check_supported(field)
         if is_leaf(field):
-            path, column = LeafPath(field, request.containers), numbering.take(field.id)
+            path, params = LeafPath(field, request.containers), page_params(request)
+            column = numbering.take(field.id)
             if is_empty_struct(field):
                 return EmptyStructEncoder(column, path)
-            return LeafEncoder(column, page_params(request), request.options, request.cache_bytes, path)
+            return LeafEncoder(column, params, request.options, request.cache_bytes, path)
         leaves = [
-            root.field_encoder(replace(request, field=path.leaf, containers=path.containers), numbering, root)
+            root.field_encoder(
+                replace(
+                    request,
+                    field=path.leaf,
+                    containers=path.containers,
+                    column_options=request.leaf_options.get(path.leaf.id, request.column_options),
+                ),
+                numbering,
+                root,
+            )
             for path in leaf_paths(field)
         ]
         return NestedEncoder(field, leaves)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lancelet.blocks.arrow import aligned_bits, valid_mask
+from lancelet.blocks.arrow import aligned_bits
+from lancelet.blocks.dictionary_array import stored_dictionary
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.steps import ITEM, LIST, FixedList
 from lancelet.schema.logical import JSON
@@ -166,6 +167,8 @@ def storage_of(array: pa.Array, field: Field) -> pa.Array:
         array = array.cast(pa.string())
     elif pa.types.is_binary_view(array.type):
         array = array.cast(pa.binary())
+    elif pa.types.is_dictionary(array.type):
+        array = stored_dictionary(array)
     if field.logical_type == JSON and not pa.types.is_large_binary(array.type):
         raise UnsupportedError(f"writing JSON text is not supported yet (field {field.name!r})")
     if is_packed(field, Version.V2_1):
@@ -263,7 +266,7 @@ def _check_agreement(first: pa.Array, other: pa.Array, field: Field) -> None:
     """Check that two leaves store the same validity and offsets of `field`."""
     same = len(first) == len(other) and first.null_count == other.null_count
     if same and first.null_count:
-        same = np.array_equal(valid_mask(first), valid_mask(other))
+        same = bool((first.is_null().to_numpy(False) == other.is_null().to_numpy(False)).all())
     if same and (pa.types.is_list(first.type) or pa.types.is_large_list(first.type)):
         same = np.array_equal(list_items(first)[0], list_items(other)[0])
     if not same:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from lancelet import kernels
 from lancelet.blocks.arrow import from_block, to_block, valid_mask
 from lancelet.errors import FormatError
 from lancelet.fields.paths import Container, list_items
@@ -22,6 +23,7 @@ from lancelet.levels.unravel import unravel
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from lancelet.buffers import Allocate
     from lancelet.fields.paths import LeafPath
     from lancelet.levels import Leaf
     from lancelet.levels.steps import Step
@@ -96,7 +98,7 @@ def visible_items(array: pa.Array, valid: Mask) -> tuple[npt.NDArray[np.int64], 
     return np.concatenate(([0], np.cumsum(kept))), items.filter(shown)
 
 
-def array_of_leaf(leaf: Leaf, path: LeafPath) -> pa.Array:
+def array_of_leaf(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
     """Make the array of one path of a `leaf`.
 
     Raises
@@ -106,7 +108,7 @@ def array_of_leaf(leaf: Leaf, path: LeafPath) -> pa.Array:
     """
     steps = unravel(leaf, path.kinds)
     last = steps[-1]
-    array = from_block(leaf.values, path.leaf.storage_type, last.num_values, *_validity(last))
+    array = from_block(leaf.values, path.leaf.storage_type, last.num_values, *_validity(last), allocate)
     for container, step in zip(reversed(path.containers), reversed(steps[:-1]), strict=True):
         array = _wrap(array, container, step)
     return array
@@ -115,8 +117,8 @@ def array_of_leaf(leaf: Leaf, path: LeafPath) -> pa.Array:
 def _validity(step: Step) -> tuple[Any, int]:
     if step.validity is None:
         return None, 0
-    num_valid = int(np.bitwise_count(np.frombuffer(step.validity, np.uint8)).sum())
-    return pa.py_buffer(step.validity), step.num_values - num_valid
+    null_count = kernels.count_nulls(step.validity, step.bit_offset, step.num_values)
+    return pa.py_buffer(step.validity), null_count
 
 
 def _wrap(items: pa.Array, container: Container | FixedList, step: Step) -> pa.Array:

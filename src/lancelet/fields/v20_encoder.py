@@ -22,14 +22,17 @@ import pyarrow as pa
 from lancelet.blocks.arrow import valid_mask
 from lancelet.errors import OptionError
 from lancelet.fields.base import ColumnEnd, EncodingStrategy, FieldEncoder, PageDescription, PageTask
+from lancelet.fields.joining import Scale, join, logical_bytes
 from lancelet.fields.paths import storage_of
 from lancelet.fields.structure import visible_items
 from lancelet.schema.project import BLOB, is_packed
 from lancelet.v20.choose import LeafParams, encode_leaf
-from lancelet.v20.node import PageBuffers
+from lancelet.v20.node import Compression, PageBuffers
 from lancelet.v20.offsets import encode_offsets, struct_header
 from lancelet.v20.rules import compression_of, default_dictionary_threshold
 from lancelet.versions import Version
+from lancelet.wishes import ColumnOptions
+from lancelet.wishes.resolve import LeafKind, unfulfilled
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,39 +58,61 @@ class _PageQueue:
         self._cache_bytes = cache_bytes
         self._arrays: list[pa.Array] = []
         self._num_bytes = 0
+        self._scale = Scale()
 
     def add(self, array: pa.Array) -> list[pa.Array]:
         """Queue `array`; gives the rows of the pages that are due."""
-        self._num_bytes += array.nbytes
+        self._num_bytes += self._scale.add(array)
         full = self._num_bytes > self._cache_bytes
         if not full and not self._options.keep_original_array:
-            # a few rows must not keep a large batch alive; a single array would not be copied by every release
-            array = pa.concat_arrays([array, array[:0]])
+            # a few rows must not keep a large batch alive; a single array would not be copied
+            array = join([array, array[:0]]) or array
         self._arrays.append(array)
         return self.take() if full else []
 
     def take(self) -> list[pa.Array]:
         """Empty the queue."""
         waiting, num_bytes = self._arrays, self._num_bytes
-        self._arrays, self._num_bytes = [], 0
+        self._arrays, self._num_bytes, self._scale = [], 0, Scale()
         if len(waiting) == 1:
             return _equal_parts(waiting[0], self._options.max_page_bytes)
         if len(waiting) > 1 and num_bytes <= _MAX_JOINED_BYTES:
-            try:
-                return [pa.concat_arrays(waiting)]
-            except pa.ArrowInvalid:  # dictionaries that do not fit one key type together
-                return waiting
+            joined = join(waiting)
+            return waiting if joined is None else [joined]
         return waiting
 
 
 def _equal_parts(array: pa.Array, max_bytes: int) -> list[pa.Array]:
     """Cut `array` into as many parts of the same number of rows as `max_bytes` asks for."""
     num_rows = len(array)
-    num_parts = min(-(-array.nbytes // max_bytes), num_rows)
+    num_parts = min(-(-logical_bytes(array) // max_bytes), num_rows)
     if num_parts < 2:
         return [array]
     rows_per_part = -(-num_rows // num_parts)
     return [array.slice(start, rows_per_part) for start in range(0, num_rows, rows_per_part)]
+
+
+def leaf_params(request: FieldRequest) -> LeafParams:
+    """Resolve the parameters of the pages of a leaf: metadata comes first, then options, then the rules for many columns.
+
+    Raises
+    ------
+    OptionError
+        The options of the column ask for what version 2.0 does not have.
+    """
+    field, options = request.field, request.column_options
+    kind = LeafKind.of(field.storage_type, blob=BLOB in field.metadata)
+    for name, reason in unfulfilled(kind, Version.V2_0, options):
+        raise OptionError(
+            f"field {field.name!r}, {field.arrow_type}: {name}={options.given[name]!r} cannot be fulfilled: {reason}"
+        )
+    compression = compression_of(field.name, field.metadata)
+    if compression is None and kind.form == "variable":
+        rules = request.options.compression_params.for_leaf(field.name, field.storage_type)
+        wishes = options.over(rules)
+        if wishes.compression is not None:
+            compression = Compression(wishes.compression, wishes.compression_level)
+    return LeafParams(compression, default_dictionary_threshold(), compact=options.v20 == "compact")
 
 
 class _LeafEncoder(FieldEncoder):
@@ -99,11 +124,7 @@ class _LeafEncoder(FieldEncoder):
         field = request.field
         self._column = column
         self._field = field
-        self._params = LeafParams(
-            compression_of(field.name, field.metadata),
-            default_dictionary_threshold(),
-            compact=request.column_options.v20 == "compact",
-        )
+        self._params = leaf_params(request)
         self._queue = _PageQueue(request.options, request.cache_bytes)
 
     def add(
@@ -289,9 +310,11 @@ class V20Strategy(EncodingStrategy):
             return _BlobEncoder(column, request)
         if (not field.children and field.logical_type != "struct") or is_packed(field, Version.V2_0):
             return _LeafEncoder(column, request)
-        children = [
-            root.field_encoder(replace(request, field=child), numbering, root) for child in field.children
-        ]
+        children = []
+        for child in field.children:
+            wishes = request.leaf_options.get(child.id, ColumnOptions())
+            below = replace(request, field=child, column_options=wishes)
+            children.append(root.field_encoder(below, numbering, root))
         if field.logical_type == "struct":
             return _StructEncoder(column, field, children)
         return _ListEncoder(column, request, children[0])

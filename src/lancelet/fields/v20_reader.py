@@ -1,7 +1,7 @@
 """Fields of version 2.0: columns above and below each other become arrays (encodings_v2_0.md 2, 4 and 5).
 
-Every field of the schema is read by one reader, made anew for a read: readers hold no bytes. Rows go down from field to column; below a
-list they become items. Each step of all fields together is one request, see :mod:`lancelet.v20.fetch`.
+Every field of the schema is read by one reader, made anew for a read: readers hold no bytes. Rows go down from field to column;
+below a list they become items. Each step of all fields together is one request, see :mod:`lancelet.v20.fetch`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import pyarrow as pa
 from lancelet.blocks.arrow import is_variable_width
 from lancelet.buffers import as_bytes
 from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.fields.joining import join
 from lancelet.fields.paths import shown
 from lancelet.pages.base import ByteRange, RowRanges
-from lancelet.schema.fields import Schema
 from lancelet.schema.project import BLOB, columns_of, is_packed
 from lancelet.v20.binary import as_text, offsets_of_lengths
 from lancelet.v20.column import (
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Allocate
     from lancelet.container.reader import Container
-    from lancelet.schema.fields import Field
+    from lancelet.schema.fields import Field, Schema
     from lancelet.v20.fetch import Fetch
 
 __all__ = ["V20Reader"]
@@ -263,12 +263,12 @@ def _bitmap(valid: Any) -> Any:
 
 
 def _joined(arrays: Sequence[pa.Array], field: Field) -> pa.Array:
-    if len(arrays) == 1:
-        return arrays[0]
-    try:
-        return pa.concat_arrays(arrays)
-    except pa.ArrowInvalid as error:
-        raise OptionError(f"field {field.name!r}: {error}; read fewer rows at a time") from None
+    joined = join(arrays)
+    if joined is None:
+        raise OptionError(
+            f"field {field.name!r}: no array can hold so many values; read fewer rows at a time"
+        )
+    return joined
 
 
 def _nested(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from lancelet.blocks.dictionary_array import num_nulls
 from lancelet.errors import OptionError
 
 if TYPE_CHECKING:
@@ -71,11 +72,15 @@ def check_nulls(array: pa.Array, field: pa.Field, path: str) -> None:
     OptionError
         A null is visible in a field that is not nullable.
     """
-    if not field.nullable and array.null_count:
-        raise OptionError(f"field {path!r} is not nullable, and the batch has {array.null_count} nulls there")
     type_ = field.type
+    if not field.nullable:
+        nulls = num_nulls(array) if pa.types.is_dictionary(type_) else array.null_count
+        if nulls:
+            raise OptionError(f"field {path!r} is not nullable, and the batch has {nulls} nulls there")
     if not _is_strict_below(type_):
         return
+    if isinstance(type_, pa.BaseExtensionType):
+        type_, array = type_.storage_type, array.storage
     if array.null_count:
         array = array.drop_null()
     if pa.types.is_struct(type_):
@@ -92,7 +97,9 @@ def check_nulls(array: pa.Array, field: pa.Field, path: str) -> None:
 
 def _is_strict_below(type_: pa.DataType) -> bool:
     """Whether a field below `type_` allows no nulls."""
-    if not pa.types.is_nested(type_) or isinstance(type_, pa.BaseExtensionType) or pa.types.is_union(type_):
+    if isinstance(type_, pa.BaseExtensionType):
+        type_ = type_.storage_type
+    if not pa.types.is_nested(type_) or pa.types.is_union(type_):
         return False
     children = [type_.field(index) for index in range(type_.num_fields)]
     return any(not child.nullable or _is_strict_below(child.type) for child in children)

@@ -6,7 +6,7 @@ What the inside of a page needs (chunks, records) is planned by its layout, see 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, SupportsIndex
 
 import numpy as np
 
@@ -19,7 +19,16 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Int64Array
 
-__all__ = ["PageRows", "RowOrder", "check_range", "order_rows", "split_by_page", "windows"]
+__all__ = [
+    "PageRows",
+    "RowOrder",
+    "as_row_numbers",
+    "check_batch_size",
+    "check_range",
+    "order_rows",
+    "split_by_page",
+    "windows",
+]
 
 
 def windows(rows: RowRanges, num_rows: int) -> Iterator[RowRanges]:
@@ -52,6 +61,33 @@ class RowOrder:
     positions: Int64Array | None
 
 
+def as_row_numbers(indices: Any) -> Int64Array:
+    """Return the row numbers that a user asks for as ``int64[num_wanted]``; numbers that do not fit are no rows of any file.
+
+    Raises
+    ------
+    OptionError
+        `indices` is not a sequence or an array of integers without nulls.
+    """
+    try:
+        wanted = np.asarray(indices)
+    except ValueError:  # lists of several lengths
+        wanted = np.empty((1, 1))
+    if wanted.size == 0:
+        return np.empty(0, dtype=np.int64)
+    if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
+        nulls = " with nulls" if getattr(indices, "null_count", 0) else ""
+        raise OptionError(f"row numbers must be a list of integers, not {_what(indices)}{nulls}")
+    if wanted.dtype == np.uint64:
+        wanted = np.minimum(wanted, np.uint64(2**63 - 1))
+    return wanted.astype(np.int64, copy=False)
+
+
+def _what(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{type(value).__name__} {text[:30]}..."
+
+
 def order_rows(indices: Int64Array, num_rows: int) -> RowOrder:
     """Sort the wanted row numbers `indices`, of which there is at least one.
 
@@ -76,9 +112,23 @@ def check_range(start: int, num_rows: int, total: int) -> None:
     Raises
     ------
     OptionError
-        They do not.
+        They do not, or these are no whole numbers.
     """
+    if not isinstance(start, SupportsIndex) or not isinstance(num_rows, SupportsIndex):
+        raise OptionError(f"start and num_rows must be whole numbers, not {start!r} and {num_rows!r}")
     if start < 0 or num_rows < 0 or start + num_rows > total:
         raise OptionError(
             f"rows {start} to {start + num_rows} do not exist; the file has {total} rows, counted from 0"
         )
+
+
+def check_batch_size(batch_size: int | None) -> None:
+    """Check a number of rows per batch; ``None`` leaves it to the reader.
+
+    Raises
+    ------
+    OptionError
+        It is no whole number, or less than 1.
+    """
+    if batch_size is not None and (not isinstance(batch_size, SupportsIndex) or int(batch_size) < 1):
+        raise OptionError(f"batch_size is {batch_size!r}; it must be a whole number of at least 1")

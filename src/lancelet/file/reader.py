@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lancelet.container.reader import Container
-from lancelet.errors import FormatError, OptionError
+from lancelet.errors import FormatError, LanceletError
 from lancelet.fields.decoder import check_supported, field_arrays
 from lancelet.fields.paths import leaf_paths
 from lancelet.fields.v20_reader import V20Reader
 from lancelet.file.column import ColumnPages
-from lancelet.file.plan import check_range, order_rows
+from lancelet.file.plan import as_row_numbers, check_batch_size, check_range, order_rows
 from lancelet.file.result import ReadResult
 from lancelet.pages.base import RowRanges
 from lancelet.schema.fields import Schema
@@ -33,7 +31,7 @@ __all__ = ["FileReader"]
 
 #: Streams aim at batches of so many bytes: larger ones spend their time on fresh memory.
 _BATCH_BYTES = 1 << 20
-_MIN_BATCH_ROWS, _MAX_BATCH_ROWS = 64, 65536
+_MAX_BATCH_ROWS = 65536
 
 
 class FileReader:
@@ -66,7 +64,7 @@ class FileReader:
 
     def __init__(self, path: Any, columns: Sequence[str] | None = None, *, mmap: bool = True) -> None:
         self._arguments = (path, columns, mmap)
-        self._container = Container.open(open_source(path, mmap=mmap))
+        self._container = _open(path, mmap)
         try:
             self._file_schema = Schema.from_message(self._container.schema_message)
             self._columns_of = columns_of(self._file_schema, self._container.version)
@@ -185,21 +183,16 @@ class FileReader:
         OptionError
             A row does not exist, or `indices` are no integers.
         """
-        wanted = np.asarray(indices)
+        wanted = as_row_numbers(indices)
         if wanted.size == 0:
             return self._result(None, None, batch_size, columns)
-        if wanted.ndim != 1 or wanted.dtype.kind not in "iu":
-            raise OptionError(
-                f"row numbers must be a list of integers, not {type(indices).__name__} of {wanted.dtype}"
-            )
-        order = order_rows(wanted.astype(np.int64, copy=False), self.num_rows)
+        order = order_rows(wanted, self.num_rows)
         return self._result(order.rows, order.positions, batch_size, columns)
 
     def _result(
         self, rows: RowRanges | None, positions: Any, batch_size: int | None, columns: Sequence[str] | None
     ) -> ReadResult:
-        if batch_size is not None and batch_size < 1:
-            raise OptionError(f"batch_size is {batch_size}; it must be at least 1")
+        check_batch_size(batch_size)
         schema, arrow_schema = self._schema, self._arrow_schema
         if columns is not None:
             schema = project(self._schema, columns)
@@ -238,7 +231,7 @@ class FileReader:
                 row_bytes += field.arrow_type.bit_width / 8
             except ValueError:
                 row_bytes += 2 * self._encoded_bytes(field) / self.num_rows
-        return int(min(max(_BATCH_BYTES / max(row_bytes, 1), _MIN_BATCH_ROWS), _MAX_BATCH_ROWS))
+        return int(min(max(_BATCH_BYTES / max(row_bytes, 1), 1), _MAX_BATCH_ROWS))
 
     def _read(self, fields: Sequence[Field], rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
         """Plan all columns, fetch everything at once, decode."""
@@ -265,6 +258,7 @@ class FileReader:
                         ]
                         for pages, parts in zip(leaves, plan, strict=True)
                     ],
+                    allocate,
                 )
                 for field, leaves, plan in zip(fields, columns, plans, strict=True)
             ]
@@ -282,14 +276,24 @@ class FileReader:
         self.close()
 
     def __reduce__(self) -> Any:
-        path, columns, mmap = self._arguments
-        return (_reopen, (path, columns, mmap))
+        _, *others = self._arguments
+        return (_reopen, (self._container.source, *others))
 
     def __repr__(self) -> str:
         return (
             f"<lancelet.FileReader {self._container.source.name!r}: version {self.version.text}, "
             f"{self.num_rows} rows, {len(self._arrow_schema)} columns>"
         )
+
+
+def _open(path: Any, mmap: bool) -> Container:
+    source = open_source(path, mmap=mmap)
+    try:
+        return Container.open(source)
+    except LanceletError:
+        if source is not path:  # the error may live long, and would keep the file open
+            source.close()
+        raise
 
 
 def _reopen(path: Any, columns: Sequence[str] | None, mmap: bool) -> FileReader:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from lancelet.errors import LanceletError, OptionError
+from lancelet.fields.joining import join, take
 from lancelet.file.plan import windows
 
 if TYPE_CHECKING:
@@ -85,6 +86,9 @@ class ReadResult:
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         """Read batch by batch; memory stays within a batch and the pages it touches.
 
+        A batch is shorter than asked for where no array can hold its rows: where pages with different dictionaries meet that have
+        more items together than indices of the column's type can count.
+
         Raises
         ------
         FormatError
@@ -99,8 +103,11 @@ class ReadResult:
             return
         for window in windows(self._rows, self._batch_size):
             columns = self._read_columns(window, bounded_allocate(_physical_memory()))
-            arrays = [parts[0] if len(parts) == 1 else pa.concat_arrays(parts) for parts in columns]
-            yield pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+            arrays = [join(parts) for parts in columns]
+            if any(array is None for array in arrays):
+                yield from self._table(columns).to_batches()
+            else:
+                yield pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 
     def to_table(self, *, max_result_bytes: int | None = None) -> pa.Table:
         """Read everything into memory.
@@ -123,12 +130,16 @@ class ReadResult:
             return self._schema.empty_table()
         limit = _physical_memory() if max_result_bytes is None else max_result_bytes
         columns = self._read_columns(self._rows, bounded_allocate(limit))
+        if self._positions is not None:
+            columns = [take(parts, self._positions) for parts in columns]
+        return self._table(columns)
+
+    def _table(self, columns: list[list[pa.Array]]) -> pa.Table:
         arrays = [
             pa.chunked_array(parts, type=field.type)
             for field, parts in zip(self._schema, columns, strict=True)
         ]
-        table = pa.Table.from_arrays(arrays, schema=self._schema)
-        return table if self._positions is None else table.take(pa.array(self._positions))
+        return pa.Table.from_arrays(arrays, schema=self._schema)
 
     def to_reader(self) -> pa.RecordBatchReader:
         """Return a ``pyarrow.RecordBatchReader`` over the batches."""

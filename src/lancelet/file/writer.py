@@ -12,13 +12,15 @@ from lancelet.errors import OptionError, UnsupportedError
 from lancelet.fields.base import ColumnNumbering, FieldRequest, OutOfLineBuffers
 from lancelet.fields.encoder import StructuralStrategy
 from lancelet.fields.v20_encoder import V20Strategy
+from lancelet.fields.wishes import options_of_leaves
 from lancelet.file.checks import check_batch, check_row_count
-from lancelet.options import ColumnOptions, WriteOptions, default_max_page_bytes
+from lancelet.options import Profile, WriteOptions, default_max_page_bytes
 from lancelet.pb.file_pb2 import FileDescriptor
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
 from lancelet.storage.store import open_sink
 from lancelet.versions import Version
+from lancelet.wishes import ColumnOptions, CompressionParams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -53,7 +55,13 @@ class FileWriter:
     keep_original_array
         Queue arrays without copying them. Saves time where the batches are not parts of something larger.
     columns
-        Wishes for single columns, by name.
+        Wishes for single columns, by path: ``"a"``, ``"s.a"``, ``"l.item"``. They hold for all leaves below. What a column
+        cannot have is refused.
+    compression_params
+        Wishes for many columns, by type and by pattern of names; they come after `columns`.
+    profile
+        Who chooses where nothing is wished: ``"balanced"``, ``"small"`` (zstd wherever it pays), ``"fast"`` (no symbol tables, no
+        general compression) or ``"reference"`` (as the reference implementation chooses).
     encoding_strategy
         What chooses the encoders, by default :class:`~lancelet.fields.encoder.StructuralStrategy`, or
         :class:`~lancelet.fields.v20_encoder.V20Strategy` for version 2.0.
@@ -82,6 +90,8 @@ class FileWriter:
         max_page_bytes: int | None = None,
         keep_original_array: bool = False,
         columns: Mapping[str, ColumnOptions] | None = None,
+        compression_params: CompressionParams | None = None,
+        profile: str = "balanced",
         encoding_strategy: EncodingStrategy | None = None,
     ) -> None:
         self._version = Version.parse(version)
@@ -94,6 +104,8 @@ class FileWriter:
             data_cache_bytes=data_cache_bytes,
             max_page_bytes=default_max_page_bytes() if max_page_bytes is None else max_page_bytes,
             keep_original_array=keep_original_array,
+            profile=Profile.parse(profile),
+            compression_params=compression_params or CompressionParams(),
         )
         self._column_options = dict(columns or {})
         self._strategy = encoding_strategy or (
@@ -214,7 +226,8 @@ class FileWriter:
         if kind is not None:
             self.abort()
         else:
-            self.close()
+            with self._giving_up_on_error():
+                self.close()
 
     def __repr__(self) -> str:
         return f"<lancelet.FileWriter: version {self.version}, {self._rows_written} rows, {self._state}>"
@@ -240,17 +253,13 @@ class FileWriter:
 
     def _initialise(self, arrow_schema: pa.Schema, schema: Schema) -> Schema:
         check_version(schema, self._version)
-        unknown = set(self._column_options) - {field.name for field in schema.fields}
-        if unknown:
-            raise OptionError(
-                f"columns= names columns that the schema does not have: {', '.join(sorted(unknown))}"
-            )
+        leaf_options = options_of_leaves(schema.fields, self._column_options)
         cache_bytes = self._options.cache_bytes_per_field(len(schema.fields))
         numbering = ColumnNumbering()
         encoders = []
         for field in schema.fields:
-            wishes = self._column_options.get(field.name, ColumnOptions())
-            request = FieldRequest(field, field, (), self._options, cache_bytes, wishes)
+            wishes = leaf_options.get(field.id) or self._column_options.get(field.name, ColumnOptions())
+            request = FieldRequest(field, field, (), self._options, cache_bytes, wishes, leaf_options)
             encoders.append(self._strategy.field_encoder(request, numbering, self._strategy))
         self._schema, self._arrow_schema = schema, arrow_schema
         self._encoders, self._numbering = encoders, numbering

@@ -114,16 +114,18 @@ class SinkFile(io.RawIOBase):
 
 
 def check_columns(columns: Sequence[str] | None, names: Sequence[str], path: str) -> None:
-    """Check that all `columns` are among `names`.
+    """Check that all `columns`, or all `names` if none are given, stand exactly once among `names`.
 
     Raises
     ------
     OptionError
-        A column does not exist.
+        A column does not exist, or several have its name.
     """
-    for column in columns or ():
+    for column in names if columns is None else columns:
         if column not in names:
             raise OptionError(f"{path} has no column {column!r}; it has {', '.join(map(str, names))}")
+        if names.count(column) > 1:
+            raise OptionError(f"{path} has more than one column {column!r}")
 
 
 @contextmanager
@@ -133,6 +135,8 @@ def reading(path: str) -> Iterator[None]:
         yield
     except pa.ArrowInvalid as error:
         raise FormatError(str(error), path=path) from None
+    except UnicodeDecodeError as error:  # names of columns
+        raise FormatError(f"the file is not UTF-8 text: {error}", path=path) from None
     except OSError as error:
         # Damaged Parquet files give an OSError too, without a number of the system.
         if error.errno is not None:

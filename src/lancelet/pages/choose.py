@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lancelet.blocks import FixedWidth, Packed, VariableWidth
+from lancelet.blocks import Dictionary, FixedSizeList, FixedWidth, Packed, VariableWidth
+from lancelet.blocks import dictionary as dictionaries
 from lancelet.blocks.stats import Stats
-from lancelet.buffers import allocate, as_bytes, as_values
-from lancelet.codecs import choose
-from lancelet.codecs import dictionary as dictionaries
+from lancelet.buffers import allocate, as_bytes, as_values, nbytes
+from lancelet.codecs import choose, cost
 from lancelet.errors import OptionError
 from lancelet.levels.layers import max_visible
 from lancelet.pages import constant, fullzip, miniblock
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from lancelet.blocks import Block
     from lancelet.buffers import Int64Array
-    from lancelet.codecs.base import BlockCodec
+    from lancelet.codecs.base import BlockCodec, EncodedBlocks
     from lancelet.codecs.params import CodecParams
     from lancelet.levels import Leaf
     from lancelet.pages.base import EncodedPage
@@ -65,7 +65,7 @@ class PageParams:
 
     def level_codec(self, levels: FixedWidth, counts: Int64Array) -> BlockCodec:
         """Choose the codec of levels."""
-        return choose.level_codec(levels, counts, self.version)
+        return choose.level_codec(levels, counts, self.codecs)
 
 
 def encode_leaf(leaf: Leaf, params: PageParams) -> EncodedPage:
@@ -81,19 +81,29 @@ def encode_leaf(leaf: Leaf, params: PageParams) -> EncodedPage:
     if leaf.values is None or leaf.num_slots == 0 or _all_null(leaf):
         level_codec = params.level_codec if params.version >= Version.V2_2 else None
         return constant.encode_all_null(leaf, level_codec=level_codec)
+    if isinstance(leaf.values, Dictionary):
+        items = choose.encode_dictionary(leaf.values.items, params.codecs)
+        return _indexed(leaf, leaf.values.indices, items, leaf.values.items.num_values, params)
     if isinstance(leaf.values, Packed):
         return _packed(leaf, leaf.values, params)
     if params.version >= Version.V2_2:
         single = _single_value(leaf, leaf.values)
-        if single is not None and _constant_pays(leaf, single):
+        if single is not None and (params.codecs.is_reference or _constant_pays(leaf, single)):
             return constant.encode_constant(leaf, single)
     page = _with_dictionary(leaf, leaf.values, params)
     if page is not None:
         return page
-    narrow = Stats(leaf.values).max_length < NARROW_BYTES
+    narrow = Stats(leaf.values).max_length < NARROW_BYTES or _are_bits(leaf.values)
     if params.structural_encoding is not None:
         narrow = params.structural_encoding == "miniblock"
     return (_mini_block if narrow else _full_zip)(leaf, leaf.values, params)
+
+
+def _are_bits(values: Block) -> bool:
+    """Whether `values` are bools or lists of them: of any length they stay together, as rows of bits are no whole bytes."""
+    while isinstance(values, FixedSizeList):
+        values = values.items
+    return isinstance(values, FixedWidth) and values.bits == 1
 
 
 def _visible_def(leaf: Leaf) -> npt.NDArray[np.uint16] | None:
@@ -168,39 +178,53 @@ def _constant_pays(leaf: Leaf, value: Block) -> bool:
 
 
 def _with_dictionary(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage | None:
-    """Encode with a dictionary when the rules of compressors.md 7.5 allow it and the probe and the sizes speak for it."""
+    """Encode with a dictionary when the rules of compressors.md 7.5 allow it, and the probe and the sizes speak for it."""
     if not _may_have_dictionary(values, params):
         return None
-    rules = params.codecs.dictionary
-    stats = Stats(values)
-    cap = min(leaf.num_slots // max(rules.divisor, 1), rules.max_entries)
-    budget = int(stats.data_size * rules.size_ratio)
+    codecs, rules = params.codecs, params.codecs.dictionary
+    budget = int(Stats(values).data_size * rules.size_ratio)
+    cap = min(values.num_values // rules.divisor, rules.max_entries)
+    if isinstance(values, FixedWidth) and not codecs.is_reference:
+        sizes = cost.fixed_sizes(Stats(values), codecs)
+        cap = min(cap, cost.useful_entries(values, sizes))
     if _probe_refuses(values, cap):
         return None
-    variable = isinstance(values, VariableWidth)
-    max_bytes = min(budget, rules.max_bytes) if variable else budget
+    max_bytes = min(budget, rules.max_bytes) if isinstance(values, VariableWidth) else budget
     built = dictionaries.build(values, max_entries=cap, max_bytes=max_bytes)
     if built is None:
         return None
     indices, items = built
     if Stats(items).data_size + 4 * leaf.num_slots > budget:
         return None
-    codec = choose.chunk_codec(indices, params.codecs)
-    encoded = choose.dictionary_codec(items, params.codecs).encode_blocks(items, np.array([items.num_values]))
+    encoded = choose.encode_dictionary(items, codecs)
+    if not codecs.is_reference:
+        symbols = isinstance(values, VariableWidth) and choose.wants_symbols(values, codecs)
+        plain_bytes = cost.value_bytes(values, codecs, symbols=symbols)
+        if nbytes(encoded.data) + cost.value_bytes(indices, codecs, symbols=False) >= plain_bytes:
+            return None
     try:
-        return miniblock.encode(
-            leaf,
-            codec.encode_chunks(indices, params.codecs.limits),
-            level_codec=params.level_codec,
-            large=params.version >= Version.V2_2,
-            dictionary=(encoded, items.num_values),
-        )
+        return _indexed(leaf, indices, encoded, items.num_values, params)
     except DoesNotFit:
         return None
 
 
+def _indexed(
+    leaf: Leaf, indices: FixedWidth, items: EncodedBlocks, num_items: int, params: PageParams
+) -> EncodedPage:
+    """Encode indices, beside the encoded dictionary that they refer to."""
+    return miniblock.encode(
+        leaf,
+        choose.encode_chunks(indices, params.codecs),
+        level_codec=params.level_codec,
+        large=params.version >= Version.V2_2,
+        dictionary=(items, num_items),
+    )
+
+
 def _may_have_dictionary(values: Block, params: PageParams) -> bool:
     if values.num_values < params.codecs.dictionary.min_values:
+        return False
+    if params.structural_encoding == "fullzip" and not params.codecs.is_reference:
         return False
     if isinstance(values, FixedWidth):
         return values.bits == 128 or (values.bits == 64 and params.version >= Version.V2_2)
@@ -224,8 +248,7 @@ def _probe_refuses(values: Block, cap: int) -> bool:
 
 
 def _mini_block(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage:
-    codec = choose.chunk_codec(values, params.codecs)
-    encoded = codec.encode_chunks(values, params.codecs.limits)
+    encoded = choose.encode_chunks(values, params.codecs)
     return miniblock.encode(
         leaf, encoded, level_codec=params.level_codec, large=params.version >= Version.V2_2, dictionary=None
     )
@@ -248,5 +271,4 @@ def _full_zip(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage:
     if isinstance(values, FixedWidth) and values.bits == 1:
         wide = np.unpackbits(as_bytes(values.data), bitorder="little", count=values.num_values)
         values = FixedWidth(8, values.num_values, wide)
-    codec = choose.value_codec(values, params.codecs)
-    return fullzip.encode(leaf, codec.encode_values(values))
+    return fullzip.encode(leaf, choose.encode_values(values, params.codecs))

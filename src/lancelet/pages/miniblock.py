@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 
 from lancelet import kernels
-from lancelet.blocks import FixedWidth
+from lancelet.blocks import Dictionary, FixedWidth
 from lancelet.buffers import allocate, as_values, nbytes
 from lancelet.codecs.base import BlockCodec, ChunkCodec, Chunks, Spans
 from lancelet.codecs.registry import parse_as
@@ -465,7 +465,9 @@ class OpenMiniBlock(OpenPage):
         num_slots = int(slots.sum())
         values = layout.value_codec.decode_chunks(Chunks(tuple(spans), slots, num_slots), allocate)
         if self.items is not None:
-            values = self._look_up(values, self.items, def_, num_slots, allocate)
+            if not isinstance(values, FixedWidth):
+                raise FormatError("the indices of a dictionary are not values of one width")
+            values = Dictionary(num_slots, values, self.items)
         return Leaf(part.num_rows, layout.layers, rep, def_, num_slots, values)
 
     def _select(self, runs: _Runs) -> tuple[Int64Array, Int64Array, Int64Array]:
@@ -492,19 +494,6 @@ class OpenMiniBlock(OpenPage):
             rep = rep.copy()
             rep[entry_starts[(np.cumsum(lengths) - lengths)[inside]]] = top
         return rep
-
-    def _look_up(
-        self, indices: Block, items: Block, def_: UInt16Array | None, num_slots: int, allocate: Allocate
-    ) -> Block:
-        from lancelet.codecs.dictionary import expand  # most pages have no dictionary
-
-        if not isinstance(indices, FixedWidth):
-            raise FormatError("the indices of a dictionary are not values of one width")
-        validity = None
-        if def_ is not None:
-            validity = allocate((num_slots + 7) // 8)
-            kernels.miniblock_validity(def_, max_visible(self.layout.layers), num_slots, validity)
-        return expand(indices, items, validity, allocate)
 
 
 def _decode_levels(codec: BlockCodec, spans: Spans, entries: Int64Array, allocate: Allocate) -> UInt16Array:

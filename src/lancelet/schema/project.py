@@ -91,11 +91,13 @@ def project(schema: Schema, names: Sequence[str]) -> Schema:
     Raises
     ------
     OptionError
-        A name is unknown (the message has the nearest ones), is asked for twice, or is inside of a packed
-        struct.
+        There are no names, or one is unknown (the message has the nearest ones), is asked for twice, or is
+        inside of a packed struct.
     """
     if isinstance(names, str):
         raise OptionError(f"names must be a list of names, not the string {names!r}")
+    if not len(names):
+        raise OptionError("the list of names is empty; at least one column is needed")
     tree: Tree = {}
     for name in names:
         path = _find(schema.fields, name)

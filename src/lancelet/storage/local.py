@@ -16,7 +16,7 @@ from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Any
 
 from lancelet.buffers import allocate
-from lancelet.errors import FormatError
+from lancelet.errors import FormatError, OptionError
 from lancelet.storage.store import Sink, Source
 
 if TYPE_CHECKING:
@@ -44,20 +44,33 @@ class LocalSource(Source):
         The file.
     mmap
         Map the file, at the first read, and hand out views of the map. Otherwise every read is a copy.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, PermissionError
+        There is no such file, or it cannot be opened.
+    OptionError
+        The path names a pipe or a device.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, mmap: bool = True) -> None:
-        self.name = os.fspath(path)
+        self.name = _name_of(path)
         self._absolute = os.path.abspath(self.name)  # noqa: PTH100 - a plain string, links kept
         self._mmap = mmap
         self._view: memoryview | None = None
-        descriptor = os.open(self._absolute, os.O_RDONLY)
+        try:
+            # A pipe without a writer would block without O_NONBLOCK, which means nothing to files.
+            descriptor = os.open(self._absolute, os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as error:
+            raise type(error)(error.errno, error.strerror, self.name) from None
         self._close = weakref.finalize(self, os.close, descriptor)
         self._descriptor = descriptor
         status = os.fstat(descriptor)
-        if stat.S_ISDIR(status.st_mode):
+        try:
+            _check_regular(status.st_mode, self.name)
+        except (OSError, OptionError):
             self.close()
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.name)
+            raise
         self._size = status.st_size
 
     def size(self) -> int:
@@ -127,6 +140,13 @@ class LocalSink(Sink):
 
     Small pieces (metadata, padding) are gathered and go to the system together with the next large one, which
     is not copied.
+
+    Raises
+    ------
+    FileNotFoundError, IsADirectoryError, PermissionError
+        There is no such directory, the path is one, or nothing can be made in it.
+    OptionError
+        The path names a pipe or a device, which must not be replaced.
     """
 
     #: Pieces below this size are copied and gathered.
@@ -135,11 +155,11 @@ class LocalSink(Sink):
     MAX_PIECES = 512
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.name = os.fspath(path)
+        self.name = _name_of(path)
         self._target = os.path.abspath(self.name)  # noqa: PTH100 - a plain string, links kept
         self._directory, base = os.path.split(self._target)
-        if os.path.isdir(self._target):  # noqa: PTH112
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self.name)
+        if os.path.exists(self._target):  # noqa: PTH110
+            _check_regular(os.stat(self._target).st_mode, self.name)  # noqa: PTH116
         # A name may have 255 bytes; leave room for the random part.
         stem = os.fsdecode(os.fsencode(base)[:200])
         self._temporary = os.path.join(self._directory, f".{stem}.{secrets.token_hex(6)}.tmp")  # noqa: PTH118
@@ -214,6 +234,21 @@ class LocalSink(Sink):
         except OSError:
             self.abort()
             raise
+
+
+def _name_of(path: str | os.PathLike[str]) -> str:
+    name = os.fspath(path)
+    if not name:
+        raise OptionError("the path is empty")
+    return name
+
+
+def _check_regular(mode: int, name: str) -> None:
+    """Check that a path names a file: pipes have no end to read from, and a rename would replace a device."""
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), name)
+    if not stat.S_ISREG(mode):
+        raise OptionError(f"{name} is not a regular file, but a pipe or a device")
 
 
 def _discard(descriptor: int, temporary: str, process: int) -> None:

@@ -112,6 +112,9 @@ class FileObjectSource(Source):
     def close(self) -> None:
         """Do nothing: the object belongs to the user."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (FileObjectSource, (self._file,))
+
 
 class MemorySink(Sink):
     """A file that is written to memory; :meth:`getbuffer` gives it after :meth:`commit`."""

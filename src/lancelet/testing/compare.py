@@ -272,11 +272,23 @@ def _unequal_fixed_size_list(
 
 def _unequal_items(actual: pa.Array, expected: pa.Array, stops: np.ndarray) -> _Found | None:
     """Compare the visible items of lists; ``stops[i]`` counts the visible items up to and with list i."""
-    found = _first_unequal(actual.flatten(), expected.flatten())
+    found = _first_unequal(_visible_items(actual), _visible_items(expected))
     if found is None:
         return None
     path, index, reason = found
     return ("[]", *path), int(np.searchsorted(stops, index, side="right")), reason
+
+
+def _visible_items(array: pa.Array) -> pa.Array:
+    """Return the items of lists that are not null; ``flatten`` joins dictionaries, which it cannot always do."""
+    if pa.types.is_fixed_size_list(array.type):
+        offsets = array.type.list_size * (array.offset + np.arange(len(array) + 1))
+    else:
+        offsets = array.offsets.to_numpy()
+    items = array.values.slice(offsets[0], offsets[-1] - offsets[0])
+    if not array.null_count:
+        return items
+    return items.filter(pa.array(np.repeat(_mask(array.is_valid()), np.diff(offsets))))
 
 
 def _mask(array: pa.BooleanArray) -> np.ndarray:

@@ -10,8 +10,8 @@ packed struct                               packed struct
 everything else                             nullable over flat, or over a fixed-size list
 ==========================================  ====================================================================
 
-With ``compact`` also what the reference reads and does not write: bit-packed integers that are not negative, values of one length without
-indices, and FSST where the values have 4 MiB and more.
+With ``compact`` also what the reference reads and does not write: bit-packed integers that are not negative, values of one length
+without indices, and FSST where the values have 4 MiB and more.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The pages of one physical column, and the rows in them.
 
-Pages of length 0 hold nothing and are passed over; old writers left them anywhere. Where pages begin is the sum of the lengths before them:
-``Page.priority`` says nothing in version 2.0.
+Pages of length 0 hold nothing and are passed over; old writers left them anywhere. Where pages begin is the sum of the lengths
+before them: ``Page.priority`` says nothing in version 2.0.
 """
 
 from __future__ import annotations

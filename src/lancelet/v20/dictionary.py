@@ -1,4 +1,4 @@
-"""``dictionary``: indices and distinct items, in two conventions that the field's type tells apart (encodings_v2_0.md 3, *Dictionary*).
+"""``dictionary``: indices and distinct items, in two conventions that the type tells apart (encodings_v2_0.md 3, *Dictionary*).
 
 =====================  =====================================================  =============================================
 field                  indices, ``nullable.no_nulls{flat}``                   items
@@ -22,7 +22,7 @@ from lancelet import kernels
 from lancelet.blocks import VariableWidth
 from lancelet.blocks.arrow import is_variable_width, offset_bits, to_block, valid_mask
 from lancelet.buffers import EMPTY, as_bytes, as_values
-from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.errors import FormatError, OptionError
 from lancelet.pages.base import RowRanges
 from lancelet.v20.binary import encode_binary
 from lancelet.v20.fetch import together
@@ -235,14 +235,14 @@ def with_small_keys(array: pa.DictionaryArray) -> pa.DictionaryArray:
 
 
 def _largest_key(index_type: pa.DataType) -> int:
-    bits = index_type.bit_width
-    return 2 ** (bits - 1 if pa.types.is_signed_integer(index_type) else bits) - 1
+    bits = int(index_type.bit_width)
+    return (1 << (bits - 1 if pa.types.is_signed_integer(index_type) else bits)) - 1
 
 
 def _message(indices: ArrayEncoding, items: ArrayEncoding, num_items: int) -> ArrayEncoding:
     from lancelet.pb import encodings20_pb2 as pb
 
     if num_items >= 2**32:
-        raise UnsupportedError(f"a dictionary of {num_items} items")
+        raise OptionError(f"a dictionary of {num_items} items does not fit version 2.0")
     message = pb.Dictionary(indices=indices, items=items, num_dictionary_items=num_items)
     return pb.ArrayEncoding(dictionary=message)

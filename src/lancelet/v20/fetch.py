@@ -1,8 +1,8 @@
 """Reads that go in steps, where what to read next depends on what was read before.
 
-A :data:`Fetch` is a generator: it gives the byte ranges that it needs, is sent their bytes, and so on until it returns its result. It plans
-and decodes, and does no input itself. :func:`together` runs many in step, so that all columns of a read share one request a step;
-:func:`run` does the input.
+A :data:`Fetch` is a generator: it gives the byte ranges that it needs, is sent their bytes, and so on until it returns its
+result. It plans and decodes, and does no input itself. :func:`together` runs many in step, so that all columns of a read share
+one request a step; :func:`run` does the input.
 """
 
 from __future__ import annotations

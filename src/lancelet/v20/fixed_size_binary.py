@@ -1,7 +1,7 @@
 """``fixed_size_binary``: strings or bytes that all have one length (encodings_v2_0.md 9).
 
-``nullable { fixed_size_binary(w, bytes: flat(8)) }``: value ``i`` is bytes ``i * w .. (i + 1) * w``. The reference's writer of 2.0 never makes
-it; its readers take it with ``flat(8)``, and ``flat(8 w)`` holds the same bytes.
+``nullable { fixed_size_binary(w, bytes: flat(8)) }``: value ``i`` is bytes ``i * w .. (i + 1) * w``. The reference's writer of
+2.0 never makes it; its readers take it with ``flat(8)``, and ``flat(8 w)`` holds the same bytes.
 """
 
 from __future__ import annotations

@@ -86,7 +86,7 @@ class Flat(Node):
         return pa.Array.from_buffers(self.type_, rows.num_rows, [None, pa.py_buffer(data)], 0)
 
 
-def _bits_of_rows(data: Data, rows: RowRanges) -> Data:
+def _bits_of_rows(data: Data, rows: RowRanges) -> Any:
     """Bring the bits of `rows` together, of the bytes that hold each range."""
     if len(rows.starts) == 1:
         first = int(rows.starts[0]) % 8
@@ -97,7 +97,7 @@ def _bits_of_rows(data: Data, rows: RowRanges) -> Data:
     return np.packbits(bits[row_positions(rows, starts)], bitorder="little")
 
 
-def _aligned(data: Data, width: int) -> Data:
+def _aligned(data: Data, width: int) -> Any:
     """Return `data` where Arrow may work on it: copied in files whose buffers are not padded."""
     alignment = min(width & -width, _MAX_ALIGNMENT)
     if nbytes(data) == 0 or pa.py_buffer(data).address % alignment == 0:

@@ -1,7 +1,8 @@
 """``fixed_size_list``: lists of one length are their items, back to back (encodings_v2_0.md 3, *FixedSizeList*).
 
-``nullable { fixed_size_list(d, items: nullable { .. }) }``: `n` lists are an array of ``n * d`` items, also below null lists; bits are one
-continuous bitmap. Rows ``a .. b`` are items ``a * d .. b * d``. Written by :func:`lancelet.v20.nullable.encode_nullable`.
+``nullable { fixed_size_list(d, items: nullable { .. }) }``: `n` lists are an array of ``n * d`` items, also below null lists;
+bits are one continuous bitmap. Rows ``a .. b`` are items ``a * d .. b * d``. Written by
+:func:`lancelet.v20.nullable.encode_nullable`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """``fsst``: ``binary`` whose bytes are compressed with a table of symbols (encodings_v2_0.md 3, *Fsst*; compressors.md 4).
 
-Indices and adjustment count *compressed* bytes; every value is compressed on its own. The table, 2312 bytes, travels in the message. Small
-pages have a table that is switched off (zeros but for its magic) and plain bytes.
+Indices and adjustment count *compressed* bytes; every value is compressed on its own. The table, 2312 bytes, travels in the
+message. Small pages have a table that is switched off (zeros but for its magic) and plain bytes.
 """
 
 from __future__ import annotations

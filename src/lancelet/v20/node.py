@@ -4,9 +4,9 @@ A page's message is a tree; each node refers to buffers of the page, of the colu
 
     ArrayEncoding { nullable { some_nulls { validity: flat(1, buffer 0), values: flat(32, buffer 1) } } }
 
-:meth:`PageContext.parse` makes the tree, with the Arrow type that each node must give: what does not fit the type, the row count or the buffers
-is refused before anything is read. Writing goes the other way: ``encode`` functions add to :class:`PageBuffers` in the order of the tree,
-which is the order of the buffers in the page.
+:meth:`PageContext.parse` makes the tree, with the Arrow type that each node must give: what does not fit the type, the row count
+or the buffers is refused before anything is read. Writing goes the other way: ``encode`` functions add to :class:`PageBuffers` in
+the order of the tree, which is the order of the buffers in the page.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ import pyarrow as pa
 
 from lancelet.blocks import FixedSizeList as FixedSizeListBlock
 from lancelet.blocks import FixedWidth
-from lancelet.blocks.arrow import is_variable_width, to_block, valid_mask
+from lancelet.blocks.arrow import to_block, valid_mask
+from lancelet.blocks.nulls import null_array
 from lancelet.buffers import as_bytes
 from lancelet.errors import FormatError, OptionError
 from lancelet.v20.bitpacked import encode_non_negative
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from lancelet.pb.encodings20_pb2 import ArrayEncoding
     from lancelet.v20.fetch import Fetch
 
-__all__ = ["AllNulls", "Nullable", "encode_all_nulls", "encode_nullable", "null_array", "wrap_values"]
+__all__ = ["AllNulls", "Nullable", "encode_all_nulls", "encode_nullable", "wrap_values"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +59,7 @@ class Nullable(Node):
         """Read ``Nullable``."""
         form = message.WhichOneof("nullability")
         if form == "all_nulls":
-            return AllNulls(type_, num_values)
+            return AllNulls.from_message(message.all_nulls, page, type_, num_values)
         if form is None:
             raise FormatError("a 'nullable' encoding does not say whether there are nulls")
         inner = message.no_nulls if form == "no_nulls" else message.some_nulls
@@ -99,35 +100,14 @@ class AllNulls(Node):
     @classmethod
     def from_message(cls, message: Any, page: PageContext, type_: pa.DataType, num_values: int) -> AllNulls:
         """Read ``AllNull``, which is empty."""
+        if pa.types.is_struct(type_) or pa.types.is_dictionary(type_):
+            raise FormatError(f"values of type {type_} stand in a 'nullable' encoding")
         return cls(type_, num_values)
 
     def read(self, rows: RowRanges, allocate: Allocate) -> Fetch[pa.Array]:
         """Make the nulls; nothing is read."""
         yield from ()
         return null_array(self.type_, rows.num_rows, allocate)
-
-
-def null_array(type_: pa.DataType, num_values: int, allocate: Allocate) -> pa.Array:
-    """Make `num_values` nulls. Their number comes from a file, so `allocate` is asked for the memory first."""
-    if pa.types.is_null(type_):
-        return pa.nulls(num_values)
-    if pa.types.is_fixed_size_list(type_):
-        items = null_array(type_.value_type, num_values * type_.list_size, allocate)
-        bitmap = _zeros((num_values + 7) // 8, allocate)
-        return pa.Array.from_buffers(type_, num_values, [bitmap], num_values, children=[items])
-    if pa.types.is_struct(type_) or pa.types.is_dictionary(type_):
-        raise FormatError(f"values of type {type_} stand in a 'nullable' encoding")
-    bits = type_.bit_width if not is_variable_width(type_) else (64 if str(type_).startswith("large") else 32)
-    values = _zeros((num_values + 1) * bits // 8 + 1, allocate)
-    bitmap = _zeros((num_values + 7) // 8, allocate)
-    buffers = [bitmap, values, pa.py_buffer(b"")] if is_variable_width(type_) else [bitmap, values]
-    return pa.Array.from_buffers(type_, num_values, buffers, num_values)
-
-
-def _zeros(num_bytes: int, allocate: Allocate) -> Any:
-    buffer = allocate(num_bytes)
-    as_bytes(buffer)[:] = 0
-    return buffer
 
 
 def encode_all_nulls() -> ArrayEncoding:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 
 from lancelet.errors import FormatError
@@ -23,6 +22,7 @@ from lancelet.v20.node import Node, PageBuffers, PageContext, plain_values
 from lancelet.v20.nullable import wrap_values
 
 if TYPE_CHECKING:
+    import numpy as np
     import numpy.typing as npt
 
     from lancelet.buffers import Allocate

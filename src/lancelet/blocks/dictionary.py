@@ -6,20 +6,25 @@ in a buffer of their own, under a block codec. Indices of pages that we write ha
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from lancelet import kernels
-from lancelet.blocks import FixedWidth, VariableWidth
-from lancelet.buffers import EMPTY, allocate, as_bytes
-from lancelet.errors import FormatError, UnsupportedError
+from lancelet.blocks.block import FixedWidth, VariableWidth
+from lancelet.buffers import EMPTY, allocate, as_bytes, as_values
+from lancelet.errors import FormatError, OptionError, UnsupportedError
 
 if TYPE_CHECKING:
-    from lancelet.blocks import Block
+    import numpy.typing as npt
+
+    from lancelet.blocks.block import Block, Dictionary
     from lancelet.buffers import Allocate, Data, UInt8Array
 
-__all__ = ["build", "expand"]
+    Mask = npt.NDArray[np.bool_]
+    Indices = npt.NDArray[Any]
+
+__all__ = ["build", "compact", "expand", "narrow_indices"]
 
 _ITEM_BITS = (32, 64, 128)
 _INDEX_BITS = (8, 16, 32, 64)
@@ -108,15 +113,12 @@ def expand(indices: FixedWidth, items: Block, validity: Data | None, allocate: A
     UnsupportedError
         The items are not whole bytes, or lists or structs.
     """
-    if indices.bits not in _INDEX_BITS:
-        raise FormatError(
-            f"the indices of a dictionary have {indices.bits} bits; 8, 16, 32 or 64 are possible"
-        )
+    _check_bits(indices)
     numbers = as_bytes(indices.data)[: indices.num_values * indices.bits // 8]
     bitmap = EMPTY if validity is None else validity
     if isinstance(items, VariableWidth):
         return _gather_variable(items, numbers, indices.bits, bitmap, indices.num_values, allocate)
-    if not isinstance(items, FixedWidth) or items.bits % 8:
+    if not isinstance(items, FixedWidth) or items.bits == 0 or items.bits % 8:
         raise UnsupportedError("a dictionary holds values of whole bytes, or text and binary")
     value_bytes = items.bits // 8
     data = as_bytes(items.data)[: items.num_values * value_bytes]
@@ -138,3 +140,89 @@ def _gather_variable(
 
 def _offsets(block: VariableWidth) -> UInt8Array:
     return as_bytes(block.offsets)[: (block.num_values + 1) * block.offset_bits // 8]
+
+
+def compact(numbers: Indices, valid: Mask | None, num_items: int) -> tuple[Indices, Mask | None]:
+    """Find the items of a dictionary that are shown, and count the indices anew.
+
+    Parameters
+    ----------
+    numbers
+        Indices, unsigned.
+    valid
+        ``bool[len(numbers)]``: which of them anybody sees; ``None``: all.
+    num_items
+        Length of the dictionary.
+
+    Returns
+    -------
+    tuple
+        Indices of the dtype of `numbers` into the items that are kept, 0 where nobody sees them; and ``bool[num_items]``: which
+        items those are, ``None`` for all.
+
+    Raises
+    ------
+    OptionError
+        An index that is seen lies outside of the dictionary.
+    """
+    seen = numbers if valid is None else numbers[valid]
+    _check_indices(seen, num_items, OptionError)
+    used = np.zeros(num_items, dtype=np.bool_)
+    used[seen] = True
+    if valid is not None:
+        numbers = np.where(valid, numbers, numbers.dtype.type(0))
+    if used.all():
+        return numbers, None
+    places: Indices = np.cumsum(used) - used
+    return places.astype(numbers.dtype)[numbers], used
+
+
+def narrow_indices(block: Dictionary, bits: int, limit: int, valid: Mask | None, allocate: Allocate) -> Data:
+    """Return the indices of `block` in `bits` bits; 0 where a null slot has one that points nowhere.
+
+    Parameters
+    ----------
+    block
+        What a page gave.
+    bits
+        8, 16, 32 or 64.
+    limit
+        Largest index that the result may have.
+    valid
+        ``bool[num_values]``, false in null slots; ``None``: all are valid.
+    allocate
+        Where the memory of the result comes from; it is a view when nothing needs to be changed.
+
+    Raises
+    ------
+    FormatError
+        The indices have a width that no index has, or the index of a valid slot lies outside of the dictionary or above `limit`.
+    """
+    indices, bound = block.indices, min(block.items.num_values, limit + 1)
+    _check_bits(indices)
+    numbers = as_values(indices.data, indices.bits)[: block.num_values]
+    points_nowhere = bool((numbers >= bound).any())
+    if points_nowhere:
+        if valid is not None:
+            numbers = numbers * valid
+        if valid is None or bool(valid.any()):
+            _check_indices(numbers, bound, FormatError)
+    elif indices.bits == bits:
+        return indices.data
+    out = allocate(block.num_values * bits // 8)
+    as_values(out, bits)[:] = numbers
+    return out  # type: ignore[no-any-return]
+
+
+def _check_bits(indices: FixedWidth) -> None:
+    if indices.bits not in _INDEX_BITS:
+        raise FormatError(
+            f"the indices of a dictionary have {indices.bits} bits; 8, 16, 32 or 64 are possible"
+        )
+
+
+def _check_indices(numbers: Indices, bound: int, error: type[FormatError | OptionError]) -> None:
+    if len(numbers) and int(numbers.max()) >= bound:
+        raise error(
+            f"index {int(numbers.max())} of a dictionary is not below {bound}, the number of its items"
+        )

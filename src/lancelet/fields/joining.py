@@ -1,0 +1,149 @@
+"""Arrays of one column joined to one, and what they weigh: dictionaries make both more than adding up.
+
+Arrays with the same dictionary share it in the joined array too, uncopied. Different dictionaries become one, which may have more
+items than the indices can count; then the arrays stay apart.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+
+from lancelet.blocks.dictionary_array import same_memory, unify
+from lancelet.fields.paths import bitmap_of, list_items
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lancelet.buffers import Int64Array
+
+__all__ = ["Scale", "join", "logical_bytes", "take"]
+
+
+def join(arrays: Sequence[pa.Array]) -> pa.Array | None:
+    """Join `arrays`, of which there is at least one.
+
+    Parameters
+    ----------
+    arrays
+        Arrays of one type: that of a leaf, or of one path (:mod:`lancelet.fields.paths`).
+
+    Returns
+    -------
+    pyarrow.Array | None
+        ``None`` when no array of the type can hold them: there are more distinct values than its indices can count, or more bytes
+        or items than its offsets.
+    """
+    first = arrays[0]
+    if len(arrays) == 1:
+        return first
+    if isinstance(first.type, pa.BaseExtensionType):
+        storage = join([array.storage for array in arrays])
+        return None if storage is None else pa.ExtensionArray.from_storage(first.type, storage)
+    try:
+        if _has_dictionary(first.type):
+            return _join_dictionaries(arrays)
+        return pa.concat_arrays(arrays)
+    except pa.ArrowInvalid:
+        return None
+
+
+def take(arrays: Sequence[pa.Array], positions: Int64Array) -> list[pa.Array]:
+    """Return values of `arrays`, counted through all of them, in the order of `positions`.
+
+    One array, or where none can hold them, a new one wherever the next value lies in another of the `arrays`.
+    """
+    whole = join(arrays)
+    if whole is not None:
+        return [whole.take(pa.array(positions))]
+    stops = np.cumsum([len(array) for array in arrays])
+    numbers = np.searchsorted(stops, positions, side="right")
+    breaks = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(positions)]
+    taken = []
+    for start, stop in pairwise(breaks):
+        array = arrays[numbers[start]]
+        first = stops[numbers[start]] - len(array)
+        taken.append(array.take(pa.array(positions[start:stop] - first)))
+    return taken
+
+
+def _join_dictionaries(arrays: Sequence[pa.Array]) -> pa.Array | None:
+    leaves = unify([_leaf(array) for array in arrays])
+    if leaves is None:
+        return None
+    type_, items = leaves[0].type, leaves[0].dictionary
+    joined = pa.concat_arrays(
+        [_with_leaf(array, leaf.indices) for array, leaf in zip(arrays, leaves, strict=True)]
+    )
+    leaf = pa.DictionaryArray.from_arrays(_leaf(joined), items, ordered=type_.ordered, safe=False)
+    return _with_leaf(joined, leaf)
+
+
+def _has_dictionary(type_: pa.DataType) -> bool:
+    while pa.types.is_nested(type_) and type_.num_fields == 1:
+        type_ = type_.field(0).type
+    return bool(pa.types.is_dictionary(type_))
+
+
+def _below(array: pa.Array) -> pa.Array | None:
+    """Return what stands one step down a path, as far as rows of `array` refer to it; ``None`` at its end."""
+    type_ = array.type
+    if pa.types.is_struct(type_):
+        return array.field(0)
+    if pa.types.is_fixed_size_list(type_):
+        return array.values.slice(array.offset * type_.list_size, len(array) * type_.list_size)
+    return list_items(array)[1] if pa.types.is_nested(type_) else None
+
+
+def _leaf(array: pa.Array) -> pa.Array:
+    """Return what a path ends in."""
+    below = _below(array)
+    return array if below is None else _leaf(below)
+
+
+def _with_leaf(array: pa.Array, leaf: pa.Array) -> pa.Array:
+    """Return the path of `array` with another leaf in the place of its own."""
+    below = _below(array)
+    if below is None:
+        return leaf
+    type_, child, buffers = array.type, _with_leaf(below, leaf), [bitmap_of(array)]
+    field = type_.field(0).with_type(child.type)
+    if pa.types.is_struct(type_):
+        type_ = pa.struct([field])
+    elif pa.types.is_fixed_size_list(type_):
+        type_ = pa.list_(field, type_.list_size)
+    else:
+        type_ = pa.large_list(field) if pa.types.is_large_list(type_) else pa.list_(field)
+        buffers.append(pa.py_buffer(list_items(array)[0]))
+    return pa.Array.from_buffers(type_, len(array), buffers, array.null_count, children=[child])
+
+
+def logical_bytes(array: pa.Array) -> int:
+    """Return the bytes that the rows of an `array` of one path refer to, the shown part of a dictionary included."""
+    return Scale().add(array)
+
+
+class Scale:
+    """Weighs arrays of one path as they come; a dictionary that they share counts once.
+
+    Of a dictionary counts what the rows may show at most: one item of average size each.
+    """
+
+    def __init__(self) -> None:
+        self._items: pa.Array | None = None
+        self._charged = 0
+
+    def add(self, array: pa.Array) -> int:
+        """Return what `array` adds, in bytes."""
+        if not _has_dictionary(array.type):
+            return int(array.nbytes)
+        leaf = _leaf(array)
+        items, items_bytes = leaf.dictionary, leaf.dictionary.nbytes
+        if self._items is None or not same_memory(items, self._items):
+            self._items, self._charged = items, 0
+        share = min(items_bytes - self._charged, len(leaf) * -(-items_bytes // max(len(items), 1)))
+        self._charged += share
+        return int(array.nbytes - items_bytes + share)
