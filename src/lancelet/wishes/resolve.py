@@ -127,12 +127,16 @@ def unfulfilled(kind: LeafKind, version: Version, wishes: ColumnOptions) -> Iter
         "dict_max_bytes": _dict_max_bytes,
         "dict_values_compression": _dict_values,
         "dict_values_compression_level": _dict_values_level,
-        "v20": lambda kind, version, wishes: f"version {version.text} has other encodings than 2.0",
+        "v20": _v20,
     }
     for name in wishes.given:
         reason = checks[name](kind, version, wishes) if name in checks else None
         if reason is not None:
             yield name, reason
+
+
+def _v20(kind: LeafKind, version: Version, wishes: ColumnOptions) -> str | None:
+    return f"version {version.text} has other encodings than 2.0"
 
 
 def _unfulfilled_v20(kind: LeafKind, wishes: ColumnOptions) -> Iterator[tuple[str, str]]:
