@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from lancelet.container.writer import ContainerWriter
 from lancelet.pb import encodings20_pb2 as pb
 from lancelet.pb.file_pb2 import FileDescriptor
@@ -16,6 +14,8 @@ from lancelet.versions import Version
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    import pyarrow as pa
 
     #: Message, buffers, length.
     Page = tuple[Any, Sequence[bytes], int]

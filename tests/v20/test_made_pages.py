@@ -90,7 +90,11 @@ def check(path: Path, table: pa.Table, releases: tuple[str, ...] = RELEASES) -> 
         assert_tables_equal(found, table.slice(start))
     for rows in takes:
         assert_tables_equal(reader.take_rows(rows).to_table(), table.take(rows))
-    parts: list[tuple[Any, ...]] = [("all", 1024), ("range", num_rows // 3, num_rows // 2), ("take", takes[1])]
+    parts: list[tuple[Any, ...]] = [
+        ("all", 1024),
+        ("range", num_rows // 3, num_rows // 2),
+        ("take", takes[1]),
+    ]
     expected = [table, table.slice(num_rows // 3, num_rows // 2), table.take(takes[1])]
     for release in releases:
         for found, wanted in zip(oracle(release).read(path, parts), expected, strict=True):
@@ -186,7 +190,9 @@ def test_fixed_size_binary_with_nulls(tmp_path: Path) -> None:
     check(*one_column(tmp_path, pa.array(values), pages))
 
 
-def old_text(text: list[str | None], row_cuts: tuple[int, ...], byte_cuts: tuple[int, ...]) -> list[list[Page]]:
+def old_text(
+    text: list[str | None], row_cuts: tuple[int, ...], byte_cuts: tuple[int, ...]
+) -> list[list[Page]]:
     """Return the two columns of text of the first writers: offsets, and bytes as items."""
     offsets: list[Page] = []
     for start, stop in pairwise((0, *row_cuts, len(text))):
@@ -217,7 +223,9 @@ def test_old_text_moves_the_columns_after_it(tmp_path: Path) -> None:
     path = write_columns(tmp_path / "old.lance", table.schema, 500, columns)
     check(path, table, ())  # pylance looks for the columns after it where they would be without it
     for name in table.column_names:
-        assert_tables_equal(lancelet.FileReader(str(path), [name]).read_all().to_table(), table.select([name]))
+        assert_tables_equal(
+            lancelet.FileReader(str(path), [name]).read_all().to_table(), table.select([name])
+        )
 
 
 def test_buffers_of_column_and_file(tmp_path: Path) -> None:
@@ -235,7 +243,9 @@ def test_zstd_without_length(tmp_path: Path) -> None:
     bare = pa.Codec("zstd").compress("".join(text).encode(), asbytes=True)
     pages = [(binary(int(ends[-1]) + 1, scheme="zstd"), [u64(*ends.tolist()), bare], 1000)]
     path, table = one_column(tmp_path, pa.array(text), pages)
-    assert_tables_equal(lancelet.FileReader(str(path)).take_rows([5, 900, 5]).to_table(), table.take([5, 900, 5]))
+    assert_tables_equal(
+        lancelet.FileReader(str(path)).take_rows([5, 900, 5]).to_table(), table.take([5, 900, 5])
+    )
     assert_tables_equal(lancelet.FileReader(str(path)).read_all().to_table(), table)
 
 
@@ -248,10 +258,16 @@ def test_pages_without_rows(tmp_path: Path) -> None:
 
 TEXT = pa.array(["ab", None, "", "cde"])
 LISTS = pa.array([[1, 2], None, [], [3, None, 5]], pa.list_(pa.int32()))
-ITEMS: Page = (some_nulls(flat(32, 1)), [b"\x17", b"".join(i.to_bytes(4, "little") for i in (1, 2, 3, 0, 5))], 5)
+ITEMS: Page = (
+    some_nulls(flat(32, 1)),
+    [b"\x17", b"".join(i.to_bytes(4, "little") for i in (1, 2, 3, 0, 5))],
+    5,
+)
 
 
-def refused(path: Path, array: pa.Array, columns: list[list[Page]], error: type[Exception], text: str) -> None:
+def refused(
+    path: Path, array: pa.Array, columns: list[list[Page]], error: type[Exception], text: str
+) -> None:
     schema = pa.schema([pa.field("x", array.type)])
     made = write_columns(path / "made.lance", schema, len(array), columns)
     reader = lancelet.FileReader(str(made))

@@ -74,14 +74,17 @@ def test_fixed_size(arrays: list[list[str | None]], expected: bool, type_: pa.Da
 def test_hidden_bytes_do_not_count() -> None:
     bitmap = pa.py_buffer(b"\x05")
     hidden = pa.Array.from_buffers(
-        pa.string(), 3, [bitmap, pa.array([0, 1, 9, 10], pa.int32()).buffers()[1], pa.py_buffer(b"axxxxxxxxb")]
+        pa.string(),
+        3,
+        [bitmap, pa.array([0, 1, 9, 10], pa.int32()).buffers()[1], pa.py_buffer(b"axxxxxxxxb")],
     )
     assert deserves_fixed_size([hidden])
     assert deserves_dictionary(hidden, 3)
 
 
 @pytest.mark.parametrize(
-    ("text", "threshold"), [(None, 100), ("3", 3), ("0", 0), ("", 100), ("many", 100), ("-1", 100), ("1.5", 100)]
+    ("text", "threshold"),
+    [(None, 100), ("3", 3), ("0", 0), ("", 100), ("many", 100), ("-1", 100), ("1.5", 100)],
 )
 def test_threshold_of_the_environment(
     text: str | None, threshold: int, monkeypatch: pytest.MonkeyPatch

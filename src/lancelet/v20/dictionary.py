@@ -21,6 +21,7 @@ import pyarrow as pa
 from lancelet import kernels
 from lancelet.blocks import VariableWidth
 from lancelet.blocks.arrow import is_variable_width, offset_bits, to_block, valid_mask
+from lancelet.blocks.dictionary_array import index_numbers, valid_indices
 from lancelet.buffers import EMPTY, as_bytes, as_values
 from lancelet.errors import FormatError, OptionError
 from lancelet.pages.base import RowRanges
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from lancelet.pb.encodings20_pb2 import ArrayEncoding
     from lancelet.v20.fetch import Fetch
 
-__all__ = ["MAX_TEXT_ITEMS", "Dictionary", "encode_keys", "encode_text_dictionary", "with_small_keys"]
+__all__ = ["MAX_TEXT_ITEMS", "Dictionary", "encode_keys", "encode_text_dictionary"]
 
 #: Most items of a dictionary of the second convention: indices are u8, and 0 is null.
 MAX_TEXT_ITEMS = 255
@@ -167,17 +168,25 @@ def _items_block(block: VariableWidth, first: Any) -> VariableWidth:
 def encode_keys(array: pa.DictionaryArray, buffers: PageBuffers) -> ArrayEncoding:
     """Encode an Arrow dictionary array in the first convention.
 
-    Null keys become the index of a null item: the first one there is, or one that is appended.
+    Null keys become the index of a null item that is appended.
+
+    Parameters
+    ----------
+    array
+        Without nulls among its items.
+    buffers
+        Receives the page's buffers.
 
     Raises
     ------
     OptionError
         The index type cannot count the items, not even when they are all distinct and used.
     """
+    most = _largest_key(array.type.index_type)
     indices, items = _with_null_item(array)
-    if len(items) - 1 > _largest_key(array.type.index_type):
-        indices, items = _with_null_item(with_small_keys(array))
-        if len(items) - 1 > _largest_key(array.type.index_type):
+    if len(items) - 1 > most:
+        indices, items = _with_null_item(array.dictionary_decode().dictionary_encode())
+        if len(items) - 1 > most:
             raise OptionError(
                 f"{len(items)} dictionary items, the one for nulls among them, do not fit keys of type {array.type.index_type}"
             )
@@ -195,43 +204,13 @@ def encode_keys(array: pa.DictionaryArray, buffers: PageBuffers) -> ArrayEncodin
 
 
 def _with_null_item(array: pa.DictionaryArray) -> tuple[Any, pa.Array]:
-    """Return ``int64`` indices without nulls, and items with a null one where that is needed."""
-    items, keys = array.dictionary, array.indices
-    if isinstance(items.type, pa.BaseExtensionType):
-        items = items.storage
-    valid = valid_mask(keys)
-    numbers = np.zeros(len(keys), dtype=np.int64)
-    width = keys.type.bit_width // 8
-    raw = np.frombuffer(keys.buffers()[1], dtype=f"<u{width}", count=len(keys), offset=keys.offset * width)
+    """Return ``int64`` indices without nulls, and items with a null one at the end where that is needed."""
+    valid = valid_indices(array)
+    numbers = index_numbers(array).astype(np.int64)
     if valid is None:
-        return raw.astype(np.int64), items
-    numbers[valid] = raw[valid]
-    items_valid = valid_mask(items)
-    if items_valid is not None:
-        place = int(np.argmin(items_valid))
-    else:
-        place = len(items)
-        items = pa.concat_arrays([items, pa.nulls(1, items.type)])
-    numbers[~valid] = place
-    return numbers, items
-
-
-def with_small_keys(array: pa.DictionaryArray) -> pa.DictionaryArray:
-    """Return the array with a dictionary of only the items that are used, each once.
-
-    Raises
-    ------
-    OptionError
-        They do not fit the index type.
-    """
-    small = array.dictionary_decode().dictionary_encode()
-    try:
-        keys = small.indices.cast(array.type.index_type)
-    except pa.ArrowInvalid:
-        raise OptionError(
-            f"{len(small.dictionary)} distinct values do not fit keys of type {array.type.index_type}"
-        ) from None
-    return pa.DictionaryArray.from_arrays(keys, small.dictionary)
+        return numbers, array.dictionary
+    items = pa.concat_arrays([array.dictionary, pa.nulls(1, array.type.value_type)])
+    return np.where(valid, numbers, len(items) - 1), items
 
 
 def _largest_key(index_type: pa.DataType) -> int:
