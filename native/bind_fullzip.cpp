@@ -1,84 +1,12 @@
 // Bindings of fullzip.hpp: argument checks and the release of the GIL, nothing else.
 #include <nanobind/stl/tuple.h>
 
-#include <memory>
-#include <vector>
-
 #include "bindings.hpp"
+#include "buffer_lists.hpp"
 #include "buffers.hpp"
 #include "fullzip.hpp"
 
 namespace nb = nanobind;
-
-namespace lancelet {
-namespace {
-
-// Several buffers: what was fetched for the ranges of one page.
-struct Parts {
-  std::span<const Bytes> spans;
-};
-
-}  // namespace
-}  // namespace lancelet
-
-namespace nanobind::detail {
-
-// Any sequence of bytes-like objects. All are held until the call returns.
-template <>
-struct type_caster<lancelet::Parts> {
-  using Value = lancelet::Parts;
-  template <typename>
-  using Cast = Value;
-  static constexpr auto Name = const_name("collections.abc.Sequence[collections.abc.Buffer]");
-
-  type_caster() = default;
-  type_caster(const type_caster&) = delete;
-  type_caster& operator=(const type_caster&) = delete;
-  ~type_caster() {
-    for (size_t i = 0; i < spans_.size(); ++i) PyBuffer_Release(&views_[i]);
-  }
-
-  bool from_python(handle source, uint8_t, cleanup_list*) noexcept {
-    const Py_ssize_t size = PySequence_Check(source.ptr()) ? PySequence_Size(source.ptr()) : -1;
-    if (size < 0) {
-      PyErr_Clear();
-      return false;
-    }
-    try {
-      // A view may point into itself, so it must not move.
-      views_ = std::make_unique<Py_buffer[]>(static_cast<size_t>(size));
-      spans_.reserve(static_cast<size_t>(size));
-    } catch (const std::bad_alloc&) {
-      return false;
-    }
-    for (Py_ssize_t i = 0; i < size; ++i) {
-      Py_buffer& view = views_[static_cast<size_t>(i)];
-      PyObject* item = PySequence_GetItem(source.ptr(), i);
-      const bool held = item != nullptr && PyObject_GetBuffer(item, &view, PyBUF_C_CONTIGUOUS) == 0;
-      Py_XDECREF(item);
-      if (!held) {
-        PyErr_Clear();
-        return false;
-      }
-      spans_.emplace_back(static_cast<const uint8_t*>(view.buf), static_cast<size_t>(view.len));
-    }
-    return true;
-  }
-
-  template <typename>
-  static constexpr bool can_cast() {
-    return true;
-  }
-
-  operator Value() { return Value{spans_}; }
-
- private:
-  std::unique_ptr<Py_buffer[]> views_;
-  std::vector<lancelet::Bytes> spans_;
-};
-
-}  // namespace nanobind::detail
-
 using namespace nb::literals;
 
 namespace lancelet {
@@ -89,7 +17,8 @@ using Release = nb::call_guard<nb::gil_scoped_release>;
 void bind_zip(nb::module_& module) {
   module.def(
       "zip_variable_size",
-      [](In<uint16_t> def, int64_t max_visible, In<uint8_t> offsets, int64_t length_bytes, int64_t word_bytes, int64_t num_entries) {
+      [](In<uint16_t> def, int64_t max_visible, In<uint8_t> offsets, int64_t length_bytes, int64_t word_bytes,
+         int64_t num_entries) {
         return zip_variable_size(def.span, max_visible, offsets.span, length_bytes, word_bytes, num_entries);
       },
       "def_"_a, "max_visible"_a, "offsets"_a, "length_bytes"_a, "word_bytes"_a, "num_entries"_a, Release());
@@ -97,7 +26,8 @@ void bind_zip(nb::module_& module) {
       "zip_fixed",
       [](In<uint16_t> rep, In<uint16_t> def, int64_t bits_rep, int64_t bits_def, int64_t max_rep, int64_t max_visible,
          In<uint8_t> values, int64_t value_bytes, Out<uint8_t> out, Out<int64_t> row_starts) {
-        zip_fixed(rep.span, def.span, bits_rep, bits_def, max_rep, max_visible, values.span, value_bytes, out.span, row_starts.span);
+        zip_fixed(rep.span, def.span, bits_rep, bits_def, max_rep, max_visible, values.span, value_bytes, out.span,
+                  row_starts.span);
       },
       "rep"_a, "def_"_a, "bits_rep"_a, "bits_def"_a, "max_rep"_a, "max_visible"_a, "values"_a, "value_bytes"_a, "out"_a,
       "row_starts"_a, Release());
@@ -105,29 +35,31 @@ void bind_zip(nb::module_& module) {
       "zip_variable",
       [](In<uint16_t> rep, In<uint16_t> def, int64_t bits_rep, int64_t bits_def, int64_t max_rep, int64_t max_visible,
          In<uint8_t> offsets, In<uint8_t> data, int64_t length_bytes, Out<uint8_t> out, Out<int64_t> row_starts) {
-        zip_variable(rep.span, def.span, bits_rep, bits_def, max_rep, max_visible, offsets.span, data.span, length_bytes, out.span,
-                     row_starts.span);
+        zip_variable(rep.span, def.span, bits_rep, bits_def, max_rep, max_visible, offsets.span, data.span,
+                     length_bytes, out.span, row_starts.span);
       },
-      "rep"_a, "def_"_a, "bits_rep"_a, "bits_def"_a, "max_rep"_a, "max_visible"_a, "offsets"_a, "data"_a, "length_bytes"_a, "out"_a,
-      "row_starts"_a, Release());
+      "rep"_a, "def_"_a, "bits_rep"_a, "bits_def"_a, "max_rep"_a, "max_visible"_a, "offsets"_a, "data"_a,
+      "length_bytes"_a, "out"_a, "row_starts"_a, Release());
 }
 
 void bind_unzip(nb::module_& module) {
   module.def(
       "unzip_sizes",
-      [](Parts parts, In<int64_t> row_counts, In<int64_t> row_offsets, int64_t bits_rep, int64_t bits_def, int64_t max_rep,
-         int64_t max_def, int64_t max_visible, int64_t value_bytes, int64_t length_bytes) {
-        const RecordForm form = record_form(bits_rep, bits_def, max_rep, max_def, max_visible, value_bytes, length_bytes);
+      [](InList parts, In<int64_t> row_counts, In<int64_t> row_offsets, int64_t bits_rep, int64_t bits_def,
+         int64_t max_rep, int64_t max_def, int64_t max_visible, int64_t value_bytes, int64_t length_bytes) {
+        const RecordForm form =
+            record_form(bits_rep, bits_def, max_rep, max_def, max_visible, value_bytes, length_bytes);
         return unzip_sizes(parts.spans, row_counts.span, row_offsets.span, form);
       },
       "parts"_a, "row_counts"_a, "row_offsets"_a, "bits_rep"_a, "bits_def"_a, "max_rep"_a, "max_def"_a, "max_visible"_a,
       "value_bytes"_a, "length_bytes"_a, Release());
   module.def(
       "unzip_rows",
-      [](Parts parts, In<int64_t> row_counts, In<int64_t> row_offsets, int64_t bits_rep, int64_t bits_def, int64_t max_rep,
-         int64_t max_def, int64_t max_visible, int64_t value_bytes, int64_t length_bytes, Out<uint16_t> rep_out,
-         Out<uint16_t> def_out, Out<uint8_t> offsets_out, Out<uint8_t> values_out) {
-        const RecordForm form = record_form(bits_rep, bits_def, max_rep, max_def, max_visible, value_bytes, length_bytes);
+      [](InList parts, In<int64_t> row_counts, In<int64_t> row_offsets, int64_t bits_rep, int64_t bits_def,
+         int64_t max_rep, int64_t max_def, int64_t max_visible, int64_t value_bytes, int64_t length_bytes,
+         Out<uint16_t> rep_out, Out<uint16_t> def_out, Out<uint8_t> offsets_out, Out<uint8_t> values_out) {
+        const RecordForm form =
+            record_form(bits_rep, bits_def, max_rep, max_def, max_visible, value_bytes, length_bytes);
         unzip_rows(parts.spans, row_counts.span, row_offsets.span, form, rep_out.span, def_out.span, offsets_out.span,
                    values_out.span);
       },
@@ -135,7 +67,8 @@ void bind_unzip(nb::module_& module) {
       "value_bytes"_a, "length_bytes"_a, "rep_out"_a, "def_out"_a, "offsets_out"_a, "values_out"_a, Release());
   module.def(
       "unzip_fixed",
-      [](Parts parts, int64_t bits_def, int64_t max_def, int64_t value_bytes, Out<uint16_t> def_out, Out<uint8_t> values_out) {
+      [](InList parts, int64_t bits_def, int64_t max_def, int64_t value_bytes, Out<uint16_t> def_out,
+         Out<uint8_t> values_out) {
         unzip_fixed(parts.spans, bits_def, max_def, value_bytes, def_out.span, values_out.span);
       },
       "parts"_a, "bits_def"_a, "max_def"_a, "value_bytes"_a, "def_out"_a, "values_out"_a, Release());

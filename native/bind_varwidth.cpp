@@ -1,6 +1,7 @@
 // Bindings of varwidth.hpp: argument checks and the release of the GIL, nothing else.
 #include "bindings.hpp"
 #include "buffers.hpp"
+#include "offsets.hpp"
 #include "varwidth.hpp"
 
 namespace nb = nanobind;
@@ -8,15 +9,6 @@ using namespace nb::literals;
 
 namespace lancelet {
 namespace {
-
-template <class Function>
-auto with_offsets(int offset_bits, Function function) {
-  switch (offset_bits) {
-    case 32: return function(uint32_t{});
-    case 64: return function(uint64_t{});
-    default: throw BadArgument("offset_bits must be 32 or 64");
-  }
-}
 
 size_t cut(In<uint8_t> offsets, int offset_bits, int64_t target_bytes, int64_t max_values, Out<int64_t> out_counts) {
   return with_offsets(offset_bits, [&](auto zero) {
@@ -58,8 +50,8 @@ void bind_varwidth(nb::module_& module) {
              release);
   module.def("variable_encode", &encode, "data"_a, "offsets"_a, "offset_bits"_a, "counts"_a, "is_block"_a, "out"_a,
              "out_sizes"_a, release);
-  module.def("variable_decode_offsets", &decode_offsets, "data"_a, "offsets"_a, "sizes"_a, "counts"_a,
-             "offset_bits"_a, "is_block"_a, "out_offsets"_a, release);
+  module.def("variable_decode_offsets", &decode_offsets, "data"_a, "offsets"_a, "sizes"_a, "counts"_a, "offset_bits"_a,
+             "is_block"_a, "out_offsets"_a, release);
   module.def("variable_decode", &decode, "data"_a, "offsets"_a, "sizes"_a, "counts"_a, "offset_bits"_a, "is_block"_a,
              "out"_a, release);
   module.def("variable_rebase", &rebase, "offsets"_a, "offset_bits"_a, "out_offsets"_a, release);

@@ -1,4 +1,5 @@
-// Moving fixed-width values: parts to one array, bits between bitmaps, rows in and out of records (compressors.md 2.1 and 5.5).
+// Moving fixed-width values: parts to one array, bits between bitmaps, rows in and out of records (compressors.md 2.1
+// and 5.5).
 #pragma once
 
 #include <algorithm>
@@ -6,8 +7,6 @@
 #include "span.hpp"
 
 namespace lancelet {
-
-inline size_t bitmap_bytes(size_t num_bits) { return num_bits / 8 + (num_bits % 8 != 0); }
 
 inline void copy_bytes(uint8_t* to, const uint8_t* from, size_t size) {
   if (size != 0) std::memcpy(to, from, size);
@@ -18,7 +17,8 @@ inline void clear_spare_bits(uint8_t* bitmap, size_t num_bits) {
   if (num_bits % 8 != 0) bitmap[num_bits / 8] = static_cast<uint8_t>(bitmap[num_bits / 8] & ((1u << num_bits % 8) - 1));
 }
 
-// Copies `count` bits from bit 0 of `from` to bit `at` of `to`, where all earlier bits are in place and spare ones are zero.
+// Copies `count` bits from bit 0 of `from` to bit `at` of `to`, where all earlier bits are in place and spare ones are
+// zero.
 inline void append_bits(const uint8_t* from, size_t count, uint8_t* __restrict to, size_t at) {
   if (count == 0) return;
   const size_t num_in = bitmap_bytes(count);
@@ -43,7 +43,8 @@ inline void extract_bits(const uint8_t* from, size_t at, size_t count, uint8_t* 
   if (shift == 0) {
     copy_bytes(to, first, num_out);
   } else {
-    for (size_t i = 0; i + 1 < num_out; ++i) to[i] = static_cast<uint8_t>(first[i] >> shift | first[i + 1] << (8 - shift));
+    for (size_t i = 0; i + 1 < num_out; ++i)
+      to[i] = static_cast<uint8_t>(first[i] >> shift | first[i + 1] << (8 - shift));
     const unsigned above = bitmap_bytes(shift + count) > num_out ? first[num_out] : 0u;
     to[num_out - 1] = static_cast<uint8_t>(first[num_out - 1] >> shift | above << (8 - shift));
   }
@@ -53,7 +54,8 @@ inline void extract_bits(const uint8_t* from, size_t at, size_t count, uint8_t* 
 inline void flat_gather(Bytes data, std::span<const int64_t> offsets, std::span<const int64_t> sizes,
                         std::span<const int64_t> counts, int64_t bits, MutableBytes out) {
   require(bits > 0 && bits % 8 == 0, "bits must be a multiple of 8");
-  require(offsets.size() == counts.size() && sizes.size() == counts.size(), "offsets, sizes and counts differ in length");
+  require(offsets.size() == counts.size() && sizes.size() == counts.size(),
+          "offsets, sizes and counts differ in length");
   const uint64_t value_bytes = static_cast<uint64_t>(bits / 8);
   for (size_t i = 0; i < counts.size(); ++i) {
     const Bytes part = checked_slice(data, offsets[i], sizes[i]);
@@ -69,7 +71,8 @@ inline void flat_gather(Bytes data, std::span<const int64_t> offsets, std::span<
 
 inline void flat_bits_decode(Bytes data, std::span<const int64_t> offsets, std::span<const int64_t> sizes,
                              std::span<const int64_t> counts, MutableBytes out) {
-  require(offsets.size() == counts.size() && sizes.size() == counts.size(), "offsets, sizes and counts differ in length");
+  require(offsets.size() == counts.size() && sizes.size() == counts.size(),
+          "offsets, sizes and counts differ in length");
   size_t position = 0;
   for (size_t i = 0; i < counts.size(); ++i) {
     const Bytes part = checked_slice(data, offsets[i], sizes[i]);
@@ -112,8 +115,10 @@ struct RecordField {
         position(static_cast<size_t>(start)),
         row_bits(static_cast<size_t>(bits)) {
     require(record > 0 && start >= 0 && bits >= 0, "a record or its field has a negative size");
-    require(records_size % record_bytes == 0 && records_size / record_bytes == rows, "the records do not fit the number of rows");
-    require(position <= record_bytes && bitmap_bytes(row_bits) <= record_bytes - position, "a field lies outside of its record");
+    require(records_size % record_bytes == 0 && records_size / record_bytes == rows,
+            "the records do not fit the number of rows");
+    require(position <= record_bytes && bitmap_bytes(row_bits) <= record_bytes - position,
+            "a field lies outside of its record");
   }
 
   // The bitmap of all rows without gaps.
@@ -123,7 +128,8 @@ struct RecordField {
   }
 };
 
-inline void records_put(Bytes data, int64_t num_rows, int64_t row_bits, int64_t record_bytes, int64_t position, MutableBytes out) {
+inline void records_put(Bytes data, int64_t num_rows, int64_t row_bits, int64_t record_bytes, int64_t position,
+                        MutableBytes out) {
   require(num_rows >= 0, "the number of rows is negative");
   const RecordField field(static_cast<size_t>(num_rows), out.size(), record_bytes, position, row_bits);
   field.require_bitmap(data.size());
@@ -133,7 +139,8 @@ inline void records_put(Bytes data, int64_t num_rows, int64_t row_bits, int64_t 
   }
 }
 
-inline void records_get(Bytes data, int64_t num_rows, int64_t row_bits, int64_t record_bytes, int64_t position, MutableBytes out) {
+inline void records_get(Bytes data, int64_t num_rows, int64_t row_bits, int64_t record_bytes, int64_t position,
+                        MutableBytes out) {
   require(num_rows >= 0, "the number of rows is negative");
   const RecordField field(static_cast<size_t>(num_rows), data.size(), record_bytes, position, row_bits);
   field.require_bitmap(out.size());

@@ -27,11 +27,17 @@ struct RecordForm {
 inline RecordForm record_form(int64_t bits_rep, int64_t bits_def, int64_t max_rep, int64_t max_def, int64_t max_visible,
                               int64_t value_bytes, int64_t length_bytes) {
   require(bits_rep >= 0 && bits_rep <= 16 && bits_def >= 0 && bits_def <= 16, "levels have 0 to 16 bits");
-  require(value_bytes >= 0 && (length_bytes == 0 || length_bytes == 4 || length_bytes == 8), "lengths have 4 or 8 bytes");
+  require(value_bytes >= 0 && (length_bytes == 0 || length_bytes == 4 || length_bytes == 8),
+          "lengths have 4 or 8 bytes");
   require((value_bytes == 0) != (length_bytes == 0), "records have either one width or lengths");
   require(bits_rep > 0 || max_rep == 0, "lists need repetition levels");
-  return {static_cast<unsigned>(bits_rep), static_cast<unsigned>(bits_def), as_level(max_rep), as_level(max_def), as_level(max_visible),
-          static_cast<size_t>(value_bytes), static_cast<size_t>(length_bytes)};
+  return {static_cast<unsigned>(bits_rep),
+          static_cast<unsigned>(bits_def),
+          as_level(max_rep),
+          as_level(max_def),
+          as_level(max_visible),
+          static_cast<size_t>(value_bytes),
+          static_cast<size_t>(length_bytes)};
 }
 
 template <size_t Bytes>
@@ -62,9 +68,9 @@ inline auto with_sizes(const RecordForm& form, Action action) {
 // ---------------------------------------------------------------- encoding
 
 // Unsigned offsets of 4 or 8 bytes.
-class Offsets {
+class LengthOffsets {
  public:
-  Offsets(Bytes bytes, size_t width) : bytes_(bytes), width_(width) {
+  LengthOffsets(Bytes bytes, size_t width) : bytes_(bytes), width_(width) {
     require(bytes.size() >= width && bytes.size() % width == 0, "there must be num_values + 1 offsets");
   }
   size_t num_values() const { return bytes_.size() / width_ - 1; }
@@ -77,12 +83,12 @@ class Offsets {
   size_t width_;
 };
 
-inline int64_t zip_variable_size(Levels def, int64_t max_visible, Bytes offsets, int64_t length_bytes, int64_t word_bytes,
-                                 int64_t num_entries) {
+inline int64_t zip_variable_size(Levels def, int64_t max_visible, Bytes offsets, int64_t length_bytes,
+                                 int64_t word_bytes, int64_t num_entries) {
   require(length_bytes == 4 || length_bytes == 8, "lengths have 4 or 8 bytes");
   require(word_bytes >= 0 && word_bytes <= 4 && num_entries >= 0, "a size is negative");
   const uint16_t visible = as_level(max_visible);
-  const Offsets ends(offsets, static_cast<size_t>(length_bytes));
+  const LengthOffsets ends(offsets, static_cast<size_t>(length_bytes));
   const size_t num_values = ends.num_values();
   const auto words = static_cast<uint64_t>(num_entries) * static_cast<uint64_t>(word_bytes);
   if (def.empty()) {
@@ -135,8 +141,8 @@ inline size_t num_zipped(Levels rep, Levels def, size_t num_values) {
   return rep.empty() && def.empty() ? num_values : num_entries_of(rep, def);
 }
 
-inline void zip_fixed(Levels rep, Levels def, int64_t bits_rep, int64_t bits_def, int64_t max_rep, int64_t max_visible, Bytes values,
-                      int64_t value_bytes, MutableBytes out, std::span<int64_t> row_starts) {
+inline void zip_fixed(Levels rep, Levels def, int64_t bits_rep, int64_t bits_def, int64_t max_rep, int64_t max_visible,
+                      Bytes values, int64_t value_bytes, MutableBytes out, std::span<int64_t> row_starts) {
   const RecordForm form = record_form(bits_rep, bits_def, max_rep, 0, max_visible, value_bytes, 0);
   const size_t width = form.value_bytes;
   require(values.size() % width == 0, "the values are not a whole number of values");
@@ -150,16 +156,18 @@ inline void zip_fixed(Levels rep, Levels def, int64_t bits_rep, int64_t bits_def
     return at + width;
   };
   with_sizes(form, [&](auto word, auto) {
-    zip_entries<decltype(word)::value>(rep, def, form, num_zipped(rep, def, values.size() / width), out, row_starts, put);
+    zip_entries<decltype(word)::value>(rep, def, form, num_zipped(rep, def, values.size() / width), out, row_starts,
+                                       put);
   });
   require(value == last, "fewer visible entries than values");
 }
 
-inline void zip_variable(Levels rep, Levels def, int64_t bits_rep, int64_t bits_def, int64_t max_rep, int64_t max_visible,
-                         Bytes offsets, Bytes data, int64_t length_bytes, MutableBytes out, std::span<int64_t> row_starts) {
+inline void zip_variable(Levels rep, Levels def, int64_t bits_rep, int64_t bits_def, int64_t max_rep,
+                         int64_t max_visible, Bytes offsets, Bytes data, int64_t length_bytes, MutableBytes out,
+                         std::span<int64_t> row_starts) {
   const RecordForm form = record_form(bits_rep, bits_def, max_rep, 0, max_visible, 0, length_bytes);
   const size_t width = form.length_bytes;
-  const Offsets ends(offsets, width);
+  const LengthOffsets ends(offsets, width);
   const size_t num_values = ends.num_values();
   size_t slot = 0;
   const auto put = [&](uint8_t* at, uint8_t* end, uint32_t level) {
@@ -169,7 +177,8 @@ inline void zip_variable(Levels rep, Levels def, int64_t bits_rep, int64_t bits_
     require(start <= stop && stop <= data.size(), "an offset points outside of the data");
     if (level != 0) return at;
     const auto length = static_cast<size_t>(stop - start);
-    require(static_cast<size_t>(end - at) >= width && static_cast<size_t>(end - at) - width >= length, "out is too small");
+    require(static_cast<size_t>(end - at) >= width && static_cast<size_t>(end - at) - width >= length,
+            "out is too small");
     std::memcpy(at, &length, width);
     if (length > 0) std::memcpy(at + width, data.data() + start, length);
     return at + width + length;
@@ -182,8 +191,8 @@ inline void zip_variable(Levels rep, Levels def, int64_t bits_rep, int64_t bits_
 
 // ---------------------------------------------------------------- decoding
 
-// Reads the records of rows, each of which must fill exactly its part. `sink.entry(rep, def)` is called for every record and
-// `sink.slot(value, size)` for every visible one.
+// Reads the records of rows, each of which must fill exactly its part. `sink.entry(rep, def)` is called for every
+// record and `sink.slot(value, size)` for every visible one.
 template <size_t WordBytes, size_t LengthBytes, class Sink>
 void read_rows(std::span<const Bytes> parts, std::span<const int64_t> row_counts, std::span<const int64_t> row_offsets,
                const RecordForm& form, Sink& sink) {
@@ -192,14 +201,16 @@ void read_rows(std::span<const Bytes> parts, std::span<const int64_t> row_counts
   size_t row = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
     const Bytes part = parts[i];
-    require(row_counts[i] >= 0 && static_cast<uint64_t>(row_counts[i]) <= row_offsets.size() - row, "fewer row offsets than rows");
+    require(row_counts[i] >= 0 && static_cast<uint64_t>(row_counts[i]) <= row_offsets.size() - row,
+            "fewer row offsets than rows");
     const size_t last_row = row + static_cast<size_t>(row_counts[i]);
     require(row == last_row || row_offsets[row] == 0, "the first row of a part must start at 0");
     check_data(row < last_row || part.empty(), "there are records and no rows");
     for (; row < last_row; ++row) {
       const int64_t start = row_offsets[row];
       const int64_t stop = row + 1 < last_row ? row_offsets[row + 1] : static_cast<int64_t>(part.size());
-      check_data(0 <= start && start < stop && static_cast<uint64_t>(stop) <= part.size(), "the rows of a page overlap or are cut off");
+      check_data(0 <= start && start < stop && static_cast<uint64_t>(stop) <= part.size(),
+                 "the rows of a page overlap or are cut off");
       const uint8_t* at = part.data() + start;
       const uint8_t* const end = part.data() + stop;
       bool first = true;
@@ -244,13 +255,15 @@ struct CountRecords {
   }
 };
 
-inline std::tuple<int64_t, int64_t, int64_t> unzip_sizes(std::span<const Bytes> parts, std::span<const int64_t> row_counts,
+inline std::tuple<int64_t, int64_t, int64_t> unzip_sizes(std::span<const Bytes> parts,
+                                                         std::span<const int64_t> row_counts,
                                                          std::span<const int64_t> row_offsets, const RecordForm& form) {
   CountRecords count;
   with_sizes(form, [&](auto word, auto length) {
     read_rows<decltype(word)::value, decltype(length)::value>(parts, row_counts, row_offsets, form, count);
   });
-  return {static_cast<int64_t>(count.num_entries), static_cast<int64_t>(count.num_slots), static_cast<int64_t>(count.num_bytes)};
+  return {static_cast<int64_t>(count.num_entries), static_cast<int64_t>(count.num_slots),
+          static_cast<int64_t>(count.num_bytes)};
 }
 
 // Takes the records apart. The outputs were sized by what the records promise, so a lack of room is the records' fault.
@@ -265,7 +278,8 @@ struct TakeRecords {
   size_t num_bytes = 0;
 
   void entry(uint16_t r, uint16_t d) {
-    check_data((rep.empty() || num_entries < rep.size()) && (def.empty() || num_entries < def.size()), "there are more records than entries");
+    check_data((rep.empty() || num_entries < rep.size()) && (def.empty() || num_entries < def.size()),
+               "there are more records than entries");
     if (!rep.empty()) rep[num_entries] = r;
     if (!def.empty()) def[num_entries] = d;
     ++num_entries;
@@ -283,13 +297,14 @@ struct TakeRecords {
   }
 };
 
-inline void unzip_rows(std::span<const Bytes> parts, std::span<const int64_t> row_counts, std::span<const int64_t> row_offsets,
-                       const RecordForm& form, MutableLevels rep_out, MutableLevels def_out, MutableBytes offsets_out,
-                       MutableBytes values_out) {
+inline void unzip_rows(std::span<const Bytes> parts, std::span<const int64_t> row_counts,
+                       std::span<const int64_t> row_offsets, const RecordForm& form, MutableLevels rep_out,
+                       MutableLevels def_out, MutableBytes offsets_out, MutableBytes values_out) {
   with_sizes(form, [&](auto word, auto length) {
     constexpr size_t length_bytes = decltype(length)::value;
     if constexpr (length_bytes > 0) {
-      require(offsets_out.size() >= length_bytes && offsets_out.size() % length_bytes == 0, "there must be num_slots + 1 offsets");
+      require(offsets_out.size() >= length_bytes && offsets_out.size() % length_bytes == 0,
+              "there must be num_slots + 1 offsets");
       require(length_bytes == 8 || values_out.size() <= 0xFFFFFFFFu, "the values are too large for 32-bit offsets");
       std::memset(offsets_out.data(), 0, length_bytes);
     } else {
@@ -297,7 +312,8 @@ inline void unzip_rows(std::span<const Bytes> parts, std::span<const int64_t> ro
     }
     TakeRecords<length_bytes> take{rep_out, def_out, offsets_out, values_out};
     read_rows<decltype(word)::value, length_bytes>(parts, row_counts, row_offsets, form, take);
-    check_data((rep_out.empty() || take.num_entries == rep_out.size()) && (def_out.empty() || take.num_entries == def_out.size()),
+    check_data((rep_out.empty() || take.num_entries == rep_out.size()) &&
+                   (def_out.empty() || take.num_entries == def_out.size()),
                "there are fewer records than entries");
     check_data(take.num_bytes == values_out.size(), "the values are smaller than the room for them");
     if constexpr (length_bytes > 0) {
@@ -306,8 +322,8 @@ inline void unzip_rows(std::span<const Bytes> parts, std::span<const int64_t> ro
   });
 }
 
-inline void unzip_fixed(std::span<const Bytes> parts, int64_t bits_def, int64_t max_def, int64_t value_bytes, MutableLevels def_out,
-                        MutableBytes values_out) {
+inline void unzip_fixed(std::span<const Bytes> parts, int64_t bits_def, int64_t max_def, int64_t value_bytes,
+                        MutableLevels def_out, MutableBytes values_out) {
   const RecordForm form = record_form(0, bits_def, 0, max_def, max_def, value_bytes, 0);
   const size_t width = form.value_bytes;
   const size_t record = form.word_bytes() + width;
@@ -316,7 +332,8 @@ inline void unzip_fixed(std::span<const Bytes> parts, int64_t bits_def, int64_t 
     check_data(part.size() % record == 0, "the records are not a whole number of records");
     num_records += part.size() / record;
   }
-  require(values_out.size() % width == 0 && values_out.size() / width == num_records, "values_out must have one value per record");
+  require(values_out.size() % width == 0 && values_out.size() / width == num_records,
+          "values_out must have one value per record");
   require(def_out.size() == (bits_def > 0 ? num_records : 0), "def_out must have one level per record");
   uint8_t* value = values_out.data();
   uint16_t* level = def_out.data();

@@ -1,6 +1,7 @@
 // Repetition and definition levels from structure, and structure from levels (structural.md 4).
 //
-// Levels are uint16, one per entry. An absent vector is an empty span and means "all zero"; an absent bitmap means "all ones".
+// Levels are uint16, one per entry. An absent vector is an empty span and means "all zero"; an absent bitmap means "all
+// ones".
 #pragma once
 
 #include <algorithm>
@@ -117,8 +118,6 @@ inline size_t num_entries_of(Levels rep, Levels def) {
   return rep.empty() ? def.size() : rep.size();
 }
 
-inline size_t bitmap_bytes(size_t num_bits) { return num_bits / 8 + (num_bits % 8 != 0 ? 1 : 0); }
-
 inline int64_t count_nulls(Bytes validity, int64_t bit_offset, int64_t num_values) {
   require(num_values >= 0, "num_values is negative");
   const Bitmap bitmap(validity, bit_offset, static_cast<size_t>(num_values));
@@ -168,14 +167,17 @@ inline void mark_zeros(MutableLevels def, const Bitmap& validity, uint16_t level
   }
 }
 
-inline void levels_from_validity(Bytes validity, int64_t bit_offset, int64_t num_values, int64_t level, MutableLevels out) {
-  require(num_values >= 0 && out.size() == static_cast<size_t>(num_values), "levels_from_validity: one level per value");
+inline void levels_from_validity(Bytes validity, int64_t bit_offset, int64_t num_values, int64_t level,
+                                 MutableLevels out) {
+  require(num_values >= 0 && out.size() == static_cast<size_t>(num_values),
+          "levels_from_validity: one level per value");
   std::fill(out.begin(), out.end(), uint16_t{0});
   const Bitmap bitmap(validity, bit_offset, out.size());
   if (!bitmap.absent()) mark_zeros(out, bitmap, as_level(level));
 }
 
-inline void mark_nulls(MutableLevels def, int64_t max_open, Bytes validity, int64_t bit_offset, int64_t num_values, int64_t level) {
+inline void mark_nulls(MutableLevels def, int64_t max_open, Bytes validity, int64_t bit_offset, int64_t num_values,
+                       int64_t level) {
   const uint16_t open = as_level(max_open);
   const uint16_t null = as_level(level);
   require(num_values >= 0 && count_visible(def, max_open) == num_values, "mark_nulls: one value per open entry");
@@ -189,11 +191,13 @@ inline void mark_nulls(MutableLevels def, int64_t max_open, Bytes validity, int6
   }
 }
 
-inline std::tuple<int64_t, int64_t, int64_t> scan_lists(std::span<const int64_t> offsets, Bytes validity, int64_t bit_offset) {
+inline std::tuple<int64_t, int64_t, int64_t> scan_lists(std::span<const int64_t> offsets, Bytes validity,
+                                                        int64_t bit_offset) {
   require(!offsets.empty(), "scan_lists: there must be num_lists + 1 offsets");
   const size_t num_lists = offsets.size() - 1;
   const Bitmap bitmap(validity, bit_offset, num_lists);
-  const auto empty = static_cast<int64_t>(count_if_position(num_lists, [=](size_t i) { return offsets[i] == offsets[i + 1]; }));
+  const auto empty =
+      static_cast<int64_t>(count_if_position(num_lists, [=](size_t i) { return offsets[i] == offsets[i + 1]; }));
   if (bitmap.absent()) return {0, empty, static_cast<int64_t>(num_lists) - empty};
   const int64_t nulls = bitmap.count_zeros();
   int64_t both = 0;
@@ -203,8 +207,9 @@ inline std::tuple<int64_t, int64_t, int64_t> scan_lists(std::span<const int64_t>
   return {nulls, empty - both, static_cast<int64_t>(num_lists) - empty};
 }
 
-inline void open_lists(Levels rep, Levels def, int64_t max_open, std::span<const int64_t> offsets, Bytes validity, int64_t bit_offset,
-                       int64_t rep_level, int64_t null_level, int64_t empty_level, MutableLevels rep_out, MutableLevels def_out) {
+inline void open_lists(Levels rep, Levels def, int64_t max_open, std::span<const int64_t> offsets, Bytes validity,
+                       int64_t bit_offset, int64_t rep_level, int64_t null_level, int64_t empty_level,
+                       MutableLevels rep_out, MutableLevels def_out) {
   const uint16_t open = as_level(max_open);
   const uint16_t own_rep = as_level(rep_level);
   const uint16_t null = as_level(null_level);
@@ -248,11 +253,13 @@ inline void open_lists(Levels rep, Levels def, int64_t max_open, std::span<const
   require(at == rep_out.size(), "open_lists: the outputs are too large");
 }
 
-inline void repeat_fixed(Levels rep, Levels def, int64_t max_open, int64_t dimension, MutableLevels rep_out, MutableLevels def_out) {
+inline void repeat_fixed(Levels rep, Levels def, int64_t max_open, int64_t dimension, MutableLevels rep_out,
+                         MutableLevels def_out) {
   const uint16_t open = as_level(max_open);
   const size_t num_entries = num_entries_of(rep, def);
   require(dimension >= 1, "repeat_fixed: the dimension must be positive");
-  require(rep_out.empty() == rep.empty() && def_out.empty() == def.empty(), "repeat_fixed: an output is missing or too many");
+  require(rep_out.empty() == rep.empty() && def_out.empty() == def.empty(),
+          "repeat_fixed: an output is missing or too many");
   const size_t num_out = num_entries_of(rep_out, def_out);
   size_t at = 0;
   for (size_t entry = 0; entry < num_entries; ++entry) {
@@ -276,7 +283,8 @@ inline void check_levels(Levels rep, Levels def, int64_t max_rep, int64_t max_de
   const uint16_t top_rep = as_level(max_rep);
   const uint16_t top_def = as_level(max_def);
   const auto rows = static_cast<size_t>(num_rows);
-  check_data(def.empty() || rep.empty() || def.size() == rep.size(), "the page has more repetition than definition levels, or fewer");
+  check_data(def.empty() || rep.empty() || def.size() == rep.size(),
+             "the page has more repetition than definition levels, or fewer");
   uint16_t largest = 0;
   for (uint16_t level : def) largest = std::max(largest, level);
   check_data(largest <= top_def, "a definition level is larger than the layers allow");
@@ -311,11 +319,13 @@ inline int64_t validity_from_levels(Levels def, int64_t max_valid, MutableBytes 
   return static_cast<int64_t>(def.size()) - ones - rest.finish();
 }
 
-inline int64_t unravel_validity(Levels def, int64_t max_visible, int64_t max_valid, int64_t num_values, MutableBytes out) {
+inline int64_t unravel_validity(Levels def, int64_t max_visible, int64_t max_valid, int64_t num_values,
+                                MutableBytes out) {
   const uint16_t visible = as_level(max_visible);
   const uint16_t valid = as_level(max_valid);
   require(num_values >= 0 && count_visible(def, max_visible) == num_values, "unravel_validity: num_values is wrong");
-  require(out.size() == bitmap_bytes(static_cast<size_t>(num_values)), "unravel_validity: out must have one bit per value");
+  require(out.size() == bitmap_bytes(static_cast<size_t>(num_values)),
+          "unravel_validity: out must have one bit per value");
   if (static_cast<size_t>(num_values) == def.size()) return validity_from_levels(def, max_valid, out);
   BitWriter bits(out);
   for (uint16_t level : def) {
@@ -334,8 +344,9 @@ inline std::tuple<int64_t, int64_t> count_lists(Levels rep, Levels def, int64_t 
 }
 
 template <bool HasDef>
-int64_t unravel_lists_of(Levels rep, Levels def, uint16_t visible, uint16_t child, uint16_t empty, MutableLevels rep_out,
-                         MutableLevels def_out, std::span<int64_t> offsets_out, MutableBytes validity_out) {
+int64_t unravel_lists_of(Levels rep, Levels def, uint16_t visible, uint16_t child, uint16_t empty,
+                         MutableLevels rep_out, MutableLevels def_out, std::span<int64_t> offsets_out,
+                         MutableBytes validity_out) {
   const size_t num_lists = offsets_out.size() - 1;
   BitWriter bits(validity_out);
   size_t at = 0;
@@ -347,7 +358,8 @@ int64_t unravel_lists_of(Levels rep, Levels def, uint16_t visible, uint16_t chil
     const uint16_t d = HasDef ? def[entry] : uint16_t{0};
     const bool is_child = d <= child;
     if (r == 0) {
-      check_data(open && is_child, "an entry continues a list that is not open, or a null or empty list continues another");
+      check_data(open && is_child,
+                 "an entry continues a list that is not open, or a null or empty list continues another");
       ++num_children;
       continue;
     }
@@ -367,8 +379,9 @@ int64_t unravel_lists_of(Levels rep, Levels def, uint16_t visible, uint16_t chil
   return static_cast<int64_t>(num_lists) - bits.finish();
 }
 
-inline int64_t unravel_lists(Levels rep, Levels def, int64_t max_visible, int64_t max_child, int64_t empty_level, MutableLevels rep_out,
-                             MutableLevels def_out, std::span<int64_t> offsets_out, MutableBytes validity_out) {
+inline int64_t unravel_lists(Levels rep, Levels def, int64_t max_visible, int64_t max_child, int64_t empty_level,
+                             MutableLevels rep_out, MutableLevels def_out, std::span<int64_t> offsets_out,
+                             MutableBytes validity_out) {
   const uint16_t visible = as_level(max_visible);
   const uint16_t child = as_level(max_child);
   const uint16_t empty = as_level(empty_level);
@@ -376,18 +389,21 @@ inline int64_t unravel_lists(Levels rep, Levels def, int64_t max_visible, int64_
   require(def.empty() || !rep.empty(), "unravel_lists: repetition levels are missing");
   require(def_out.size() == (def.empty() ? 0 : rep_out.size()), "unravel_lists: the level outputs must have one size");
   require(!offsets_out.empty(), "unravel_lists: there must be num_lists + 1 offsets");
-  require(validity_out.size() == bitmap_bytes(offsets_out.size() - 1), "unravel_lists: validity_out must have one bit per list");
-  return def.empty() ? unravel_lists_of<false>(rep, def, visible, child, empty, rep_out, def_out, offsets_out, validity_out)
-                     : unravel_lists_of<true>(rep, def, visible, child, empty, rep_out, def_out, offsets_out, validity_out);
+  require(validity_out.size() == bitmap_bytes(offsets_out.size() - 1),
+          "unravel_lists: validity_out must have one bit per list");
+  return def.empty()
+             ? unravel_lists_of<false>(rep, def, visible, child, empty, rep_out, def_out, offsets_out, validity_out)
+             : unravel_lists_of<true>(rep, def, visible, child, empty, rep_out, def_out, offsets_out, validity_out);
 }
 
-inline void unravel_fixed(Levels rep, Levels def, int64_t max_visible, int64_t max_valid, int64_t dimension, MutableLevels rep_out,
-                          MutableLevels def_out) {
+inline void unravel_fixed(Levels rep, Levels def, int64_t max_visible, int64_t max_valid, int64_t dimension,
+                          MutableLevels rep_out, MutableLevels def_out) {
   const uint16_t visible = as_level(max_visible);
   const uint16_t valid = as_level(max_valid);
   const size_t num_entries = num_entries_of(rep, def);
   require(dimension >= 1, "unravel_fixed: the dimension must be positive");
-  require(rep_out.empty() == rep.empty() && def_out.empty() == def.empty(), "unravel_fixed: an output is missing or too many");
+  require(rep_out.empty() == rep.empty() && def_out.empty() == def.empty(),
+          "unravel_fixed: an output is missing or too many");
   const size_t num_out = num_entries_of(rep_out, def_out);
   const auto group = static_cast<size_t>(dimension);
   size_t at = 0;
@@ -399,7 +415,8 @@ inline void unravel_fixed(Levels rep, Levels def, int64_t max_visible, int64_t m
     for (size_t i = entry + 1; i < entry + copies; ++i) {
       check_data(rep.empty() || rep[i] == 0, "a list begins within a fixed size list");
       const uint16_t other = def.empty() ? uint16_t{0} : def[i];
-      check_data(d <= valid ? other <= valid : other == d, "the items of a fixed size list disagree whether it is null");
+      check_data(d <= valid ? other <= valid : other == d,
+                 "the items of a fixed size list disagree whether it is null");
     }
     if (!rep.empty()) rep_out[at] = rep[entry];
     if (!def.empty()) def_out[at] = d;

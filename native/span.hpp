@@ -58,6 +58,8 @@ inline void store(uint8_t* to, T value) {
   std::memcpy(to, &value, sizeof(T));
 }
 
+inline size_t bitmap_bytes(size_t num_bits) { return num_bits / 8 + (num_bits % 8 != 0 ? 1 : 0); }
+
 // A part of `data`; corrupt when it does not lie inside.
 inline Bytes checked_slice(Bytes data, int64_t offset, int64_t size) {
   check_data(offset >= 0 && size >= 0 && static_cast<uint64_t>(offset) <= data.size() &&

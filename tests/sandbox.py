@@ -16,6 +16,7 @@ import sys
 import tempfile
 import traceback
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +25,7 @@ import pyarrow as pa
 from oracle.worker import receive, send
 
 MEMORY_BYTES = 2 << 30
+MOST_BATCHES = 50
 TIMEOUT_SECONDS = 10.0 * (10 if "libasan" in os.environ.get("LD_PRELOAD", "") else 1)
 
 
@@ -58,7 +60,7 @@ class Sandbox:
 
     def read(self, source: Path | bytes, columns: list[str] | None = None) -> Outcome:
         """Read a file in full, in batches, a range and some rows; the outcome is the worst, or the first."""
-        process = self._process or self._start()
+        process = self.process
         answer = None
         try:
             send(process.stdin, {"source": source, "columns": columns})  # type: ignore[arg-type]
@@ -78,6 +80,11 @@ class Sandbox:
             for pipe in (process.stdin, process.stdout, self._log):
                 if pipe is not None:
                     pipe.close()
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The child, started if there is none."""
+        return self._process or self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the child
@@ -121,8 +128,10 @@ def read_everything(source: Path | bytes, columns: list[str] | None) -> dict[str
     reader = None
     ways = (
         lambda reader: [reader.read_all().to_table()],
-        lambda reader: reader.read_all(batch_size=100).to_batches(),
-        lambda reader: [reader.read_range(reader.num_rows // 2, max(1, reader.num_rows // 4)).to_table()],
+        lambda reader: islice(reader.read_all(batch_size=100).to_batches(), MOST_BATCHES),
+        lambda reader: [
+            reader.read_range(reader.num_rows // 2, min(1000, max(1, reader.num_rows // 4))).to_table()
+        ],
         lambda reader: [reader.take_rows([0, reader.num_rows // 2, reader.num_rows - 1]).to_table()],
     )
     for way in ways:

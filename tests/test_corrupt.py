@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -13,10 +14,12 @@ import pytest
 import lancelet
 from golden_index import damaged_files, is_flat_field, select
 from lancelet.testing import assert_tables_equal
-from sandbox import sandbox
+from sandbox import Sandbox, sandbox
 from tiers import sample_or_full
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from golden_index import DamagedFile, GoldenFile
 
 VERSIONS = ("2.0", "2.1", "2.2")
@@ -141,3 +144,42 @@ def repeat(data: bytes, position: int, rng: np.random.Generator) -> bytes:
     source = int(rng.integers(0, len(data)))
     part = data[source : source + int(rng.integers(1, 33))]
     return (data[:position] + part + data[position + len(part) :])[: len(data)]
+
+
+def varint(number: int) -> bytes:
+    """Return a number as protobuf writes it."""
+    digits = [number >> shift & 0x7F for shift in range(0, number.bit_length(), 7)]
+    return bytes([digit | 0x80 for digit in digits[:-1]] + digits[-1:])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("value", [None, 7, "seven"], ids=["null", "number", "text"])
+def test_small_file_of_a_huge_result(version: str, value: object, tmp_path: Path) -> None:
+    path = tmp_path / "constant.lance"
+    num_rows, claimed = 1 << 21, (1 << 28) - 1  # both take four bytes
+    arrow_type = pa.string() if isinstance(value, str) else pa.int64()
+    table = pa.table({"constant": pa.repeat(pa.scalar(value, arrow_type), num_rows)})
+    with lancelet.FileWriter(str(path), table.schema, version=version) as writer:
+        writer.write_table(table)
+    outcome = sandbox().read(path.read_bytes().replace(varint(num_rows), varint(claimed)))
+    assert outcome.kind == "refused", outcome.message
+
+
+def test_sandbox_outlives_a_crash() -> None:
+    box = Sandbox()
+    good = base_files()[0].base_path
+    assert box.read(b"no Lance file").kind == "refused"
+    box.process.kill()
+    outcome = box.read(good)
+    assert outcome.kind == "crashed"
+    assert "exit status -9" in outcome.message
+    assert box.read(good).is_orderly
+    box.close()
+
+
+def test_sandbox_ends_a_hang(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sandbox.TIMEOUT_SECONDS", 0.5)
+    box = Sandbox()
+    box.process.send_signal(signal.SIGSTOP)
+    assert box.read(b"").kind == "hung"
+    box.close()

@@ -119,7 +119,7 @@ def test_oracle_survives_a_crash(release: str) -> None:
     judge = oracle(release)
     with pytest.raises(OracleError):
         judge.read("missing.lance")
-    judge._process.kill()
+    judge.process.kill()
     path = select(VERSIONS, WANTED)[0].path
     with pytest.raises(OracleCrashed, match="exit status -9"):
         judge.metadata(path)

@@ -6,7 +6,7 @@ import os
 import warnings
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 from lancelet.errors import OptionError
 from lancelet.wishes import ColumnOptions, CompressionParams
@@ -110,10 +110,15 @@ class WriteOptions:
     compression_params: CompressionParams = field(default_factory=CompressionParams)
 
     def __post_init__(self) -> None:
-        if self.data_cache_bytes is not None and self.data_cache_bytes < 0:
-            raise OptionError(f"data_cache_bytes is {self.data_cache_bytes}; it must not be negative")
-        if self.max_page_bytes <= 0:
-            raise OptionError(f"max_page_bytes is {self.max_page_bytes}; it must be positive")
+        for name, value, least in (
+            ("data_cache_bytes", self.data_cache_bytes, 0),
+            ("max_page_bytes", self.max_page_bytes, 1),
+        ):
+            if value is not None and (not isinstance(value, SupportsIndex) or int(value) < least):
+                raise OptionError(f"{name} is {value!r}; it must be a number of bytes, at least {least}")
+        if not isinstance(self.compression_params, CompressionParams):
+            kind = type(self.compression_params).__name__
+            raise OptionError(f"compression_params must be CompressionParams, not {kind}")
 
     def cache_bytes_per_field(self, num_fields: int) -> int:
         """Return the share of one top-level field in the cache (container.md 5)."""

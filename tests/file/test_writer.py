@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lancelet import ColumnOptions, FileReader, FileWriter, OptionError, UnsupportedError
+from lancelet import ColumnOptions, FileReader, FileWriter, OptionError
 
 
 @pytest.fixture
@@ -143,6 +143,15 @@ def test_global_buffers_and_schema_metadata(path, table):
         assert reader.schema.metadata == {b"a": b"1", b"b": b"3"}
 
 
+@pytest.mark.parametrize(("key", "value"), [(1, "v"), ("k", 2), ("k", b"v"), ("k", "\ud800"), (None, "v")])
+def test_schema_metadata_that_is_no_text_costs_nothing(path, table, key, value):
+    with FileWriter(path) as writer:
+        writer.write_table(table)
+        with pytest.raises(OptionError, match="schema metadata is Unicode text"):
+            writer.add_schema_metadata(key, value)
+    assert FileReader(path).num_rows == 3
+
+
 def test_an_exception_leaves_nothing(path, table):
     with pytest.raises(RuntimeError, match="mine"), FileWriter(path) as writer:  # noqa: PT012
         writer.write_table(table)
@@ -197,8 +206,6 @@ def test_an_encoder_that_fails_gives_the_file_up(path, table, monkeypatch):
 def test_types_that_cannot_be_written(path):
     with pytest.raises(OptionError, match="interval"):
         FileWriter(path, pa.schema([("i", pa.month_day_nano_interval())]))
-    with pytest.raises(UnsupportedError, match="not supported yet"):
-        FileWriter(path, pa.schema([("i", pa.dictionary(pa.int8(), pa.string()))]))
     assert list(path.parent.iterdir()) == []
 
 
@@ -207,6 +214,15 @@ def test_options_are_checked(path, table):
         FileWriter(path, max_page_bytes=0)
     with pytest.raises(OptionError, match="data_cache_bytes"):
         FileWriter(path, data_cache_bytes=-1)
+    for name in ("max_page_bytes", "data_cache_bytes"):
+        with pytest.raises(OptionError, match=f"{name} is '8'; it must be a number of bytes"):
+            FileWriter(path, **{name: "8"})
+    for schema in ("n", {"n": "int64"}, table):
+        with pytest.raises(OptionError, match=r"must be a pyarrow\.Schema"):
+            FileWriter(path, schema)
+    for columns in (["n"], "n"):
+        with pytest.raises(OptionError, match="must map names of columns to ColumnOptions"):
+            FileWriter(path, table.schema, columns=columns)
     with pytest.raises(OptionError, match="structural_encoding is 'sparse'"):
         ColumnOptions(structural_encoding="sparse")
     with pytest.raises(OptionError, match="columns= names 'x', which is no field"):

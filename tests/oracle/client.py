@@ -89,7 +89,7 @@ class Oracle:
                     pipe.close()
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
-        process = self._process or self._start()
+        process = self.process
         if process.stdin is None or process.stdout is None:
             raise OracleCrashed("the worker has no pipes")
         answer = None
@@ -104,6 +104,11 @@ class Oracle:
         if "error" in answer:
             raise OracleError(f"pylance {self.release}, {operation}: {answer['kind']}: {answer['error']}")
         return answer["value"]
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The worker, started if there is none."""
+        return self._process or self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
         environment = os.environ | {

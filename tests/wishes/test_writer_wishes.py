@@ -102,8 +102,13 @@ def test_unknown_names_are_refused_with_the_nearest(name: str, hint: str | None,
 
 
 def test_options_are_options(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="must be ColumnOptions, not dict"):
+    with pytest.raises(OptionError, match="must map names of columns to ColumnOptions"):
         FileWriter(tmp_path / "x.lance", NESTED.schema, columns={"s": {}})  # type: ignore[dict-item]
+
+
+def test_rules_are_rules(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="must be CompressionParams, not dict"):
+        FileWriter(tmp_path / "x.lance", compression_params={})  # type: ignore[arg-type]
 
 
 def test_a_wish_for_all_leaves_has_to_suit_all(tmp_path: Path) -> None:

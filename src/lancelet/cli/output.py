@@ -1,6 +1,7 @@
 """Output of the verbs: tables (with rich on a terminal, plain and aligned elsewhere), JSON, sizes.
 
-Text that comes from a file is never sent to a terminal as it is: characters that do not print are shown as escapes.
+In lines and tables, characters that do not print are shown as escapes: a file must not steer a terminal. JSON and CSV are data
+for programs and hold the text as it is (JSON escapes the control characters of ASCII).
 """
 
 from __future__ import annotations

@@ -139,6 +139,11 @@ class Container:
         return self._num_rows
 
     @property
+    def data_stop(self) -> int:
+        """Position where the data ends: buffers of pages, and what pages refer to, lie before it."""
+        return self._region.stop
+
+    @property
     def num_global_buffers(self) -> int:
         """Number of global buffers; 0 is the descriptor, the user's follow."""
         return len(self._globals)

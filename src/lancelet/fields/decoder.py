@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from lancelet.blocks.arrow import from_block
 from lancelet.errors import FormatError, UnsupportedError
+from lancelet.fields.blob import with_one_validity
 from lancelet.fields.empty import empty_structs
 from lancelet.fields.joining import join
 from lancelet.fields.packed import unsupported_child
@@ -23,7 +24,7 @@ from lancelet.fields.paths import (
 )
 from lancelet.fields.structure import array_of_leaf
 from lancelet.levels.flat import validity_from_levels
-from lancelet.schema.project import BLOB
+from lancelet.schema.blobs import DESCRIPTOR_V2, descriptor_type, is_blob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field
 
-__all__ = ["check_supported", "field_arrays", "leaf_array"]
+__all__ = ["check_supported", "join_leaves", "leaf_array", "leaf_arrays"]
 
 
 def check_supported(field: Field) -> None:
@@ -46,9 +47,10 @@ def check_supported(field: Field) -> None:
     """
     for path in leaf_paths(field):
         leaf = path.leaf
-        if BLOB in leaf.metadata:
-            what = "blob columns are"
-        elif is_empty_struct(leaf) and any(step is not Container.STRUCT for step in path.containers):
+        if is_blob(leaf):
+            descriptor_type(leaf)
+            continue
+        if is_empty_struct(leaf) and any(step is not Container.STRUCT for step in path.containers):
             what = "structs without children inside of lists are"
         elif unsupported_child(leaf) is not None:
             what = f"packed structs with a child of type {unsupported_child(leaf)} are"
@@ -59,15 +61,15 @@ def check_supported(field: Field) -> None:
         )
 
 
-def field_arrays(
+def leaf_arrays(
     field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges | None]]], allocate: Allocate
-) -> list[pa.Array]:
-    """Make the arrays of a field.
+) -> list[list[pa.Array]]:
+    """Make the arrays of the leaves of a field; of blobs those of their descriptors.
 
     Parameters
     ----------
     field
-        The field.
+        The field as it is stored.
     leaves
         For each of its leaves, in the order of :func:`~lancelet.fields.paths.leaf_paths`, what its pages gave: a leaf, and the rows
         of it to keep (``None``: all).
@@ -78,23 +80,45 @@ def field_arrays(
     Returns
     -------
     list
+        For each leaf the arrays of its path, one a page.
+
+    Raises
+    ------
+    FormatError
+        A page does not fit the type.
+    """
+    return [
+        [_kept(leaf_array(leaf, path, allocate), keep) for leaf, keep in pages]
+        for path, pages in zip(leaf_paths(field), leaves, strict=True)
+    ]
+
+
+def join_leaves(field: Field, parts: Sequence[Sequence[pa.Array]]) -> list[pa.Array]:
+    """Put the arrays of the leaves of a field together.
+
+    Parameters
+    ----------
+    field
+        The field as it is shown.
+    parts
+        What :func:`leaf_arrays` gave, with values in place of descriptors where values are shown.
+
+    Returns
+    -------
+    list
         The rows in order, in one array or several.
 
     Raises
     ------
     FormatError
-        A page does not fit the type, or two columns disagree about the structure that they share.
+        Two columns disagree about the structure that they share.
     """
-    parts = [
-        [_kept(leaf_array(leaf, path, allocate), keep) for leaf, keep in pages]
-        for path, pages in zip(leaf_paths(field), leaves, strict=True)
-    ]
     if is_leaf(field):
         return [shown(part, field.arrow_type) for part in parts[0]]
     return _nested_arrays(field, parts)
 
 
-def _nested_arrays(field: Field, parts: list[list[pa.Array]]) -> list[pa.Array]:
+def _nested_arrays(field: Field, parts: Sequence[Sequence[pa.Array]]) -> list[pa.Array]:
     """Put the leaves of a nested field together; rows that one array cannot hold become several."""
     joined = [join(pages) for pages in parts]
     whole = [array for array in joined if array is not None]
@@ -109,7 +133,7 @@ def _nested_arrays(field: Field, parts: list[list[pa.Array]]) -> list[pa.Array]:
     return _nested_arrays(field, first) + _nested_arrays(field, second)
 
 
-def _rows(pages: list[pa.Array], start: int, stop: int) -> list[pa.Array]:
+def _rows(pages: Sequence[pa.Array], start: int, stop: int) -> list[pa.Array]:
     """Return rows `start` to `stop` of what lies in `pages` one after the other; at least one array."""
     parts, first = [pages[0][:0]], 0
     for page in pages:
@@ -130,6 +154,8 @@ def leaf_array(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
     """
     if is_empty_struct(path.leaf):
         return empty_structs(leaf.num_rows, path)
+    if path.value_type == DESCRIPTOR_V2 and is_blob(path.leaf):
+        leaf = with_one_validity(leaf, len(path.kinds))
     if path.containers or len(leaf.layers) != 1 or leaf.layers[0].is_list:
         return array_of_leaf(leaf, path, allocate)
     validity, null_count = None, 0
@@ -139,7 +165,7 @@ def leaf_array(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
         validity, null_count = validity_from_levels(leaf.def_)
     return from_block(
         leaf.values,
-        path.leaf.storage_type,
+        path.value_type,
         leaf.num_rows,
         validity if null_count else None,
         null_count,

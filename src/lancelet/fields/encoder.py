@@ -13,6 +13,7 @@ from lancelet.codecs.params import CodecParams
 from lancelet.errors import OptionError
 from lancelet.fields.accumulate import Accumulator, cut_rows
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
+from lancelet.fields.blob import BlobEncoder, encode_descriptors
 from lancelet.fields.decoder import check_supported
 from lancelet.fields.empty import EmptyStructEncoder
 from lancelet.fields.joining import logical_bytes
@@ -23,7 +24,8 @@ from lancelet.levels import Layer, Leaf
 from lancelet.levels.flat import levels_from_validity
 from lancelet.pages.base import DoesNotFit
 from lancelet.pages.choose import PageParams, encode_leaf
-from lancelet.schema.project import BLOB, is_packed
+from lancelet.schema.blobs import DESCRIPTOR_V1, is_blob
+from lancelet.schema.project import is_packed
 from lancelet.versions import Version
 from lancelet.wishes import ColumnOptions
 from lancelet.wishes.resolve import LeafKind, resolve
@@ -87,7 +89,7 @@ def _wishes(
 ) -> ColumnOptions:
     try:
         return resolve(
-            LeafKind.of(leaf.storage_type, blob=BLOB in leaf.metadata),
+            LeafKind.of(leaf.storage_type, blob=is_blob(leaf)),
             request.options.version,
             leaf=leaf.metadata,
             top=top,
@@ -237,6 +239,18 @@ class NestedEncoder(FieldEncoder):
         return [end for encoder in self._encoders for end in encoder.finish()]
 
 
+def _leaf_encoder(request: FieldRequest, numbering: ColumnNumbering) -> FieldEncoder:
+    path, params = LeafPath(request.field, request.containers), page_params(request)
+    column = numbering.take(path.leaf.id)
+    if is_empty_struct(path.leaf):
+        return EmptyStructEncoder(column, path)
+    arguments = column, params, request.options, request.cache_bytes, path
+    if not is_blob(path.leaf):
+        return LeafEncoder(*arguments)
+    encode = encode_descriptors if path.value_type == DESCRIPTOR_V1 else encode_leaf
+    return BlobEncoder(LeafEncoder(*arguments, encode), path)
+
+
 class StructuralStrategy(EncodingStrategy):
     """The encoders of 2.1 and 2.2."""
 
@@ -247,11 +261,7 @@ class StructuralStrategy(EncodingStrategy):
         field = request.field
         check_supported(field)
         if is_leaf(field):
-            path, params = LeafPath(field, request.containers), page_params(request)
-            column = numbering.take(field.id)
-            if is_empty_struct(field):
-                return EmptyStructEncoder(column, path)
-            return LeafEncoder(column, params, request.options, request.cache_bytes, path)
+            return _leaf_encoder(request, numbering)
         leaves = [
             root.field_encoder(
                 replace(

@@ -15,24 +15,31 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lancelet.blocks.arrow import aligned_bits
+from lancelet.blocks.arrow import aligned_bits, valid_mask
 from lancelet.blocks.dictionary_array import stored_dictionary
-from lancelet.errors import FormatError, UnsupportedError
+from lancelet.errors import FormatError, OptionError
 from lancelet.levels.steps import ITEM, LIST, FixedList
+from lancelet.schema.blobs import descriptor_type, is_blob
 from lancelet.schema.logical import JSON
-from lancelet.schema.project import BLOB, is_packed
+from lancelet.schema.project import is_packed
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    import numpy.typing as npt
 
     from lancelet.levels.steps import StepKind
     from lancelet.schema.fields import Field
+
+    Mask = npt.NDArray[np.bool_] | None
 
 __all__ = [
     "Container",
     "LeafPath",
     "bitmap_of",
+    "container_of",
+    "innermost",
     "is_empty_struct",
     "is_leaf",
     "join_paths",
@@ -41,6 +48,7 @@ __all__ = [
     "shown",
     "split_paths",
     "storage_of",
+    "with_innermost",
 ]
 
 
@@ -73,6 +81,11 @@ class LeafPath:
         return (*(_kind(container) for container in self.containers), ITEM)
 
     @property
+    def value_type(self) -> pa.DataType:
+        """Arrow type of the values in the column's pages: that of the leaf, for blobs that of their descriptors."""
+        return descriptor_type(self.leaf) if is_blob(self.leaf) else self.leaf.storage_type
+
+    @property
     def rows_per_row(self) -> int:
         """Rows that a page counts for one top-level row: the product of the fixed-size lists outside of all lists."""
         product = 1
@@ -92,19 +105,19 @@ def _kind(container: Container | FixedList) -> StepKind:
 
 def is_leaf(field: Field) -> bool:
     """Whether `field` owns a column: it has no child fields, or is stored as one value (packed structs, blobs)."""
-    return not field.children or is_packed(field, Version.V2_1) or BLOB in field.metadata
+    return not field.children or is_packed(field, Version.V2_1) or is_blob(field)
 
 
 def is_empty_struct(field: Field) -> bool:
     """Whether `field` is a struct without children: its column only keeps the numbering, it has no values and no levels."""
-    return field.logical_type == "struct" and not field.children and BLOB not in field.metadata
+    return field.logical_type == "struct" and not field.children and not is_blob(field)
 
 
 def leaf_paths(field: Field) -> list[LeafPath]:
     """Return the paths of all leaves of `field`, depth first."""
     if is_leaf(field):
         return [LeafPath(field)]
-    container = _container(field.storage_type)
+    container = container_of(field.storage_type)
     return [
         LeafPath(path.leaf, (container, *path.containers))
         for child in field.children
@@ -112,7 +125,8 @@ def leaf_paths(field: Field) -> list[LeafPath]:
     ]
 
 
-def _container(type_: pa.DataType) -> Container | FixedList:
+def container_of(type_: pa.DataType) -> Container | FixedList:
+    """Return what a nested type is as a step of a path."""
     if pa.types.is_struct(type_):
         return Container.STRUCT
     if pa.types.is_fixed_size_list(type_):
@@ -130,7 +144,7 @@ def split_paths(array: pa.Array, field: Field) -> list[pa.Array]:
     if is_leaf(field):
         return [array]
     num_values, null_count = len(array), array.null_count
-    container, bitmap = _container(field.storage_type), bitmap_of(array)
+    container, bitmap = container_of(field.storage_type), bitmap_of(array)
     if container is Container.STRUCT:
         return [
             _rebuild(pa.struct([pa.field(child.name, leaf.type)]), num_values, [bitmap], null_count, leaf)
@@ -154,12 +168,14 @@ def split_paths(array: pa.Array, field: Field) -> list[pa.Array]:
 
 
 def storage_of(array: pa.Array, field: Field) -> pa.Array:
-    """Return what is stored of `array`: the storage of an extension array, plain text and binary of views; also in packed structs.
+    """Return what is stored of `array`, also in packed structs.
+
+    That is the storage of an extension array, plain text and binary of views, JSONB of JSON text, dictionaries without nulls.
 
     Raises
     ------
-    UnsupportedError
-        The array is JSON text, which the format stores in a binary form that has no encoder here yet.
+    OptionError
+        A text of a JSON column is no JSON, or an index of a dictionary array lies outside of the dictionary.
     """
     if isinstance(array.type, pa.BaseExtensionType):
         array = array.storage
@@ -170,13 +186,22 @@ def storage_of(array: pa.Array, field: Field) -> pa.Array:
     elif pa.types.is_dictionary(array.type):
         array = stored_dictionary(array)
     if field.logical_type == JSON and not pa.types.is_large_binary(array.type):
-        raise UnsupportedError(f"writing JSON text is not supported yet (field {field.name!r})")
-    if is_packed(field, Version.V2_1):
+        array = _as_jsonb(array, field)
+    if is_packed(field, Version.V2_1) and not is_blob(field):
         children = [storage_of(array.field(index), child) for index, child in enumerate(field.children)]
         named = zip(field.children, children, strict=True)
         type_ = pa.struct([pa.field(child.name, stored.type, child.nullable) for child, stored in named])
         array = _rebuild(type_, len(array), [bitmap_of(array)], array.null_count, *children)
     return array
+
+
+def _as_jsonb(array: pa.Array, field: Field) -> pa.Array:
+    from lancelet.blocks.jsonb import jsonb_of_text  # few files have JSON columns
+
+    try:
+        return jsonb_of_text(array)
+    except OptionError as error:
+        raise OptionError(f"field {field.name!r}: {error}") from None
 
 
 def _rebuild(
@@ -231,7 +256,7 @@ def join_paths(arrays: Iterator[pa.Array], field: Field) -> pa.Array:
         _check_agreement(first, other, field)
     type_ = field.arrow_type
     storage = type_.storage_type if isinstance(type_, pa.BaseExtensionType) else type_
-    container, num_values, buffers = _container(field.storage_type), len(first), [bitmap_of(first)]
+    container, num_values, buffers = container_of(field.storage_type), len(first), [bitmap_of(first)]
     if container is Container.STRUCT:
         below = iter([array.field(0) for array in own])
     elif isinstance(container, FixedList):
@@ -271,3 +296,59 @@ def _check_agreement(first: pa.Array, other: pa.Array, field: Field) -> None:
         same = np.array_equal(list_items(first)[0], list_items(other)[0])
     if not same:
         raise FormatError(f"two columns below the field {field.name!r} disagree about its nulls or lengths")
+
+
+def innermost(array: pa.Array, containers: Sequence[Container | FixedList]) -> tuple[pa.Array, Mask]:
+    """Return the values of an array of one path, and which of them nobody sees because a struct or list around them is null.
+
+    Parameters
+    ----------
+    array
+        As :func:`split_paths` gives it.
+    containers
+        Of its path.
+
+    Returns
+    -------
+    values, hidden
+        The leaf's array, and ``bool[len(values)]``; ``None``: none is hidden.
+    """
+    hidden: Mask = None
+    for container in containers:
+        valid = valid_mask(array)
+        if valid is not None:
+            hidden = ~valid if hidden is None else hidden | ~valid
+        if container is Container.STRUCT:
+            array = array.field(0)
+        elif isinstance(container, FixedList):
+            size = container.dimension
+            array = array.values.slice(array.offset * size, len(array) * size)
+            hidden = None if hidden is None else np.repeat(hidden, size)
+        else:
+            offsets, array = list_items(array)
+            hidden = None if hidden is None else np.repeat(hidden, np.diff(offsets))
+    return array, hidden
+
+
+def with_innermost(
+    array: pa.Array, containers: Sequence[Container | FixedList], values: pa.Array
+) -> pa.Array:
+    """Return an array of one path with other `values`, which may be of another type, as :func:`innermost` gives them."""
+    if not containers:
+        return values
+    container, num_values, buffers = containers[0], len(array), [bitmap_of(array)]
+    if container is Container.STRUCT:
+        items, name = array.field(0), array.type.field(0).name
+    elif isinstance(container, FixedList):
+        items = array.values.slice(array.offset * container.dimension, num_values * container.dimension)
+    else:
+        offsets, items = list_items(array)
+        buffers.append(pa.py_buffer(offsets))
+    items = with_innermost(items, containers[1:], values)
+    if container is Container.STRUCT:
+        type_ = pa.struct([pa.field(name, items.type)])
+    elif isinstance(container, FixedList):
+        type_ = pa.list_(items.type, container.dimension)
+    else:
+        type_ = pa.large_list(items.type) if container is Container.LARGE_LIST else pa.list_(items.type)
+    return _rebuild(type_, num_values, buffers, array.null_count, items)

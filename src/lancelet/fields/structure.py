@@ -108,7 +108,7 @@ def array_of_leaf(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
     """
     steps = unravel(leaf, path.kinds)
     last = steps[-1]
-    array = from_block(leaf.values, path.leaf.storage_type, last.num_values, *_validity(last), allocate)
+    array = from_block(leaf.values, path.value_type, last.num_values, *_validity(last), allocate)
     for container, step in zip(reversed(path.containers), reversed(steps[:-1]), strict=True):
         array = _wrap(array, container, step)
     return array

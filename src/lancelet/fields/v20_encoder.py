@@ -25,7 +25,8 @@ from lancelet.fields.base import ColumnEnd, EncodingStrategy, FieldEncoder, Page
 from lancelet.fields.joining import Scale, join, logical_bytes
 from lancelet.fields.paths import storage_of
 from lancelet.fields.structure import visible_items
-from lancelet.schema.project import BLOB, is_packed
+from lancelet.schema.blobs import BLOB
+from lancelet.schema.project import is_packed
 from lancelet.v20.choose import LeafParams, encode_leaf
 from lancelet.v20.node import Compression, PageBuffers
 from lancelet.v20.offsets import encode_offsets, struct_header

@@ -13,12 +13,12 @@ import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.arrow import is_variable_width
-from lancelet.buffers import as_bytes
 from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.fields.blob import Bodies, check_places
 from lancelet.fields.joining import join
 from lancelet.fields.paths import shown
-from lancelet.pages.base import ByteRange, RowRanges
-from lancelet.schema.project import BLOB, columns_of, is_packed
+from lancelet.schema.blobs import BLOB, DESCRIPTOR_V1
+from lancelet.schema.project import columns_of, is_packed
 from lancelet.v20.binary import as_text, offsets_of_lengths
 from lancelet.v20.column import (
     LeafColumn,
@@ -37,12 +37,11 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Allocate
     from lancelet.container.reader import Container
+    from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field, Schema
     from lancelet.v20.fetch import Fetch
 
 __all__ = ["V20Reader"]
-
-_BLOB_DESCRIPTION = pa.struct([pa.field("position", pa.uint64()), pa.field("size", pa.uint64())])
 
 
 class V20Reader:
@@ -65,8 +64,17 @@ class V20Reader:
         if container.num_columns > len(self._columns):
             self._columns = self._columns_with_old_text(schema)
 
-    def read(self, fields: Sequence[Field], rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+    def read(
+        self, fields: Sequence[tuple[Field, Field]], rows: RowRanges, allocate: Allocate
+    ) -> list[list[pa.Array]]:
         """Read `rows` of some fields: for each the rows in order, in one array or several.
+
+        Parameters
+        ----------
+        fields
+            Each field as it is stored and as it is shown; they differ in blobs.
+        rows, allocate
+            Rows of the file, and where memory comes from.
 
         Raises
         ------
@@ -75,7 +83,7 @@ class V20Reader:
         UnsupportedError
             A page has an encoding that is not known here.
         """
-        readers = [self._reader(field, self._container.num_rows) for field in fields]
+        readers = [self._reader(*field, self._container.num_rows) for field in fields]
         fetch = together([reader.read(rows, allocate) for reader in readers])
         return run(fetch, self._container.source)
 
@@ -121,8 +129,8 @@ class V20Reader:
                 extra += 1
         return columns
 
-    def _reader(self, field: Field, num_values: int) -> _FieldReader:
-        """Make the reader of a field that has `num_values` values."""
+    def _reader(self, field: Field, shown: Field, num_values: int) -> _FieldReader:
+        """Make the reader of a field that has `num_values` values, and is shown in another way perhaps."""
         if field.id not in self._columns:
             raise UnsupportedError(
                 f"field {field.name!r} of type {field.storage_type} does not exist in file version 2.0"
@@ -135,14 +143,19 @@ class V20Reader:
             and BLOB not in field.metadata
         ):
             check_header(pages, num_values)
-            return _StructReader(field, [self._reader(child, num_values) for child in field.children])
+            pairs = zip(field.children, shown.children, strict=True)
+            return _StructReader(shown, [self._reader(*pair, num_values) for pair in pairs])
         pages.check_length(num_values)
         type_ = field.storage_type
         if pa.types.is_list(type_) or pa.types.is_large_list(type_):
             lists = self.lists(column)
-            return _ListReader(field, lists, self._reader(field.children[0], lists.num_items))
+            return _ListReader(
+                shown, lists, self._reader(field.children[0], shown.children[0], lists.num_items)
+            )
         if is_variable_width(type_) and is_blob(pages):
-            return _BlobReader(field, self.leaf(column, _BLOB_DESCRIPTION))
+            if not pa.types.is_large_binary(type_):
+                raise FormatError(f"field {field.name!r} of type {type_} has blobs", column=column)
+            return _BlobReader(shown, self.leaf(column, DESCRIPTOR_V1), column, self._container.data_stop)
         if is_variable_width(type_) and starts_with_list(pages):
             lists = self.lists(column)
             items = self.pages(column + 1)
@@ -201,41 +214,39 @@ class _ListReader(_FieldReader):
 
 
 class _BlobReader(_FieldReader):
-    """Reads descriptions, then the bodies that they point to."""
+    """Reads descriptors, then the bodies that they point to, where those are shown."""
 
-    def __init__(self, field: Field, column: LeafColumn) -> None:
-        if not pa.types.is_large_binary(field.storage_type):
-            raise FormatError(f"field {field.name!r} of type {field.storage_type} has blobs")
-        self._type = field.arrow_type
+    def __init__(self, shown: Field, descriptors: LeafColumn, column: int, data_stop: int) -> None:
+        self._type = shown.arrow_type
+        self._shows_values = shown.logical_type == "large_binary"
+        self._descriptors = descriptors
         self._column = column
+        self._data_stop = data_stop
 
     def read(self, rows: RowRanges, allocate: Allocate) -> Fetch[list[pa.Array]]:
-        described = yield from self._column.read(rows, allocate)
-        return (yield from together([self._bodies(part, allocate) for part in described]))
+        described = yield from self._descriptors.read(rows, allocate)
+        try:
+            return (yield from together([self._blobs(_with_nulls(part), allocate) for part in described]))
+        except FormatError as error:
+            raise error.locate(column=self._column) from None
 
-    def _bodies(self, described: pa.StructArray, allocate: Allocate) -> Fetch[pa.Array]:
-        positions, sizes = (plain_values(described.field(index), "<u8") for index in (0, 1))
-        if len(sizes) and (int(sizes.max()) >= 2**62 or int(positions.max()) >= 2**63):
-            raise FormatError("a blob lies outside of the file")
-        filled = sizes > 0
-        valid = filled | (positions == 0)
-        bodies = yield [
-            ByteRange(position, size)
-            for position, size in zip(positions[filled].tolist(), sizes[filled].tolist(), strict=True)
-        ]
-        lengths = sizes.astype(np.int64)
-        if float(sizes.sum(dtype=np.float64)) >= 2**62:
-            raise OptionError("the blobs are too large together; read fewer rows at a time")
-        offsets = offsets_of_lengths(lengths, 64, self._type, allocate)
-        data = allocate(int(lengths.sum()))
-        out, at = memoryview(as_bytes(data)), 0
-        for body in bodies:
-            raw = as_bytes(body)
-            out[at : at + len(raw)] = raw
-            at += len(raw)
-        bitmap = _bitmap(None if valid.all() else valid)
-        buffers = [bitmap, pa.py_buffer(offsets), pa.py_buffer(data)]
-        return shown(pa.Array.from_buffers(pa.large_binary(), len(lengths), buffers), self._type)
+    def _blobs(self, descriptors: pa.StructArray, allocate: Allocate) -> Fetch[pa.Array]:
+        if not self._shows_values:
+            check_places(descriptors, self._data_stop)
+            return shown(descriptors, self._type)
+        bodies = Bodies(descriptors, self._data_stop)
+        out = bodies.reserve(allocate)
+        fetched = (yield bodies.ranges) if bodies.ranges else ()
+        return shown(bodies.join(fetched, out), self._type)
+
+
+def _with_nulls(descriptors: pa.StructArray) -> pa.StructArray:
+    """Give null blobs, which are stored as position 1 and size 0, a validity."""
+    children = [descriptors.field(index) for index in (0, 1)]
+    positions, sizes = (plain_values(child, "<u8") for child in children)
+    valid = (sizes > 0) | (positions != 1)
+    buffers = [_bitmap(None if valid.all() else valid)]
+    return pa.Array.from_buffers(descriptors.type, len(descriptors), buffers, children=children)
 
 
 class _OldTextReader(_FieldReader):

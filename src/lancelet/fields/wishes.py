@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lancelet.errors import OptionError
 from lancelet.fields.paths import is_leaf
-from lancelet.schema.project import BLOB
+from lancelet.schema.blobs import is_blob
 from lancelet.wishes import ColumnOptions
 
 if TYPE_CHECKING:
@@ -37,15 +37,11 @@ def options_of_leaves(
         A path leads to no field; the message names the nearest ones.
     """
     paths = {path for field in fields for path, _ in _fields_below(field)}
-    for name, options in columns.items():
+    for name in columns:
         if name not in paths:
             near = difflib.get_close_matches(str(name), sorted(paths), n=3)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise OptionError(f"columns= names {name!r}, which is no field that has columns{hint}")
-        if not isinstance(options, ColumnOptions):
-            raise OptionError(
-                f"columns={{{name!r}: ...}} must be ColumnOptions, not {type(options).__name__}"
-            )
     return dict(_options_below(fields, "", ColumnOptions(), columns))
 
 
@@ -59,7 +55,7 @@ def _fields_below(field: Field, prefix: str = "") -> Iterator[tuple[str, Field]]
 
 
 def _is_packed(field: Field) -> bool:
-    return field.logical_type == "struct" and BLOB not in field.metadata
+    return field.logical_type == "struct" and not is_blob(field)
 
 
 def _options_below(

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from lancelet.container.reader import Container
 from lancelet.errors import FormatError, LanceletError
-from lancelet.fields.decoder import check_supported, field_arrays
+from lancelet.fields.decoder import check_supported, join_leaves, leaf_arrays
 from lancelet.fields.paths import leaf_paths
 from lancelet.fields.v20_reader import V20Reader
+from lancelet.file.bodies import load_bodies, shows_values
 from lancelet.file.column import ColumnPages
 from lancelet.file.plan import as_row_numbers, check_batch_size, check_range, order_rows
 from lancelet.file.result import ReadResult
 from lancelet.pages.base import RowRanges
+from lancelet.schema.blobs import check_view, shown_schema
 from lancelet.schema.fields import Schema
 from lancelet.schema.project import columns_of, project
 from lancelet.storage.store import open_source
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Allocate
     from lancelet.container.metadata import ColumnMetadata
+    from lancelet.schema.blobs import BlobView
     from lancelet.schema.fields import Field
 
 __all__ = ["FileReader"]
@@ -46,6 +49,11 @@ class FileReader:
     mmap
         Map a local file into memory. With ``False`` every read copies, and a file that others truncate while it is read gives an
         error and never a signal.
+    blobs
+        What is shown of blob columns: their ``"values"`` as large_binary, or their ``"descriptors"``, structs that tell where the
+        values lie, without reading them. By default the values of blobs of the first kind (``lance-encoding:blob``), which are all
+        in the file, and the descriptors of the second kind (``lance.blob.v2``), whose values may be elsewhere: those are not read
+        here, and asking for them is an UnsupportedError.
 
     Raises
     ------
@@ -62,14 +70,23 @@ class FileReader:
     ...     table = reader.take_rows([5, 100]).to_table()
     """
 
-    def __init__(self, path: Any, columns: Sequence[str] | None = None, *, mmap: bool = True) -> None:
-        self._arguments = (path, columns, mmap)
+    def __init__(
+        self,
+        path: Any,
+        columns: Sequence[str] | None = None,
+        *,
+        mmap: bool = True,
+        blobs: BlobView = None,
+    ) -> None:
+        check_view(blobs)
+        self._arguments = (path, columns, mmap, blobs)
+        self._blobs = blobs
         self._container = _open(path, mmap)
         try:
             self._file_schema = Schema.from_message(self._container.schema_message)
             self._columns_of = columns_of(self._file_schema, self._container.version)
             self._schema = self._file_schema if columns is None else project(self._file_schema, columns)
-            self._arrow_schema = self._schema.to_arrow()
+            self._arrow_schema = shown_schema(self._schema, blobs).to_arrow()
         except FormatError as error:
             raise error.locate(path=self._container.source.name) from None
         self._pages: dict[int, ColumnPages] = {}
@@ -193,14 +210,13 @@ class FileReader:
         self, rows: RowRanges | None, positions: Any, batch_size: int | None, columns: Sequence[str] | None
     ) -> ReadResult:
         check_batch_size(batch_size)
-        schema, arrow_schema = self._schema, self._arrow_schema
-        if columns is not None:
-            schema = project(self._schema, columns)
-            arrow_schema = schema.to_arrow()
-        fields = schema.fields
+        schema = self._schema if columns is None else project(self._schema, columns)
+        shown = shown_schema(schema, self._blobs)
+        arrow_schema = self._arrow_schema if columns is None else shown.to_arrow()
         if self.version != Version.V2_0:
-            for field in fields:
+            for field in schema.fields:
                 check_supported(field)
+        fields = list(zip(schema.fields, shown.fields, strict=True))
 
         def read_columns(window: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
             return self._read(fields, window, allocate)
@@ -222,31 +238,45 @@ class FileReader:
     def _columns(self, field: Field) -> list[ColumnPages]:
         return [self.pages(self._columns_of[path.leaf.id], path.rows_per_row) for path in leaf_paths(field)]
 
-    def _default_batch_size(self, fields: Sequence[Field]) -> int:
+    def _default_batch_size(self, fields: Sequence[tuple[Field, Field]]) -> int:
         if self.num_rows == 0:
             return _MAX_BATCH_ROWS
         row_bytes = 0.0
-        for field in fields:
+        for field, shown in fields:
+            if shows_values(field, shown):  # their sizes are not known yet, only that the file holds them all
+                row_bytes += self._container.data_stop / self.num_rows
             try:
                 row_bytes += field.arrow_type.bit_width / 8
             except ValueError:
                 row_bytes += 2 * self._encoded_bytes(field) / self.num_rows
         return int(min(max(_BATCH_BYTES / max(row_bytes, 1), 1), _MAX_BATCH_ROWS))
 
-    def _read(self, fields: Sequence[Field], rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
-        """Plan all columns, fetch everything at once, decode."""
+    def _read(
+        self, fields: Sequence[tuple[Field, Field]], rows: RowRanges, allocate: Allocate
+    ) -> list[list[pa.Array]]:
+        """Plan all columns, fetch everything at once, decode; then fetch the values that blobs' descriptors lead to.
+
+        Parameters
+        ----------
+        fields
+            Each field as it is stored and as it is shown.
+        rows
+            Rows of the file.
+        allocate
+            Where memory comes from.
+        """
         source = self._container.source
         try:
             if self.version == Version.V2_0:
                 return self._v20_reader().read(fields, rows, allocate)
-            columns = [self._columns(field) for field in fields]
+            columns = [self._columns(field) for field, _ in fields]
             plans = [[pages.plan(rows) for pages in leaves] for leaves in columns]
             ranges = [
                 range_ for plan in plans for parts in plan for part in parts for range_ in part.part.ranges
             ]
             fetched = iter(source.read_ranges(ranges))
-            return [
-                field_arrays(
+            arrays = [
+                leaf_arrays(
                     field,
                     [
                         [
@@ -260,8 +290,10 @@ class FileReader:
                     ],
                     allocate,
                 )
-                for field, leaves, plan in zip(fields, columns, plans, strict=True)
+                for (field, _), leaves, plan in zip(fields, columns, plans, strict=True)
             ]
+            load_bodies(fields, arrays, source, self._container.data_stop, self._columns_of, allocate)
+            return [join_leaves(shown, parts) for (_, shown), parts in zip(fields, arrays, strict=True)]
         except FormatError as error:
             raise error.locate(path=source.name) from None
 
@@ -296,5 +328,5 @@ def _open(path: Any, mmap: bool) -> Container:
         raise
 
 
-def _reopen(path: Any, columns: Sequence[str] | None, mmap: bool) -> FileReader:
-    return FileReader(path, columns, mmap=mmap)
+def _reopen(path: Any, columns: Sequence[str] | None, mmap: bool, blobs: BlobView) -> FileReader:
+    return FileReader(path, columns, mmap=mmap, blobs=blobs)

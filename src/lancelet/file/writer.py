@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from lancelet.fields.wishes import options_of_leaves
 from lancelet.file.checks import check_batch, check_row_count
 from lancelet.options import Profile, WriteOptions, default_max_page_bytes
 from lancelet.pb.file_pb2 import FileDescriptor
+from lancelet.schema.blobs import stored_schema
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
 from lancelet.storage.store import open_sink
@@ -23,7 +25,7 @@ from lancelet.versions import Version
 from lancelet.wishes import ColumnOptions, CompressionParams
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator
 
     from lancelet.buffers import Data
     from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
@@ -105,8 +107,12 @@ class FileWriter:
             max_page_bytes=default_max_page_bytes() if max_page_bytes is None else max_page_bytes,
             keep_original_array=keep_original_array,
             profile=Profile.parse(profile),
-            compression_params=compression_params or CompressionParams(),
+            compression_params=CompressionParams() if compression_params is None else compression_params,
         )
+        if schema is not None and not isinstance(schema, pa.Schema):
+            raise OptionError(f"schema is {schema!r}; it must be a pyarrow.Schema")
+        if columns is not None and not isinstance(columns, Mapping):
+            raise OptionError(f"columns is {columns!r}; it must map names of columns to ColumnOptions")
         self._column_options = dict(columns or {})
         self._strategy = encoding_strategy or (
             V20Strategy() if self._version == Version.V2_0 else StructuralStrategy()
@@ -139,8 +145,17 @@ class FileWriter:
         return self._container.position
 
     def add_schema_metadata(self, key: str, value: str) -> None:
-        """Set a key of the schema metadata; it wins over the schema's own value."""
+        """Set a key of the schema metadata; it wins over the schema's own value.
+
+        Raises
+        ------
+        OptionError
+            Key or value are no text.
+        """
         self._check_open()
+        for text in (key, value):
+            if not isinstance(text, str) or any("\ud800" <= char <= "\udfff" for char in text):
+                raise OptionError(f"schema metadata is Unicode text, and {text!r} is not")
         self._schema_metadata[key] = value
 
     def add_global_buffer(self, data: Data) -> int:
@@ -253,6 +268,7 @@ class FileWriter:
 
     def _initialise(self, arrow_schema: pa.Schema, schema: Schema) -> Schema:
         check_version(schema, self._version)
+        schema = stored_schema(schema)
         leaf_options = options_of_leaves(schema.fields, self._column_options)
         cache_bytes = self._options.cache_bytes_per_field(len(schema.fields))
         numbering = ColumnNumbering()

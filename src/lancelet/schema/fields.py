@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.pb import file_pb2
+from lancelet.schema.blobs import with_descriptor_ids
 from lancelet.schema.extensions import show_extension, storage_field
 from lancelet.schema.logical import (
     EXTENSION_METADATA,
@@ -244,7 +245,7 @@ class Schema:
         """
         children: dict[int, list[file_pb2.Field]] = {-1: []}
         depths = {-1: 0}
-        for stored in message.fields:
+        for stored in with_descriptor_ids(message.fields):
             if stored.id < 0 or stored.id in depths:
                 raise FormatError(f"field {stored.name!r}: its id {stored.id} is negative or taken")
             if stored.parent_id not in depths:

@@ -12,6 +12,7 @@ packed struct, bool, null, dictionary, or       no      no      no      no
 nested child
 empty struct inside of a list                   yes     no      no      yes
 blob (``lance-encoding:blob``)                  yes     yes     yes     no
+... inside of a list                            yes     no      no      no
 blob v2 (``lance.blob.v2``)                     no      no      yes     yes
 ==============================================  ======  ======  ======  ======
 """
@@ -23,16 +24,15 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from lancelet.errors import OptionError
+from lancelet.schema.blobs import BLOB, BLOB_V2
 from lancelet.schema.logical import EXTENSION_NAME, FSL_OF_STRUCT, LISTS, VARIABLE_WIDTH
-from lancelet.schema.project import BLOB, PACKED_KEYS, is_packed
+from lancelet.schema.project import PACKED_KEYS, is_packed
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
     from lancelet.schema.fields import Field, Schema
 
 __all__ = ["check_version"]
-
-_BLOB_V2 = "lance.blob.v2"
 
 
 def check_version(schema: Schema, version: Version) -> None:
@@ -64,10 +64,10 @@ def _check(field: Field, path: str, version: Version, *, in_list: bool) -> None:
         if not field.children and in_list and version != Version.V2_0:
             need(Version.V2_3, "an empty struct inside of a list")
         _check_packed(field, path, version)
-    if field.metadata.get(EXTENSION_NAME) == _BLOB_V2:
+    if field.metadata.get(EXTENSION_NAME) == BLOB_V2:
         need(Version.V2_2, "a blob of the second kind")
-    elif BLOB in field.metadata and field.logical_type != "struct":
-        _check_blob(field, path, version)
+    elif BLOB in field.metadata:
+        _check_blob(field, path, version, in_list)
     below = in_list or field.logical_type in LISTS or field.logical_type == "map"
     for child in field.children:
         _check(child, f"{path}.{child.name}", version, in_list=below)
@@ -79,13 +79,22 @@ def _has_empty_struct(field: Field) -> bool:
     return any(map(_has_empty_struct, field.children))
 
 
-def _check_blob(field: Field, path: str, version: Version) -> None:
+def _check_blob(field: Field, path: str, version: Version, in_list: bool) -> None:
+    if field.logical_type == "struct":
+        raise OptionError(
+            f"field {path!r}: descriptors of blobs point into the file they were read from and cannot be written; "
+            "read the values instead (blobs='values')"
+        )
     if field.logical_type != "large_binary":
         raise OptionError(
             f"field {path!r}: a blob ({BLOB}) must be of type large_binary, not {field.arrow_type}"
         )
     if version >= Version.V2_3:
         raise OptionError(f"field {path!r}: version {version.text} has no blobs of the first kind ({BLOB})")
+    if in_list and version != Version.V2_0:
+        raise OptionError(
+            f"field {path!r}: a blob ({BLOB}) inside of a list cannot be read back by any reader"
+        )
 
 
 def _check_packed(field: Field, path: str, version: Version) -> None:

@@ -20,6 +20,7 @@ import difflib
 from typing import TYPE_CHECKING
 
 from lancelet.errors import OptionError
+from lancelet.schema.blobs import BLOB
 from lancelet.schema.fields import Field, Schema
 from lancelet.schema.logical import FSL_OF_STRUCT
 from lancelet.versions import Version
@@ -30,9 +31,8 @@ if TYPE_CHECKING:
     #: Field ids that are wanted, in order; ``None``: as a whole.
     Tree = dict[int, "Tree | None"]
 
-__all__ = ["BLOB", "PACKED_KEYS", "columns_of", "is_packed", "project"]
+__all__ = ["PACKED_KEYS", "columns_of", "is_packed", "project"]
 
-BLOB = "lance-encoding:blob"
 #: The key of a packed struct, and its old form.
 PACKED_KEYS = ("lance-encoding:packed", "packed")
 
