@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lancelet.container.reader import Container
-from lancelet.errors import FormatError, LanceletError, UnsupportedError
+from lancelet.errors import FormatError, LanceletError
 from lancelet.fields.decoder import check_supported, join_leaves, leaf_arrays
 from lancelet.fields.paths import leaf_paths
+from lancelet.fields.v20_reader import V20Reader
 from lancelet.file.bodies import load_bodies, shows_values
 from lancelet.file.column import ColumnPages
 from lancelet.file.plan import as_row_numbers, check_batch_size, check_range, order_rows
@@ -119,6 +120,7 @@ class FileReader:
         except FormatError as error:
             raise error.locate(path=self._container.source.name) from None
         self._pages: dict[int, ColumnPages] = {}
+        self._v20: V20Reader | None = None
 
     @property
     def schema(self) -> pa.Schema:
@@ -249,15 +251,12 @@ class FileReader:
         self, rows: RowRanges | None, positions: Any, batch_size: int | None, columns: Sequence[str] | None
     ) -> ReadResult:
         check_batch_size(batch_size)
-        if self.version < Version.V2_1:
-            raise UnsupportedError(
-                f"reading the columns of a file of version {self.version.text} is not supported yet"
-            )
         schema = self._schema if columns is None else project(self._schema, columns)
         shown = shown_schema(schema, self._blobs)
         arrow_schema = self._arrow_schema if columns is None else shown.to_arrow()
-        for field in schema.fields:
-            check_supported(field)
+        if self.version != Version.V2_0:
+            for field in schema.fields:
+                check_supported(field)
         fields = list(zip(schema.fields, shown.fields, strict=True))
 
         def read_columns(window: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
@@ -265,6 +264,17 @@ class FileReader:
 
         size = batch_size or self._default_batch_size(fields)
         return ReadResult(arrow_schema, rows, size, read_columns, positions)
+
+    def _v20_reader(self) -> V20Reader:
+        """Return what reads the fields of a file of version 2.0."""
+        if self._v20 is None:
+            self._v20 = V20Reader(self._container, self._file_schema)
+        return self._v20
+
+    def _encoded_bytes(self, field: Field) -> int:
+        if self.version == Version.V2_0:
+            return self._v20_reader().encoded_bytes(field)
+        return sum(pages.encoded_bytes for pages in self._columns(field))
 
     def _columns(self, field: Field) -> list[ColumnPages]:
         return [self.pages(self._columns_of[path.leaf.id], path.rows_per_row) for path in leaf_paths(field)]
@@ -279,7 +289,7 @@ class FileReader:
             try:
                 row_bytes += field.arrow_type.bit_width / 8
             except ValueError:
-                row_bytes += 2 * sum(pages.encoded_bytes for pages in self._columns(field)) / self.num_rows
+                row_bytes += 2 * self._encoded_bytes(field) / self.num_rows
         return int(min(max(_BATCH_BYTES / max(row_bytes, 1), 1), _MAX_BATCH_ROWS))
 
     def _read(
@@ -298,6 +308,8 @@ class FileReader:
         """
         source = self._container.source
         try:
+            if self.version == Version.V2_0:
+                return self._v20_reader().read(fields, rows, allocate)
             columns = [self._columns(field) for field, _ in fields]
             plans = [[pages.plan(rows) for pages in leaves] for leaves in columns]
             ranges = [

@@ -116,6 +116,9 @@ def resolve(
 
 def unfulfilled(kind: LeafKind, version: Version, wishes: ColumnOptions) -> Iterator[tuple[str, str]]:
     """Give each wish that can have no effect in this version on any page of such a leaf, with the reason."""
+    if version == Version.V2_0:
+        yield from _unfulfilled_v20(kind, wishes)
+        return
     checks = {
         "structural_encoding": _structural_encoding,
         "compression": _compression,
@@ -128,6 +131,7 @@ def unfulfilled(kind: LeafKind, version: Version, wishes: ColumnOptions) -> Iter
         "dict_max_bytes": _dict_max_bytes,
         "dict_values_compression": _dict_values,
         "dict_values_compression_level": _dict_values_level,
+        "v20": _v20,
     }
     for name in wishes.given:
         reason = checks[name](kind, version, wishes)
@@ -146,6 +150,23 @@ def _structural_encoding(kind: LeafKind, version: Version, wishes: ColumnOptions
     if wishes.structural_encoding == "fullzip" and version < Version.V2_2:
         return f"version {version.text} has no full-zip pages of packed structs; 2.2 has"
     return None
+
+
+def _v20(kind: LeafKind, version: Version, wishes: ColumnOptions) -> str | None:
+    return f"version {version.text} has other encodings than 2.0"
+
+
+def _unfulfilled_v20(kind: LeafKind, wishes: ColumnOptions) -> Iterator[tuple[str, str]]:
+    """Give what version 2.0 has nothing for: it compresses the bytes of text and binary, and that is all."""
+    for name in wishes.given:
+        if name == "compression":
+            if wishes.compression != "none" and kind.form != "variable":
+                yield name, "version 2.0 compresses text and binary only"
+        elif name == "compression_level":
+            if wishes.compression != "zstd" or kind.form != "variable":
+                yield name, "only text and binary under compression='zstd' have levels"
+        elif name != "v20":
+            yield name, "version 2.0 has nothing of the kind; 2.1 has"
 
 
 def _in_full_zip(kind: LeafKind, wishes: ColumnOptions) -> bool:
