@@ -114,6 +114,7 @@ def resolve(
 def unfulfilled(kind: LeafKind, version: Version, wishes: ColumnOptions) -> Iterator[tuple[str, str]]:
     """Give each wish that can have no effect in this version on any page of such a leaf, with the reason."""
     checks = {
+        "structural_encoding": _structural_encoding,
         "compression": _compression,
         "compression_level": _compression_level,
         "rle_threshold": _rle_threshold,
@@ -131,7 +132,15 @@ def unfulfilled(kind: LeafKind, version: Version, wishes: ColumnOptions) -> Iter
             yield name, reason
 
 
+def _structural_encoding(kind: LeafKind, version: Version, wishes: ColumnOptions) -> str | None:
+    if kind.form == "dictionary" and wishes.structural_encoding == "fullzip":
+        return "full-zip pages have no dictionary"
+    return None
+
+
 def _in_full_zip(kind: LeafKind, wishes: ColumnOptions) -> bool:
+    if kind.form == "dictionary":
+        return False
     if kind.form == "fixed" and kind.bits >= _NARROW_BITS:
         return wishes.structural_encoding != "miniblock"
     return wishes.structural_encoding == "fullzip"
