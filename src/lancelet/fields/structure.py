@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool_] | None
 
-__all__ = ["array_of_leaf", "leaf_of_array"]
+__all__ = ["array_of_leaf", "leaf_of_array", "visible_items"]
 
 _MAX_LIST_OFFSET = 2**31 - 1
 
@@ -61,7 +61,7 @@ def leaf_of_array(array: pa.Array, path: LeafPath, *, robust: bool = True) -> Le
             array = array.values.slice(array.offset * size, num_values * size)
             hidden = None if valid is None else np.repeat(~valid, size)
         else:
-            offsets, array = _visible_items(array, valid)
+            offsets, array = visible_items(array, valid)
             steps.append(Lists(num_values, offsets, _packed(valid)))
             hidden = None
     valid = _valid(array, hidden)
@@ -84,7 +84,7 @@ def _packed(valid: Mask) -> Any:
     return None if valid is None else np.packbits(valid, bitorder="little")
 
 
-def _visible_items(array: pa.Array, valid: Mask) -> tuple[npt.NDArray[np.int64], pa.Array]:
+def visible_items(array: pa.Array, valid: Mask) -> tuple[npt.NDArray[np.int64], pa.Array]:
     """Return the offsets and items of lists after null lists have lost theirs."""
     raw, items = list_items(array)
     offsets = raw.astype(np.int64, copy=False)
