@@ -341,6 +341,15 @@ def test_shared_dictionary_is_charged_once(nested: bool, tmp_path: Path) -> None
     check_all(path, table)
 
 
+def test_reads_of_a_page_share_its_dictionary(tmp_path: Path) -> None:
+    path, table = tmp_path / "table.lance", pa.table({"d": make(range(90), pa.int8(), VALUES[0])})
+    write(path, table)
+    reader = lancelet.FileReader(str(path))
+    arrays = [batch.column(0) for batch in reader.read_all(batch_size=30).to_batches()]
+    assert len({array.dictionary.buffers()[1].address for array in arrays}) == 1
+    assert_tables_equal(chunked(*arrays), table)
+
+
 def test_large_shared_dictionary_is_not_copied(tmp_path: Path) -> None:
     values = pa.array(np.arange(1_000_000))
     batches = [make(np.arange(10) * number, pa.int32(), values) for number in range(200)]

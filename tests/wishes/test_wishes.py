@@ -306,6 +306,7 @@ REFUSED: list[tuple[pa.DataType, str, dict[str, Any], str]] = [
     (pa.int64(), "2.2", {"dict_max_bytes": 100}, "text and binary only"),
     (pa.string(), "2.2", {"dict_divisor": 2, "structural_encoding": "fullzip"}, "no dictionary"),
     (pa.dictionary(pa.int8(), pa.string()), "2.2", {"dict_divisor": 2}, "keep theirs"),
+    (pa.dictionary(pa.int8(), pa.string()), "2.2", {"structural_encoding": "fullzip"}, "no dictionary"),
     (pa.string(), "2.1", {"dict_values_compression": "zstd"}, "2.2 compresses them"),
     (pa.int32(), "2.2", {"dict_values_compression": "zstd"}, "text, binary and values"),
     (pa.string(), "2.2", {"dict_values_compression_level": 3}, "has levels"),
