@@ -18,16 +18,20 @@ using Release = nb::call_guard<nb::gil_scoped_release>;
 
 void bind_counts(nb::module_& module) {
   module.def(
-      "count_nulls", [](InBytes validity, int64_t bit_offset, int64_t num_values) { return count_nulls(validity.span, bit_offset, num_values); },
+      "count_nulls",
+      [](InBytes validity, int64_t bit_offset, int64_t num_values) {
+        return count_nulls(validity.span, bit_offset, num_values);
+      },
       "validity"_a, "bit_offset"_a, "num_values"_a, Release());
   module.def(
-      "count_rows", [](InLevels rep, int64_t max_rep) { return count_rows(rep.span, max_rep); }, "rep"_a, "max_rep"_a, Release());
-  module.def(
-      "count_visible", [](InLevels def, int64_t max_visible) { return count_visible(def.span, max_visible); }, "def_"_a, "max_visible"_a,
+      "count_rows", [](InLevels rep, int64_t max_rep) { return count_rows(rep.span, max_rep); }, "rep"_a, "max_rep"_a,
       Release());
   module.def(
-      "row_starts", [](InLevels rep, int64_t max_rep, Out<int64_t> out) { row_starts(rep.span, max_rep, out.span); }, "rep"_a, "max_rep"_a,
-      "out"_a, Release());
+      "count_visible", [](InLevels def, int64_t max_visible) { return count_visible(def.span, max_visible); }, "def_"_a,
+      "max_visible"_a, Release());
+  module.def(
+      "row_starts", [](InLevels rep, int64_t max_rep, Out<int64_t> out) { row_starts(rep.span, max_rep, out.span); },
+      "rep"_a, "max_rep"_a, "out"_a, Release());
 }
 
 void bind_build(nb::module_& module) {
@@ -45,17 +49,19 @@ void bind_build(nb::module_& module) {
       "def_"_a, "max_open"_a, "validity"_a, "bit_offset"_a, "num_values"_a, "level"_a, Release());
   module.def(
       "scan_lists",
-      [](In<int64_t> offsets, InBytes validity, int64_t bit_offset) { return scan_lists(offsets.span, validity.span, bit_offset); },
+      [](In<int64_t> offsets, InBytes validity, int64_t bit_offset) {
+        return scan_lists(offsets.span, validity.span, bit_offset);
+      },
       "offsets"_a, "validity"_a, "bit_offset"_a, Release());
   module.def(
       "open_lists",
-      [](InLevels rep, InLevels def, int64_t max_open, In<int64_t> offsets, InBytes validity, int64_t bit_offset, int64_t rep_level,
-         int64_t null_level, int64_t empty_level, OutLevels rep_out, OutLevels def_out) {
-        open_lists(rep.span, def.span, max_open, offsets.span, validity.span, bit_offset, rep_level, null_level, empty_level,
-                   rep_out.span, def_out.span);
+      [](InLevels rep, InLevels def, int64_t max_open, In<int64_t> offsets, InBytes validity, int64_t bit_offset,
+         int64_t rep_level, int64_t null_level, int64_t empty_level, OutLevels rep_out, OutLevels def_out) {
+        open_lists(rep.span, def.span, max_open, offsets.span, validity.span, bit_offset, rep_level, null_level,
+                   empty_level, rep_out.span, def_out.span);
       },
-      "rep"_a, "def_"_a, "max_open"_a, "offsets"_a, "validity"_a, "bit_offset"_a, "rep_level"_a, "null_level"_a, "empty_level"_a,
-      "rep_out"_a, "def_out"_a, Release());
+      "rep"_a, "def_"_a, "max_open"_a, "offsets"_a, "validity"_a, "bit_offset"_a, "rep_level"_a, "null_level"_a,
+      "empty_level"_a, "rep_out"_a, "def_out"_a, Release());
   module.def(
       "repeat_fixed",
       [](InLevels rep, InLevels def, int64_t max_open, int64_t dimension, OutLevels rep_out, OutLevels def_out) {
@@ -73,8 +79,10 @@ void bind_unravel(nb::module_& module) {
       "rep"_a, "def_"_a, "max_rep"_a, "max_def"_a, "num_rows"_a, Release());
   module.def(
       "validity_from_levels",
-      [](InLevels def, int64_t max_valid, Out<uint8_t> out) { return validity_from_levels(def.span, max_valid, out.span); }, "def_"_a,
-      "max_valid"_a, "out"_a, Release());
+      [](InLevels def, int64_t max_valid, Out<uint8_t> out) {
+        return validity_from_levels(def.span, max_valid, out.span);
+      },
+      "def_"_a, "max_valid"_a, "out"_a, Release());
   module.def(
       "unravel_validity",
       [](InLevels def, int64_t max_visible, int64_t max_valid, int64_t num_values, Out<uint8_t> out) {
@@ -83,20 +91,21 @@ void bind_unravel(nb::module_& module) {
       "def_"_a, "max_visible"_a, "max_valid"_a, "num_values"_a, "out"_a, Release());
   module.def(
       "count_lists",
-      [](InLevels rep, InLevels def, int64_t max_visible) { return count_lists(rep.span, def.span, max_visible); }, "rep"_a, "def_"_a,
-      "max_visible"_a, Release());
+      [](InLevels rep, InLevels def, int64_t max_visible) { return count_lists(rep.span, def.span, max_visible); },
+      "rep"_a, "def_"_a, "max_visible"_a, Release());
   module.def(
       "unravel_lists",
-      [](InLevels rep, InLevels def, int64_t max_visible, int64_t max_child, int64_t empty_level, OutLevels rep_out, OutLevels def_out,
-         Out<int64_t> offsets_out, Out<uint8_t> validity_out) {
-        return unravel_lists(rep.span, def.span, max_visible, max_child, empty_level, rep_out.span, def_out.span, offsets_out.span,
-                             validity_out.span);
+      [](InLevels rep, InLevels def, int64_t max_visible, int64_t max_child, int64_t empty_level, OutLevels rep_out,
+         OutLevels def_out, Out<int64_t> offsets_out, Out<uint8_t> validity_out) {
+        return unravel_lists(rep.span, def.span, max_visible, max_child, empty_level, rep_out.span, def_out.span,
+                             offsets_out.span, validity_out.span);
       },
-      "rep"_a, "def_"_a, "max_visible"_a, "max_child"_a, "empty_level"_a, "rep_out"_a, "def_out"_a, "offsets_out"_a, "validity_out"_a,
-      Release());
+      "rep"_a, "def_"_a, "max_visible"_a, "max_child"_a, "empty_level"_a, "rep_out"_a, "def_out"_a, "offsets_out"_a,
+      "validity_out"_a, Release());
   module.def(
       "unravel_fixed",
-      [](InLevels rep, InLevels def, int64_t max_visible, int64_t max_valid, int64_t dimension, OutLevels rep_out, OutLevels def_out) {
+      [](InLevels rep, InLevels def, int64_t max_visible, int64_t max_valid, int64_t dimension, OutLevels rep_out,
+         OutLevels def_out) {
         unravel_fixed(rep.span, def.span, max_visible, max_valid, dimension, rep_out.span, def_out.span);
       },
       "rep"_a, "def_"_a, "max_visible"_a, "max_valid"_a, "dimension"_a, "rep_out"_a, "def_out"_a, Release());

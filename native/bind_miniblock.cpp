@@ -52,10 +52,6 @@ void check_rep(In<uint16_t> rep, In<int64_t> entries, In<int64_t> chunks, In<int
   miniblock_check_rep(rep.span, entries.span, chunks.span, started.span, finished.span, leftovers.span, max_rep);
 }
 
-void validity(In<uint16_t> def, int max_visible, int64_t num_slots, Out<uint8_t> out) {
-  miniblock_validity(def.span, max_visible, num_slots, out.span);
-}
-
 }  // namespace
 
 void bind_miniblock(nb::module_& module) {
@@ -73,7 +69,6 @@ void bind_miniblock(nb::module_& module) {
              release);
   module.def("miniblock_check_rep", &check_rep, "rep"_a, "entries"_a, "chunks"_a, "started"_a, "finished"_a,
              "leftovers"_a, "max_rep"_a, release);
-  module.def("miniblock_validity", &validity, "def_"_a, "max_visible"_a, "num_slots"_a, "out"_a, release);
 }
 
 }  // namespace lancelet

@@ -29,7 +29,8 @@ void bind_rle_encoders(nb::module_& module) {
       "data"_a, "bits"_a, "max_run"_a, FreeGil());
   module.def(
       "rle_cut",
-      [](In<uint8_t> data, int bits, int64_t max_values, int64_t max_bytes, Out<int64_t> out_counts, Out<int64_t> out_entries) {
+      [](In<uint8_t> data, int bits, int64_t max_values, int64_t max_bytes, Out<int64_t> out_counts,
+         Out<int64_t> out_entries) {
         return with_word(bits, [&](auto zero) {
           return rle_cut<decltype(zero)>(data.span, max_values, max_bytes, out_counts.span, out_entries.span);
         });
@@ -40,7 +41,8 @@ void bind_rle_encoders(nb::module_& module) {
       [](In<uint8_t> data, int bits, In<int64_t> counts, Out<uint8_t> out_values, Out<uint8_t> out_lengths,
          Out<int64_t> out_entries) {
         return with_word(bits, [&](auto zero) {
-          return rle_encode<decltype(zero)>(data.span, counts.span, out_values.span, out_lengths.span, out_entries.span);
+          return rle_encode<decltype(zero)>(data.span, counts.span, out_values.span, out_lengths.span,
+                                            out_entries.span);
         });
       },
       "data"_a, "bits"_a, "counts"_a, "out_values"_a, "out_lengths"_a, "out_entries"_a, FreeGil());
@@ -57,15 +59,17 @@ void bind_rle_encoders(nb::module_& module) {
 void bind_rle_decoders(nb::module_& module) {
   module.def(
       "rle_decode",
-      [](In<uint8_t> values, In<int64_t> value_offsets, In<int64_t> value_sizes, In<uint8_t> lengths, In<int64_t> length_offsets,
-         In<int64_t> length_sizes, In<int64_t> counts, int bits, int length_bits, Out<uint8_t> out) {
+      [](In<uint8_t> values, In<int64_t> value_offsets, In<int64_t> value_sizes, In<uint8_t> lengths,
+         In<int64_t> length_offsets, In<int64_t> length_sizes, In<int64_t> counts, int bits, int length_bits,
+         Out<uint8_t> out) {
         with_word(bits, [&](auto zero) {
           rle_decode<decltype(zero)>({values.span, value_offsets.span, value_sizes.span},
-                                     {lengths.span, length_offsets.span, length_sizes.span}, counts.span, length_bits, out.span);
+                                     {lengths.span, length_offsets.span, length_sizes.span}, counts.span, length_bits,
+                                     out.span);
         });
       },
-      "values"_a, "value_offsets"_a, "value_sizes"_a, "lengths"_a, "length_offsets"_a, "length_sizes"_a, "counts"_a, "bits"_a,
-      "length_bits"_a, "out"_a, FreeGil());
+      "values"_a, "value_offsets"_a, "value_sizes"_a, "lengths"_a, "length_offsets"_a, "length_sizes"_a, "counts"_a,
+      "bits"_a, "length_bits"_a, "out"_a, FreeGil());
   module.def(
       "rle_decode_blocks",
       [](In<uint8_t> data, In<int64_t> offsets, In<int64_t> sizes, In<int64_t> counts, int bits, int length_bits,
@@ -109,19 +113,19 @@ void bind_flat(nb::module_& module) {
       "data"_a, "offsets"_a, "sizes"_a, "counts"_a, "out"_a, FreeGil());
   module.def(
       "flat_bits_encode",
-      [](In<uint8_t> data, In<int64_t> counts, Out<uint8_t> out) { flat_bits_encode(data.span, counts.span, out.span); }, "data"_a,
-      "counts"_a, "out"_a, FreeGil());
+      [](In<uint8_t> data, In<int64_t> counts, Out<uint8_t> out) {
+        flat_bits_encode(data.span, counts.span, out.span);
+      },
+      "data"_a, "counts"_a, "out"_a, FreeGil());
   module.def(
       "records_put",
-      [](In<uint8_t> data, int64_t num_rows, int64_t row_bits, int64_t record_bytes, int64_t position, Out<uint8_t> out) {
-        records_put(data.span, num_rows, row_bits, record_bytes, position, out.span);
-      },
+      [](In<uint8_t> data, int64_t num_rows, int64_t row_bits, int64_t record_bytes, int64_t position,
+         Out<uint8_t> out) { records_put(data.span, num_rows, row_bits, record_bytes, position, out.span); },
       "data"_a, "num_rows"_a, "row_bits"_a, "record_bytes"_a, "position"_a, "out"_a, FreeGil());
   module.def(
       "records_get",
-      [](In<uint8_t> data, int64_t num_rows, int64_t row_bits, int64_t record_bytes, int64_t position, Out<uint8_t> out) {
-        records_get(data.span, num_rows, row_bits, record_bytes, position, out.span);
-      },
+      [](In<uint8_t> data, int64_t num_rows, int64_t row_bits, int64_t record_bytes, int64_t position,
+         Out<uint8_t> out) { records_get(data.span, num_rows, row_bits, record_bytes, position, out.span); },
       "data"_a, "num_rows"_a, "row_bits"_a, "record_bytes"_a, "position"_a, "out"_a, FreeGil());
 }
 

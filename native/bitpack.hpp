@@ -1,8 +1,9 @@
 // Bit-packing of 1024-value blocks in FastLanes order (compressors.md 3).
 //
-// A block of T-bit values is T rows of 1024 / T lanes. Whatever T is, a row is 128 bytes that lie together among the values, and the
-// k-th words of all lanes are 128 bytes that lie together in the packed block. So no kernel here is written per T: a row is shifted as
-// 16 words of 64 bits, and masks that repeat in every lane remove what crossed from one lane into its neighbour.
+// A block of T-bit values is T rows of 1024 / T lanes. Whatever T is, a row is 128 bytes that lie together among the
+// values, and the k-th words of all lanes are 128 bytes that lie together in the packed block. So no kernel here is
+// written per T: a row is shifted as 16 words of 64 bits, and masks that repeat in every lane remove what crossed from
+// one lane into its neighbour.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +25,8 @@ inline uint64_t low_bits(unsigned count) { return count >= 64 ? ~uint64_t{0} : (
 // 1 in every lane of `bits` bits; times a mask of one lane it gives the mask of all.
 inline uint64_t one_per_lane(unsigned bits) { return ~uint64_t{0} / low_bits(bits); }
 
-// Where the packed bits of a row begin: in which of the T-bit words of a lane, and at which bit of it. T is a power of two.
+// Where the packed bits of a row begin: in which of the T-bit words of a lane, and at which bit of it. T is a power of
+// two.
 struct PackedRow {
   size_t offset;  // of the words, in bytes
   unsigned shift;
@@ -39,7 +41,8 @@ inline size_t row_offset(unsigned row, unsigned bits) {
   return (order[row / 8] * 16 + size_t{row % 8} * 128) * (bits / 8);
 }
 
-// Calls `word(offset)` for the 16 words of a row. gcc would unroll the loop before it looks for vectors, and then find none.
+// Calls `word(offset)` for the 16 words of a row. gcc would unroll the loop before it looks for vectors, and then find
+// none.
 template <class Word>
 void for_row(Word&& word) {
 #if defined(__GNUC__) && !defined(__clang__)
@@ -137,7 +140,8 @@ inline void bit_widths(Bytes data, unsigned bits, MutableBytes out) {
   const size_t value_bytes = bits / 8;
   require(data.size() % value_bytes == 0, "the data is not a whole number of values");
   const size_t block_bytes = block_values * value_bytes;
-  require(out.size() == data.size() / block_bytes + (data.size() % block_bytes != 0), "there must be one width per 1024 values");
+  require(out.size() == data.size() / block_bytes + (data.size() % block_bytes != 0),
+          "there must be one width per 1024 values");
   for (size_t i = 0; i < out.size(); ++i) {
     const size_t start = i * block_bytes;
     out[i] = static_cast<uint8_t>(bit_width_of(data.subspan(start, std::min(block_bytes, data.size() - start)), bits));
@@ -186,10 +190,12 @@ inline size_t inline_pack(Bytes data, std::span<const int64_t> counts, unsigned 
 inline void inline_unpack(Bytes data, std::span<const int64_t> offsets, std::span<const int64_t> sizes,
                           std::span<const int64_t> counts, unsigned bits, MutableBytes out) {
   require_word_bits(bits);
-  require(offsets.size() == counts.size() && sizes.size() == counts.size(), "offsets, sizes and counts differ in length");
+  require(offsets.size() == counts.size() && sizes.size() == counts.size(),
+          "offsets, sizes and counts differ in length");
   for (size_t i = 0; i < counts.size(); ++i) {
     const Bytes block = checked_slice(data, offsets[i], sizes[i]);
-    check_data(counts[i] >= 0 && counts[i] <= static_cast<int64_t>(block_values), "a bit-packed block has more than 1024 values");
+    check_data(counts[i] >= 0 && counts[i] <= static_cast<int64_t>(block_values),
+               "a bit-packed block has more than 1024 values");
     check_data(block.size() >= bits / 8, "a bit-packed block is shorter than its header");
     uint64_t width = 0;
     std::memcpy(&width, block.data(), bits / 8);
@@ -197,7 +203,8 @@ inline void inline_unpack(Bytes data, std::span<const int64_t> offsets, std::spa
     check_data(block.size() == bits / 8 + packed_bytes(static_cast<unsigned>(width)),
                "the size of a bit-packed block does not fit its width");
     const MutableBytes values = take_values(out, counts[i], bits);
-    unpack_short(block.data() + bits / 8, static_cast<size_t>(counts[i]), bits, static_cast<unsigned>(width), values.data());
+    unpack_short(block.data() + bits / 8, static_cast<size_t>(counts[i]), bits, static_cast<unsigned>(width),
+                 values.data());
   }
   require(out.empty(), "the counts do not fit the values");
 }
@@ -207,8 +214,8 @@ inline void require_width(unsigned bits, unsigned width) {
   require(width <= bits, "the width is larger than the values");
 }
 
-inline size_t out_of_line_pack(Bytes data, std::span<const int64_t> counts, unsigned bits, unsigned width, MutableBytes out,
-                               std::span<int64_t> out_sizes) {
+inline size_t out_of_line_pack(Bytes data, std::span<const int64_t> counts, unsigned bits, unsigned width,
+                               MutableBytes out, std::span<int64_t> out_sizes) {
   require_width(bits, width);
   require(out_sizes.size() == counts.size(), "there must be one size per block");
   const size_t full = packed_bytes(width);
@@ -239,7 +246,8 @@ inline size_t out_of_line_pack(Bytes data, std::span<const int64_t> counts, unsi
 inline void out_of_line_unpack(Bytes data, std::span<const int64_t> offsets, std::span<const int64_t> sizes,
                                std::span<const int64_t> counts, unsigned bits, unsigned width, MutableBytes out) {
   require_width(bits, width);
-  require(offsets.size() == counts.size() && sizes.size() == counts.size(), "offsets, sizes and counts differ in length");
+  require(offsets.size() == counts.size() && sizes.size() == counts.size(),
+          "offsets, sizes and counts differ in length");
   const size_t full = packed_bytes(width);
   for (size_t i = 0; i < counts.size(); ++i) {
     Bytes block = checked_slice(data, offsets[i], sizes[i]);

@@ -40,7 +40,8 @@ inline void miniblock_cut(std::span<const uint16_t> def, int max_visible, std::s
     require(missing == 0, "the visible levels are fewer than the slots");
     entries[i] = static_cast<int64_t>(position - start);
   }
-  for (size_t k = position; k < def.size(); ++k) require(def[k] > max_visible, "the visible levels are more than the slots");
+  for (size_t k = position; k < def.size(); ++k)
+    require(def[k] > max_visible, "the visible levels are more than the slots");
   entries.back() += static_cast<int64_t>(def.size() - position);
 }
 
@@ -236,25 +237,10 @@ inline void miniblock_check_rep(std::span<const uint16_t> rep, std::span<const i
     check_data(!part.empty() && (part.front() == top) != continues,
                "a chunk begins with a row where the repetition index has none, or the reverse");
     check_data(starts == started[chunk] - started_before, "a chunk has another number of rows than the index states");
-    check_data(static_cast<uint64_t>(leftovers[chunk]) <= part.size(), "a row continues with more entries than there are");
+    check_data(static_cast<uint64_t>(leftovers[chunk]) <= part.size(),
+               "a row continues with more entries than there are");
   }
   require(rep.empty(), "the entries do not add up to the levels");
-}
-
-// Bit s = slot s is valid (its definition level is 0); invisible entries have no slot.
-inline void miniblock_validity(std::span<const uint16_t> def, int max_visible, int64_t num_slots, MutableBytes out) {
-  require(num_slots >= 0 && out.size() == (static_cast<uint64_t>(num_slots) + 7) / 8,
-          "miniblock_validity: one bit a slot");
-  std::fill(out.begin(), out.end(), uint8_t{0});
-  const auto most = static_cast<uint64_t>(num_slots);
-  uint64_t slot = 0;
-  for (const uint16_t level : def) {
-    if (level > max_visible) continue;
-    require(slot < most, "the visible levels are more than the slots");
-    out[slot / 8] = static_cast<uint8_t>(out[slot / 8] | ((level == 0) << (slot % 8)));
-    ++slot;
-  }
-  require(slot == most, "the visible levels are fewer than the slots");
 }
 
 }  // namespace lancelet

@@ -36,7 +36,8 @@ size_t num_values_of(Bytes data) {
 
 inline size_t entries_of(size_t run) { return run <= longest_run ? 1 : (run + longest_run - 1) / longest_run; }
 
-// Bit j tells whether value `index + j` differs from the one before it; 64 values from `index` on must exist, and index >= 1.
+// Bit j tells whether value `index + j` differs from the one before it; 64 values from `index` on must exist, and index
+// >= 1.
 template <class T>
 uint64_t changes(const uint8_t* values, size_t index) {
   uint8_t differs[64];
@@ -132,7 +133,8 @@ RleChunk next_rle_chunk(const uint8_t* values, size_t remaining, size_t max_valu
 }
 
 template <class T>
-size_t rle_cut(Bytes data, int64_t max_values, int64_t max_bytes, std::span<int64_t> out_counts, std::span<int64_t> out_entries) {
+size_t rle_cut(Bytes data, int64_t max_values, int64_t max_bytes, std::span<int64_t> out_counts,
+               std::span<int64_t> out_entries) {
   require(max_values >= 2 && max_bytes >= 0, "max_values must be at least 2, max_bytes not negative");
   const size_t max_entries = static_cast<size_t>(max_bytes) / (sizeof(T) + 1);
   const size_t total = num_values_of<T>(data);
@@ -218,8 +220,9 @@ size_t rle_encode_blocks(Bytes data, std::span<const int64_t> counts, MutableByt
   return written;
 }
 
-// Writes one value `length` times. Short runs are what counts: a piece of fixed size is stored whatever the length, as long as `room`
-// (bytes up to the end of all output, at least those of the run) allows; later runs overwrite what is too much.
+// Writes one value `length` times. Short runs are what counts: a piece of fixed size is stored whatever the length, as
+// long as `room` (bytes up to the end of all output, at least those of the run) allows; later runs overwrite what is
+// too much.
 template <class T>
 void fill_run(uint8_t* to, size_t room, T value, size_t length) {
   constexpr size_t piece = 32;
@@ -337,8 +340,9 @@ void bss_decode(Parts parts, std::span<const int64_t> counts, MutableBytes out) 
   parts.require_size(counts.size());
   for (size_t i = 0; i < counts.size(); ++i) {
     const Bytes part = parts[i];
-    check_data(counts[i] >= 0 && part.size() % sizeof(T) == 0 && part.size() / sizeof(T) == static_cast<uint64_t>(counts[i]),
-               "the size of a byte-stream-split buffer does not fit its number of values");
+    check_data(
+        counts[i] >= 0 && part.size() % sizeof(T) == 0 && part.size() / sizeof(T) == static_cast<uint64_t>(counts[i]),
+        "the size of a byte-stream-split buffer does not fit its number of values");
     require(part.size() <= out.size(), "the counts do not fit the output");
     const size_t count = part.size() / sizeof(T);
     const uint8_t* from = part.data();

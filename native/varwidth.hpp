@@ -19,8 +19,9 @@ inline T item(Bytes data, size_t index) {
 //   chunk   offsets from the start of the buffer | values | 0x48 up to a multiple of the offset's width
 //   block   width of an offset in bits | position of the values | offsets from 0 | values
 //
-// Blocks of early writers begin with the width in one byte | number of values | position of the values. The bytes 1 to 3 tell
-// them apart: zero after a width of 32 or 64 bits, but not after one byte of width where values follow. They are only read.
+// Blocks of early writers begin with the width in one byte | number of values | position of the values. The bytes 1 to
+// 3 tell them apart: zero after a width of 32 or 64 bits, but not after one byte of width where values follow. They are
+// only read.
 template <class Offset>
 struct VariableForm {
   static constexpr size_t width = sizeof(Offset);
@@ -48,17 +49,16 @@ size_t num_values_of(Bytes offsets) {
 // The offsets of one part: what a decoder needs of it, checked as far as copying its values asks for.
 template <class Offset>
 struct VariablePart {
-  Bytes offsets;   // num_values + 1 of them
-  Bytes values;    // from the first offset to the last
-  Offset base;     // the first offset as stored
+  Bytes offsets;  // num_values + 1 of them
+  Bytes values;   // from the first offset to the last
+  Offset base;    // the first offset as stored
 
   VariablePart(Bytes part, int64_t count, VariableForm<Offset> form) {
     require(count >= 0, "a count is negative");
     constexpr size_t width = sizeof(Offset);
     const bool is_early = form.is_block && part.size() >= 4 && (part[1] | part[2] | part[3]) != 0;
     const size_t header = is_early ? form.early_header_bytes() : form.header_bytes();
-    check_data(part.size() >= header + width &&
-                   static_cast<uint64_t>(count) <= (part.size() - header) / width - 1,
+    check_data(part.size() >= header + width && static_cast<uint64_t>(count) <= (part.size() - header) / width - 1,
                "the offsets of variable-width values do not fit in their buffer");
     const auto num_values = static_cast<size_t>(count);
     const size_t position = header + (num_values + 1) * width;
@@ -82,8 +82,8 @@ struct VariablePart {
 
 }  // namespace detail
 
-// counts[i] = values in chunk i: a power of two below max_values that keeps offsets and bytes within target_bytes, or all
-// that is left. Returns the number of chunks.
+// counts[i] = values in chunk i: a power of two below max_values that keeps offsets and bytes within target_bytes, or
+// all that is left. Returns the number of chunks.
 template <class Offset>
 size_t variable_cut(Bytes offsets, int64_t target_bytes, int64_t max_values, std::span<int64_t> counts) {
   const size_t num_values = detail::num_values_of<Offset>(offsets);

@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from lancelet.blocks import FixedWidth, VariableWidth
+from lancelet.blocks import Dictionary, FixedWidth, VariableWidth
+from lancelet.blocks.dictionary import expand
 from lancelet.buffers import allocate, as_bytes, as_values
 from lancelet.codecs.base import ChunkLimits
 from lancelet.codecs.binary import Variable
@@ -124,6 +125,8 @@ class File:
 def values_of(block):
     if isinstance(block, FixedWidth):
         return as_values(block.data, block.bits).tolist()
+    if isinstance(block, Dictionary):
+        return values_of(expand(block.indices, block.items, None, allocate))
     offsets = as_values(block.offsets, block.offset_bits).tolist()
     data = as_bytes(block.data).tobytes()
     return [data[a:b] for a, b in pairwise(offsets)]

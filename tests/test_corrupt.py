@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from golden_index import DamagedFile, GoldenFile
 
-VERSIONS = ("2.1", "2.2")
+VERSIONS = ("2.0", "2.1", "2.2")
 MUTATIONS_PER_FILE = sample_or_full(20, 500)
 LARGEST_MUTATED_BYTES = sample_or_full(1 << 14, 1 << 18)
 

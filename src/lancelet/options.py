@@ -116,6 +116,9 @@ class WriteOptions:
         ):
             if value is not None and (not isinstance(value, SupportsIndex) or int(value) < least):
                 raise OptionError(f"{name} is {value!r}; it must be a number of bytes, at least {least}")
+        if not isinstance(self.compression_params, CompressionParams):
+            kind = type(self.compression_params).__name__
+            raise OptionError(f"compression_params must be CompressionParams, not {kind}")
 
     def cache_bytes_per_field(self, num_fields: int) -> int:
         """Return the share of one top-level field in the cache (container.md 5)."""

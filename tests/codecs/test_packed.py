@@ -41,7 +41,7 @@ def block_of(num_rows, names):
 
 
 def shown(block, names):
-    array = from_block(block, structs(1, names=names).type, block.num_values, None, 0)
+    array = from_block(block, structs(1, names=names).type, block.num_values, None, 0, allocate)
     array.validate(full=True)
     return array
 
@@ -186,7 +186,7 @@ def test_every_field_has_its_own_encoding():
     encoded = value_codec(block, CodecParams(Version.V2_2, children=children)).encode_values(block)
     assert [field.codec.name for field in encoded.codec.fields] == ["fsst", "general", "variable"]
     found = again(encoded.codec).decode_values(encoded.records, allocate)
-    assert from_block(found, array.type, 2000, None, 0).equals(array)
+    assert from_block(found, array.type, 2000, None, 0, allocate).equals(array)
 
 
 CODEC = VariablePackedStruct((PackedField(Flat(32), 32), PackedField(Variable(32), 32, True)))
@@ -197,15 +197,15 @@ def test_absent_rows_must_be_null():
     block = records(CODEC, ROW, b"", ROW)
     assert block.absent.tolist() == [False, True, False]
     type_ = pa.struct({"i": "int32", "s": "utf8"})
-    found = from_block(block, type_, 3, bytes([0b101]), 1)
+    found = from_block(block, type_, 3, bytes([0b101]), 1, allocate)
     assert found.to_pylist() == [{"i": 27, "s": "ab"}, None, {"i": 27, "s": "ab"}]
     for validity, null_count in ((None, 0), (bytes([0b011]), 1)):
         with pytest.raises(FormatError, match="has no bytes"):
-            from_block(block, type_, 3, validity, null_count)
+            from_block(block, type_, 3, validity, null_count, allocate)
     nothing = records(CODEC, b"", b"")
-    assert from_block(nothing, type_, 2, bytes(1), 2).null_count == 2
+    assert from_block(nothing, type_, 2, bytes(1), 2, allocate).null_count == 2
     with pytest.raises(FormatError, match="has no bytes"):
-        from_block(nothing, type_, 2, bytes([0b10]), 1)
+        from_block(nothing, type_, 2, bytes([0b10]), 1, allocate)
 
 
 @pytest.mark.parametrize("row", [ROW[:-1], ROW[:3], ROW[:7], ROW + b"x", ROW[:4] + b"\xff" * 6])
@@ -277,9 +277,11 @@ def test_blocks_of_slices_and_nulls():
         mask=pa.array(mask),
     )
     block = to_block(nullable, ~mask)
-    found = from_block(block, array.type, 20, np.packbits(~mask, bitorder="little"), int(mask.sum()))
+    found = from_block(
+        block, array.type, 20, np.packbits(~mask, bitorder="little"), int(mask.sum()), allocate
+    )
     assert found.to_pylist() == nullable.to_pylist()
-    assert from_block(to_block(array, None), array.type, 20, None, 0).equals(array)
+    assert from_block(to_block(array, None), array.type, 20, None, 0, allocate).equals(array)
     with pytest.raises(OptionError, match="'i' has nulls"):
         to_block(nullable, None)
 
@@ -296,4 +298,4 @@ def test_blocks_of_slices_and_nulls():
 )
 def test_blocks_that_do_not_fit_the_type(block):
     with pytest.raises(FormatError):
-        from_block(block, pa.struct({"i": "int32", "s": "utf8"}), 1, None, 0)
+        from_block(block, pa.struct({"i": "int32", "s": "utf8"}), 1, None, 0, allocate)

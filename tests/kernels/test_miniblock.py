@@ -390,23 +390,3 @@ def test_check_rep_contract(kernels):
     ):
         with pytest.raises(ValueError):
             check_rep(kernels, **change)
-
-
-def test_validity(kernels):
-    out = np.full(1, 0xFF, np.uint8)
-    kernels.miniblock_validity(u16(LEVELS_DEF), 1, 5, out)
-    assert out.tolist() == [0b10111]
-    for num_slots, size in ((5, 2), (4, 1), (6, 1), (-1, 0)):
-        with pytest.raises(ValueError):
-            kernels.miniblock_validity(u16(LEVELS_DEF), 1, num_slots, np.zeros(size, np.uint8))
-
-
-def test_validity_equals_its_twin():
-    rng = np.random.default_rng(2)
-    for size in (0, 1, 8, 9, 1000):
-        levels = rng.integers(0, 4, size).astype(np.uint16)
-        num_slots = int(np.count_nonzero(levels <= 2))
-        one, other = np.zeros((2, (num_slots + 7) // 8), np.uint8)
-        native.miniblock_validity(levels, 2, num_slots, one)
-        reference.miniblock_validity(levels, 2, num_slots, other)
-        assert one.tolist() == other.tolist()

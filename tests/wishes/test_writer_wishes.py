@@ -106,6 +106,11 @@ def test_options_are_options(tmp_path: Path) -> None:
         FileWriter(tmp_path / "x.lance", NESTED.schema, columns={"s": {}})  # type: ignore[dict-item]
 
 
+def test_rules_are_rules(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="must be CompressionParams, not dict"):
+        FileWriter(tmp_path / "x.lance", compression_params={})  # type: ignore[arg-type]
+
+
 def test_a_wish_for_all_leaves_has_to_suit_all(tmp_path: Path) -> None:
     message = r"field 'a' \(below 's'\), int32: compression='fsst' cannot be fulfilled"
     with pytest.raises(OptionError, match=message):

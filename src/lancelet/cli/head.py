@@ -69,9 +69,9 @@ def _show(table: pa.Table) -> None:
         [
             clipped("null" if text is None else text, _MAX_CHARACTERS)
             for chunk in column.chunks
-            for text in screen_text(chunk)
+            for text in screen_text(chunk, field)
         ]
-        for column in table.itercolumns()
+        for field, column in zip(table.schema, table.itercolumns(), strict=True)
     ]
     show_table(headings, list(zip(*texts, strict=True)))
 

@@ -6,6 +6,7 @@ general compression leave is estimated on a sample of stretches spread evenly ov
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,9 +21,10 @@ from lancelet.options import Profile
 
 if TYPE_CHECKING:
     from lancelet.blocks import Block
+    from lancelet.buffers import Int64Array
     from lancelet.codecs.params import CodecParams
 
-__all__ = ["fixed_sizes", "useful_entries", "value_bytes"]
+__all__ = ["distinct_values", "fixed_sizes", "useful_entries", "value_bytes"]
 
 _PACKABLE = (8, 16, 32, 64)
 _STRETCHES, _STRETCH_BYTES = 8, 4096
@@ -48,14 +50,21 @@ def fixed_sizes(stats: Stats, params: CodecParams) -> dict[str, int]:
 
 
 def useful_entries(values: FixedWidth, sizes: dict[str, int]) -> int:
-    """Return how many entries a dictionary of `values` may have before its indices alone are larger than the best of `sizes`.
+    """Return how many entries a dictionary of `values` may have before its packed indices are as wide as the best of `sizes`.
 
     Where runs are the best form there is no such number: indices have as many runs as the values, but narrower ones.
     """
-    best = min(sizes.values())
-    if sizes.get("rle") == best:
-        return values.num_values
-    return int(min(2 ** (8 * best // max(values.num_values, 1)), values.num_values))
+    best, num_values = min(sizes.values()), values.num_values
+    if sizes.get("rle") == best or num_values == 0:
+        return num_values
+    bits = (1024 * best / num_values - values.bits // 8) / 128
+    return int(min(2.0 ** (math.ceil(bits) - 1), num_values))
+
+
+def distinct_values(counts: Int64Array) -> int:
+    """Estimate how many distinct values there are, from how often each one of a sample occurs in it (Chao's estimator)."""
+    once, twice = int((counts == 1).sum()), int((counts == 2).sum())
+    return len(counts) + (once * once // (2 * twice) if twice else once * (once - 1) // 2)
 
 
 def value_bytes(block: Block, params: CodecParams, *, symbols: bool) -> int:

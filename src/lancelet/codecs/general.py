@@ -37,6 +37,7 @@ from lancelet.codecs.base import (
     Spans,
     ValueCodec,
 )
+from lancelet.codecs.flat import Flat
 from lancelet.codecs.registry import register
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 
@@ -46,7 +47,14 @@ if TYPE_CHECKING:
     from lancelet.codecs.base import ChunkLimits, Parse
     from lancelet.pb.encodings21_pb2 import CompressiveEncoding
 
-__all__ = ["MAX_RAW_BYTES", "MIN_PAGE_BYTES", "General", "compressed_bytes"]
+__all__ = [
+    "MAX_RAW_BYTES",
+    "MIN_PAGE_BYTES",
+    "General",
+    "compress_buffer",
+    "compressed_bytes",
+    "decompress_buffer",
+]
 
 #: Most bytes that the compressed buffers of one call may declare together.
 MAX_RAW_BYTES = 2**31
@@ -239,6 +247,28 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
             raise FormatError("a compressed buffer lies outside of the page")
         unpack = _decompress_lz4 if self.scheme == "lz4" else _decompress_zstd
         return unpack(spans, most, allocate)
+
+
+def compress_buffer(data: Data, scheme: str, level: int | None) -> Data:
+    """Compress one buffer; ``none`` leaves it as it is."""
+    if scheme == "none":
+        return data
+    packed, _ = General(scheme, level, Flat(8))._compress(data, np.array([nbytes(data)], dtype=np.int64))
+    return packed
+
+
+def decompress_buffer(data: Data, scheme: str, allocate: Allocate) -> Data:
+    """Decompress one buffer of ``lz4`` or ``zstd``.
+
+    Raises
+    ------
+    FormatError
+        The bytes are corrupt, or declare more than they can hold.
+    UnsupportedError
+        They declare more than :data:`MAX_RAW_BYTES`.
+    """
+    spans = Spans(data, np.zeros(1, dtype=np.int64), np.array([nbytes(data)], dtype=np.int64))
+    return General(scheme, None, Flat(8))._decompress(spans, None, allocate).data
 
 
 def _most_bytes(codec: Codec, counts: Int64Array) -> Int64Array | None:

@@ -148,6 +148,11 @@ class Container:
         """Number of global buffers; 0 is the descriptor, the user's follow."""
         return len(self._globals)
 
+    @property
+    def global_buffers(self) -> tuple[BufferRef, ...]:
+        """Where the global buffers lie."""
+        return self._globals
+
     def global_buffer(self, index: int) -> memoryview:
         """Read global buffer `index`.
 

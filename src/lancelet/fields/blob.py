@@ -1,7 +1,7 @@
 """Blob columns: bodies apart from the pages, which hold descriptors (structural.md 7.3, versions.md 5.9).
 
-On the way down the bodies of a batch are reserved in :class:`~lancelet.fields.base.OutOfLineBuffers`, each in a buffer of its own
-and without a copy, and what waits for a page are their descriptors. On the way up pages give descriptors, and :class:`Bodies` says
+On the way down the bodies of a batch are reserved in :class:`~lancelet.fields.base.OutOfLineBuffers`, large ones without a copy,
+and what waits for a page are their descriptors. On the way up pages give descriptors, and :class:`Bodies` says
 which bytes of the file their values are. Descriptors of the second kind::
 
     kind u8   0 inline: position, size      in the same file
@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from lancelet import kernels
 from lancelet.blocks.arrow import valid_mask
-from lancelet.buffers import EMPTY
+from lancelet.buffers import EMPTY, allocate
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.fields.base import FieldEncoder
 from lancelet.fields.paths import bitmap_of, innermost, storage_of, with_innermost
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from lancelet.buffers import Allocate, Data
+    from lancelet.buffers import Allocate, Data, Int64Array
     from lancelet.fields.base import ColumnEnd, OutOfLineBuffers, PageTask
     from lancelet.fields.paths import LeafPath
     from lancelet.levels import Leaf
@@ -51,6 +51,10 @@ _KINDS = ("inline", "packed", "dedicated", "external", "managed")
 #: Bodies follow each other when no more than padding lies between them.
 _MAX_GAP = 64
 _MAX_TOTAL = 1 << 62
+#: Smaller bodies are copied together with their padding, which costs less than a buffer for each.
+_LARGE_BYTES = 4096
+#: The byte between buffers of a file.
+_PADDING = ord("H")
 
 
 # ---------------------------------------------------------------- writing
@@ -122,20 +126,44 @@ def _structs(type_: pa.DataType, values: pa.Array, children: Any) -> pa.StructAr
 def _reserve(
     values: pa.Array, wanted: Mask, out_of_line: OutOfLineBuffers
 ) -> tuple[UInt64Array, UInt64Array]:
-    """Reserve a buffer for each of the `wanted` values of type large_binary; returns positions and sizes, 0 for others."""
+    """Reserve the `wanted` values of type large_binary; returns positions and sizes, 0 for others."""
     num_values = len(values)
     positions, sizes = np.zeros(num_values, np.uint64), np.zeros(num_values, np.uint64)
     _, offset_buffer, data_buffer = values.buffers()
     if num_values == 0 or data_buffer is None:
         return positions, sizes
-    offsets = np.frombuffer(offset_buffer, np.int64)[values.offset : values.offset + num_values + 1]
-    starts, stops = offsets[:-1], offsets[1:]
-    placed = np.flatnonzero(wanted & (stops > starts))
-    data = memoryview(data_buffer)
-    parts = zip(starts[placed].tolist(), stops[placed].tolist(), strict=True)
-    positions[placed] = [out_of_line.reserve(data[start:stop]) for start, stop in parts]
-    sizes[placed] = stops[placed] - starts[placed]
+    offsets = np.frombuffer(offset_buffer, np.int64, num_values + 1, 8 * values.offset)
+    placed = np.flatnonzero(wanted & (offsets[1:] > offsets[:-1]))
+    starts, lengths = offsets[placed], offsets[placed + 1] - offsets[placed]
+    positions[placed] = _place(data_buffer, starts, lengths, out_of_line)
+    sizes[placed] = lengths
     return positions, sizes
+
+
+def _place(data: Data, starts: Int64Array, sizes: Int64Array, out_of_line: OutOfLineBuffers) -> Int64Array:
+    """Reserve the parts of `data` in their order: large ones as they are, runs of small ones together; returns positions."""
+    positions = np.empty(len(starts), np.int64)
+    view, first = memoryview(data), 0
+    for large in [*np.flatnonzero(sizes >= _LARGE_BYTES).tolist(), len(starts)]:
+        if first < large:
+            small = slice(first, large)
+            positions[small] = _place_padded(data, starts[small], sizes[small], out_of_line)
+        if large < len(starts):
+            start = int(starts[large])
+            positions[large] = out_of_line.reserve(view[start : start + int(sizes[large])])
+        first = large + 1
+    return positions
+
+
+def _place_padded(
+    data: Data, starts: Int64Array, sizes: Int64Array, out_of_line: OutOfLineBuffers
+) -> Int64Array:
+    alignment = out_of_line.alignment
+    ends = np.cumsum((sizes + (alignment - 1)) & -alignment)
+    padded = allocate(int(ends[-1]))
+    kernels.pad_parts(data, starts, sizes, alignment, _PADDING, padded)
+    position = out_of_line.reserve(padded)
+    return position + np.concatenate(([0], ends[:-1]))
 
 
 def _describe_second(values: pa.StructArray, shown: Mask, out_of_line: OutOfLineBuffers) -> pa.StructArray:

@@ -13,12 +13,14 @@ import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.dictionary_array import same_memory, unify
-from lancelet.fields.paths import bitmap_of, list_items, shown, without_extensions
+from lancelet.fields.paths import container_of, innermost, shown, with_innermost, without_extensions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lancelet.buffers import Int64Array
+    from lancelet.fields.paths import Container
+    from lancelet.levels.steps import FixedList
 
 __all__ = ["Scale", "join", "logical_bytes", "take"]
 
@@ -44,8 +46,9 @@ def join(arrays: Sequence[pa.Array]) -> pa.Array | None:
         storage = join([array.storage for array in arrays])
         return None if storage is None else pa.ExtensionArray.from_storage(first.type, storage)
     try:
-        if _has_dictionary(first.type):
-            return _join_dictionaries(arrays)
+        containers, leaf_type = _containers(first.type)
+        if pa.types.is_dictionary(leaf_type):
+            return _join_dictionaries(arrays, containers)
         return pa.concat_arrays(arrays)
     except pa.ArrowInvalid:
         return None
@@ -75,55 +78,28 @@ def _take(array: pa.Array, positions: Int64Array) -> pa.Array:
     return shown(shown(array, without_extensions(array.type)).take(pa.array(positions)), array.type)
 
 
-def _join_dictionaries(arrays: Sequence[pa.Array]) -> pa.Array | None:
-    leaves = unify([_leaf(array) for array in arrays])
+def _join_dictionaries(
+    arrays: Sequence[pa.Array], containers: Sequence[Container | FixedList]
+) -> pa.Array | None:
+    leaves = unify([innermost(array, containers)[0] for array in arrays])
     if leaves is None:
         return None
     type_, items = leaves[0].type, leaves[0].dictionary
     joined = pa.concat_arrays(
-        [_with_leaf(array, leaf.indices) for array, leaf in zip(arrays, leaves, strict=True)]
+        [with_innermost(array, containers, leaf.indices) for array, leaf in zip(arrays, leaves, strict=True)]
     )
-    leaf = pa.DictionaryArray.from_arrays(_leaf(joined), items, ordered=type_.ordered, safe=False)
-    return _with_leaf(joined, leaf)
+    indices, _ = innermost(joined, containers)
+    leaf = pa.DictionaryArray.from_arrays(indices, items, ordered=type_.ordered, safe=False)
+    return with_innermost(joined, containers, leaf)
 
 
-def _has_dictionary(type_: pa.DataType) -> bool:
+def _containers(type_: pa.DataType) -> tuple[list[Container | FixedList], pa.DataType]:
+    """Return what stands around the leaf of a path of this type, and the type of the leaf."""
+    containers = []
     while pa.types.is_nested(type_) and type_.num_fields == 1:
+        containers.append(container_of(type_))
         type_ = type_.field(0).type
-    return bool(pa.types.is_dictionary(type_))
-
-
-def _below(array: pa.Array) -> pa.Array | None:
-    """Return what stands one step down a path, as far as rows of `array` refer to it; ``None`` at its end."""
-    type_ = array.type
-    if pa.types.is_struct(type_):
-        return array.field(0)
-    if pa.types.is_fixed_size_list(type_):
-        return array.values.slice(array.offset * type_.list_size, len(array) * type_.list_size)
-    return list_items(array)[1] if pa.types.is_nested(type_) else None
-
-
-def _leaf(array: pa.Array) -> pa.Array:
-    """Return what a path ends in."""
-    below = _below(array)
-    return array if below is None else _leaf(below)
-
-
-def _with_leaf(array: pa.Array, leaf: pa.Array) -> pa.Array:
-    """Return the path of `array` with another leaf in the place of its own."""
-    below = _below(array)
-    if below is None:
-        return leaf
-    type_, child, buffers = array.type, _with_leaf(below, leaf), [bitmap_of(array)]
-    field = type_.field(0).with_type(child.type)
-    if pa.types.is_struct(type_):
-        type_ = pa.struct([field])
-    elif pa.types.is_fixed_size_list(type_):
-        type_ = pa.list_(field, type_.list_size)
-    else:
-        type_ = pa.large_list(field) if pa.types.is_large_list(type_) else pa.list_(field)
-        buffers.append(pa.py_buffer(list_items(array)[0]))
-    return pa.Array.from_buffers(type_, len(array), buffers, array.null_count, children=[child])
+    return containers, type_
 
 
 def logical_bytes(array: pa.Array) -> int:
@@ -143,9 +119,10 @@ class Scale:
 
     def add(self, array: pa.Array) -> int:
         """Return what `array` adds, in bytes."""
-        if not _has_dictionary(array.type):
+        containers, leaf_type = _containers(array.type)
+        if not pa.types.is_dictionary(leaf_type):
             return int(array.nbytes)
-        leaf = _leaf(array)
+        leaf, _ = innermost(array, containers)
         items, items_bytes = leaf.dictionary, leaf.dictionary.nbytes
         if self._items is None or not same_memory(items, self._items):
             self._items, self._charged = items, 0

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from lancelet.blocks.arrow import aligned_bits, valid_mask
 from lancelet.blocks.dictionary_array import stored_dictionary
-from lancelet.errors import FormatError, UnsupportedError
+from lancelet.errors import FormatError, OptionError
 from lancelet.levels.steps import ITEM, LIST, FixedList
 from lancelet.schema.blobs import descriptor_type, is_blob
 from lancelet.schema.logical import JSON
@@ -38,6 +38,7 @@ __all__ = [
     "Container",
     "LeafPath",
     "bitmap_of",
+    "container_of",
     "innermost",
     "is_empty_struct",
     "is_leaf",
@@ -117,7 +118,7 @@ def leaf_paths(field: Field) -> list[LeafPath]:
     """Return the paths of all leaves of `field`, depth first."""
     if is_leaf(field):
         return [LeafPath(field)]
-    container = _container(field.storage_type)
+    container = container_of(field.storage_type)
     return [
         LeafPath(path.leaf, (container, *path.containers))
         for child in field.children
@@ -125,7 +126,8 @@ def leaf_paths(field: Field) -> list[LeafPath]:
     ]
 
 
-def _container(type_: pa.DataType) -> Container | FixedList:
+def container_of(type_: pa.DataType) -> Container | FixedList:
+    """Return what a nested type is as a step of a path."""
     if pa.types.is_struct(type_):
         return Container.STRUCT
     if pa.types.is_fixed_size_list(type_):
@@ -143,7 +145,7 @@ def split_paths(array: pa.Array, field: Field) -> list[pa.Array]:
     if is_leaf(field):
         return [array]
     num_values, null_count = len(array), array.null_count
-    container, bitmap = _container(field.storage_type), bitmap_of(array)
+    container, bitmap = container_of(field.storage_type), bitmap_of(array)
     if container is Container.STRUCT:
         return [
             _rebuild(pa.struct([pa.field(child.name, leaf.type)]), num_values, [bitmap], null_count, leaf)
@@ -167,12 +169,14 @@ def split_paths(array: pa.Array, field: Field) -> list[pa.Array]:
 
 
 def storage_of(array: pa.Array, field: Field) -> pa.Array:
-    """Return what is stored of `array`: the storage of an extension array, plain text and binary of views; also in packed structs.
+    """Return what is stored of `array`, also in packed structs.
+
+    That is the storage of an extension array, plain text and binary of views, JSONB of JSON text, dictionaries without nulls.
 
     Raises
     ------
-    UnsupportedError
-        The array is JSON text, which the format stores in a binary form that has no encoder here yet.
+    OptionError
+        A text of a JSON column is no JSON, or an index of a dictionary array lies outside of the dictionary.
     """
     if isinstance(array.type, pa.BaseExtensionType):
         array = array.storage
@@ -183,13 +187,22 @@ def storage_of(array: pa.Array, field: Field) -> pa.Array:
     elif pa.types.is_dictionary(array.type):
         array = stored_dictionary(array)
     if field.logical_type == JSON and not pa.types.is_large_binary(array.type):
-        raise UnsupportedError(f"writing JSON text is not supported yet (field {field.name!r})")
+        array = _as_jsonb(array, field)
     if is_packed(field, Version.V2_1) and not is_blob(field):
         children = [storage_of(array.field(index), child) for index, child in enumerate(field.children)]
         named = zip(field.children, children, strict=True)
         type_ = pa.struct([pa.field(child.name, stored.type, child.nullable) for child, stored in named])
         array = _rebuild(type_, len(array), [bitmap_of(array)], array.null_count, *children)
     return array
+
+
+def _as_jsonb(array: pa.Array, field: Field) -> pa.Array:
+    from lancelet.blocks.jsonb import jsonb_of_text  # few files have JSON columns
+
+    try:
+        return jsonb_of_text(array)
+    except OptionError as error:
+        raise OptionError(f"field {field.name!r}: {error}") from None
 
 
 def _rebuild(
@@ -244,7 +257,7 @@ def join_paths(arrays: Iterator[pa.Array], field: Field) -> pa.Array:
         _check_agreement(first, other, field)
     type_ = field.arrow_type
     storage = type_.storage_type if isinstance(type_, pa.BaseExtensionType) else type_
-    container, num_values, buffers = _container(field.storage_type), len(first), [bitmap_of(first)]
+    container, num_values, buffers = container_of(field.storage_type), len(first), [bitmap_of(first)]
     if container is Container.STRUCT:
         below = iter([array.field(0) for array in own])
     elif isinstance(container, FixedList):

@@ -34,7 +34,7 @@ def options_of_leaves(
     Raises
     ------
     OptionError
-        A path leads to no field; the message names the nearest ones.
+        A path leads to no field; the message names the nearest ones. Or a wish is none.
     """
     paths = {path for field in fields for path, _ in _fields_below(field)}
     for name, options in columns.items():

@@ -12,6 +12,7 @@ import numpy as np
 
 from lancelet.errors import OptionError
 from lancelet.pages.base import RowRanges
+from lancelet.pages.rows import PageRows, split_by_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,49 +29,6 @@ __all__ = [
     "split_by_page",
     "windows",
 ]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class PageRows:
-    """Rows of one page.
-
-    Attributes
-    ----------
-    page
-        Number of the page in its column.
-    rows
-        The rows, counted from the first row of the page.
-    """
-
-    page: int
-    rows: RowRanges
-
-
-def split_by_page(rows: RowRanges, first_rows: Int64Array) -> list[PageRows]:
-    """Assign `rows` of the file to the pages of a column.
-
-    Parameters
-    ----------
-    rows
-        Rows of the file; all below ``first_rows[-1]``.
-    first_rows
-        ``int64[num_pages + 1]``: file row where each page starts, and the end.
-    """
-    first_page = int(np.searchsorted(first_rows, rows.starts[0], side="right")) - 1
-    last_page = int(np.searchsorted(first_rows, rows.stops[-1], side="left"))
-    parts = []
-    for page in range(first_page, last_page):
-        start, stop = first_rows[page], first_rows[page + 1]
-        if start == stop:  # old writers made pages without rows
-            continue
-        low = int(np.searchsorted(rows.stops, start, side="right"))
-        high = int(np.searchsorted(rows.starts, stop, side="left"))
-        if low == high:
-            continue
-        starts = np.maximum(rows.starts[low:high], start) - start
-        stops = np.minimum(rows.stops[low:high], stop) - start
-        parts.append(PageRows(page, RowRanges(starts, stops)))
-    return parts
 
 
 def windows(rows: RowRanges, num_rows: int) -> Iterator[RowRanges]:

@@ -12,6 +12,7 @@ from lancelet.container.writer import ContainerWriter
 from lancelet.errors import OptionError, UnsupportedError
 from lancelet.fields.base import ColumnNumbering, FieldRequest, OutOfLineBuffers
 from lancelet.fields.encoder import StructuralStrategy
+from lancelet.fields.v20_encoder import V20Strategy
 from lancelet.fields.wishes import options_of_leaves
 from lancelet.file.checks import check_batch, check_row_count
 from lancelet.options import Profile, WriteOptions, default_max_page_bytes
@@ -48,7 +49,7 @@ class FileWriter:
     schema
         Arrow schema; by default that of the first batch.
     version
-        File version: ``"2.1"``, ``"2.2"`` or ``"stable"`` (2.2).
+        File version: ``"2.0"``, ``"2.1"``, ``"2.2"`` or ``"stable"`` (2.2).
     data_cache_bytes
         Bytes that all columns together may queue before pages are cut; by default 8 MiB for each.
     max_page_bytes
@@ -64,7 +65,8 @@ class FileWriter:
         Who chooses where nothing is wished: ``"balanced"``, ``"small"`` (zstd wherever it pays), ``"fast"`` (no symbol tables, no
         general compression) or ``"reference"`` (as the reference implementation chooses).
     encoding_strategy
-        What chooses the encoders, by default :class:`~lancelet.fields.encoder.StructuralStrategy`.
+        What chooses the encoders, by default :class:`~lancelet.fields.encoder.StructuralStrategy`, or
+        :class:`~lancelet.fields.v20_encoder.V20Strategy` for version 2.0.
 
     Raises
     ------
@@ -95,9 +97,9 @@ class FileWriter:
         encoding_strategy: EncodingStrategy | None = None,
     ) -> None:
         self._version = Version.parse(version)
-        if self._version not in (Version.V2_1, Version.V2_2):
+        if self._version > Version.V2_2:
             raise UnsupportedError(
-                f"file version {self._version.text} cannot be written yet; 2.1 and 2.2 can"
+                f"file version {self._version.text} cannot be written yet; 2.0, 2.1 and 2.2 can"
             )
         self._options = WriteOptions(
             version=self._version,
@@ -105,12 +107,21 @@ class FileWriter:
             max_page_bytes=default_max_page_bytes() if max_page_bytes is None else max_page_bytes,
             keep_original_array=keep_original_array,
             profile=Profile.parse(profile),
-            compression_params=compression_params or CompressionParams(),
+            compression_params=CompressionParams() if compression_params is None else compression_params,
         )
         if schema is not None and not isinstance(schema, pa.Schema):
             raise OptionError(f"schema is {schema!r}; it must be a pyarrow.Schema")
-        self._column_options = _checked_columns(columns)
-        self._strategy = encoding_strategy or StructuralStrategy()
+        wishes = columns.values() if isinstance(columns, Mapping) else ()
+        if (
+            columns is not None
+            and not (wishes and all(isinstance(wish, ColumnOptions) for wish in wishes))
+            and columns != {}
+        ):
+            raise OptionError(f"columns is {columns!r}; it must map names of columns to ColumnOptions")
+        self._column_options = dict(columns or {})
+        self._strategy = encoding_strategy or (
+            V20Strategy() if self._version == Version.V2_0 else StructuralStrategy()
+        )
         self._numbering = ColumnNumbering()
         self._encoders: list[FieldEncoder] = []
         self._schema: Schema | None = None
@@ -318,13 +329,3 @@ class FileWriter:
             message.metadata[key] = value.encode()
         descriptor = FileDescriptor(schema=message, length=self._rows_written)
         self._container.finish(descriptor.SerializeToString(deterministic=True), self._numbering.num_columns)
-
-
-def _checked_columns(columns: Mapping[str, ColumnOptions] | None) -> dict[str, ColumnOptions]:
-    if columns is None:
-        return {}
-    if not isinstance(columns, Mapping) or any(
-        not isinstance(wish, ColumnOptions) for wish in columns.values()
-    ):
-        raise OptionError(f"columns is {columns!r}; it must map names of columns to ColumnOptions")
-    return dict(columns)

@@ -16,11 +16,12 @@ timestamp with a time zone        in UTC: ``2013-01-01 10:17:00Z``        in UTC
 duration                          number of its unit                      number of its unit
 text                              in quotes; empty text is ``""``         string
 binary, fixed-size binary         lower-case hex, in quotes               base64 string
+JSON (``lance.json``)             its text, in quotes                     the value itself
 lists                             the JSON of the next column, in quotes   ``[1, null]``
 structs                           the same                                ``{"x": 1, "y": null}``
 maps                              the same                                ``[{"key": "a", "value": 1}]``
 dictionaries                      as their values                         as their values
-extension types                   their storage                           their storage
+other extension types             their storage                           their storage
 ================================  ======================================  ==========================================
 
 Zones other than UTC are not kept: the instant is. Infinities and NaN are no JSON numbers, hence the strings.
@@ -36,7 +37,9 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lancelet.blocks.jsonb import text_of_jsonb
 from lancelet.errors import FormatError, UnsupportedError
+from lancelet.schema.logical import EXTENSION_NAME, LANCE_JSON
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -86,15 +89,22 @@ def json_lines(batch: pa.RecordBatch) -> bytes:
     return "\n".join([*lines, ""]).encode()
 
 
-def screen_text(array: pa.Array) -> list[str | None]:
+def screen_text(array: pa.Array, field: pa.Field | None = None) -> list[str | None]:
     """Return the values of `array` in their CSV form; ``None`` for nulls.
+
+    Parameters
+    ----------
+    array
+        The values.
+    field
+        Their field, which says whether they are JSON.
 
     Raises
     ------
     FormatError, UnsupportedError
         As by :func:`json_lines`.
     """
-    field = pa.field("values", array.type)
+    field = field or pa.field("values", array.type)
     return _to_text(_csv_array(field, array), field.name)
 
 
@@ -146,8 +156,19 @@ def _csv_type(field: pa.Field) -> pa.DataType:
     return type_
 
 
+def _is_jsonb(field: pa.Field, storage: pa.DataType) -> bool:
+    name = (field.metadata or {}).get(EXTENSION_NAME.encode())
+    return bool(name == LANCE_JSON.encode() and pa.types.is_large_binary(storage))
+
+
+def _json_texts(array: pa.Array) -> pa.Array:
+    return pa.array(text_of_jsonb(array.to_pylist()), _TEXT)
+
+
 def _csv_array(field: pa.Field, array: pa.Array) -> pa.Array:
     type_, array = _csv_type(field), _plain(array)
+    if _is_jsonb(field, array.type):
+        return _json_texts(array)
     if _is_binary(array.type):
         return _mapped(array, bytes.hex)
     if pa.types.is_nested(array.type):
@@ -174,7 +195,9 @@ def _joined(*pieces: pa.Array | str) -> pa.Array:
 def _json_values(field: pa.Field, array: pa.Array) -> pa.Array:
     """Return one piece of JSON for each value."""
     type_, array = _csv_type(field), _plain(array)
-    if _is_list(array.type):
+    if _is_jsonb(field, array.type):
+        pieces = _json_texts(array)
+    elif _is_list(array.type):
         pieces = _json_lists(field, array)
     elif pa.types.is_struct(array.type):
         children = [array.field(index) for index in range(array.type.num_fields)]
@@ -210,7 +233,8 @@ def _json_lists(field: pa.Field, array: pa.Array) -> pa.Array:
         first, last = (array.offsets[0].as_py(), array.offsets[-1].as_py()) if len(array) else (0, 0)
         offsets = pc.subtract(array.offsets, first).to_pylist()
         items = _items(array).slice(first, last - first)
-    texts = _json_values(pa.field(field.name, items.type), items).to_pylist()
+    inner = pa.field("entries", items.type) if pa.types.is_map(array.type) else array.type.value_field
+    texts = _json_values(inner.with_name(field.name), items).to_pylist()
     return pa.array([f"[{', '.join(texts[start:stop])}]" for start, stop in pairwise(offsets)], _TEXT)
 
 

@@ -43,6 +43,10 @@ NARROW_BYTES = 256
 _PROBE_FROM, _PROBE_VALUES, _PROBE_STRETCHES, _PROBE_MAX_RATIO = 1024, 4096, 32, 0.98
 
 
+#: What a chunk takes beside its levels and values: word, header, padding.
+_CHUNK_BYTES = 32
+
+
 @dataclass(frozen=True, slots=True)
 class PageParams:
     """Parameters of the pages of one leaf column.
@@ -174,7 +178,7 @@ def _constant_pays(leaf: Leaf, value: Block) -> bool:
     num_levels = (leaf.rep is not None) + (leaf.def_ is not None)
     width = int(Stats(value).bit_widths[0]) if isinstance(value, FixedWidth) else 8 * Stats(value).data_size
     packed_bits = num_entries * num_levels + leaf.num_slots * width
-    return 16 * num_entries * num_levels < packed_bits
+    return 16 * num_entries * num_levels < packed_bits + 8 * _CHUNK_BYTES
 
 
 def _with_dictionary(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage | None:
@@ -187,7 +191,7 @@ def _with_dictionary(leaf: Leaf, values: Block, params: PageParams) -> EncodedPa
     if isinstance(values, FixedWidth) and not codecs.is_reference:
         sizes = cost.fixed_sizes(Stats(values), codecs)
         cap = min(cap, cost.useful_entries(values, sizes))
-    if _probe_refuses(values, cap):
+    if _probe_refuses(values, cap, codecs):
         return None
     max_bytes = min(budget, rules.max_bytes) if isinstance(values, VariableWidth) else budget
     built = dictionaries.build(values, max_entries=cap, max_bytes=max_bytes)
@@ -231,8 +235,11 @@ def _may_have_dictionary(values: Block, params: PageParams) -> bool:
     return isinstance(values, VariableWidth)
 
 
-def _probe_refuses(values: Block, cap: int) -> bool:
-    """Look at a few evenly spaced values: whether a dictionary of at most `cap` entries is out of sight (compressors.md 7.5)."""
+def _probe_refuses(values: Block, cap: int, params: CodecParams) -> bool:
+    """Look at a few evenly spaced values: whether a dictionary of at most `cap` entries is out of sight (compressors.md 7.5).
+
+    The reference takes the sample for the page: with 500 distinct values in a sample of 4096 it expects 122000 in a million.
+    """
     num_values = values.num_values
     if num_values < _PROBE_FROM:
         return False
@@ -243,8 +250,12 @@ def _probe_refuses(values: Block, cap: int) -> bool:
     built = dictionaries.build(sample, max_entries=len(places), max_bytes=2**62)
     if built is None:
         return True
-    ratio = built[1].num_values / len(places)
-    return ratio >= _PROBE_MAX_RATIO or math.ceil(ratio * num_values) > cap
+    indices, items = built
+    ratio = items.num_values / len(places)
+    if params.is_reference:
+        return ratio >= _PROBE_MAX_RATIO or math.ceil(ratio * num_values) > cap
+    counts = np.bincount(as_values(indices.data, 32))
+    return ratio >= _PROBE_MAX_RATIO or cost.distinct_values(counts) > cap
 
 
 def _mini_block(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage:

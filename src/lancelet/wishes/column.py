@@ -19,6 +19,7 @@ __all__ = [
     "DICTIONARY_COMPRESSIONS",
     "LAYOUTS",
     "MAX_MINICHUNK_BYTES",
+    "V20_MODES",
     "ColumnOptions",
     "level_bounds",
 ]
@@ -27,6 +28,7 @@ LAYOUTS = ("miniblock", "fullzip")
 COMPRESSIONS = ("lz4", "zstd", "none", "fsst")
 DICTIONARY_COMPRESSIONS = ("lz4", "zstd", "none")
 BSS_MODES = ("off", "on", "auto")
+V20_MODES = ("compact",)
 
 #: No chunk is larger, in any version (structural.md 5.4).
 MAX_MINICHUNK_BYTES = (1 << 31) - 1
@@ -70,6 +72,8 @@ class ColumnOptions:
         How the values of a dictionary are compressed, from version 2.2 on: ``"lz4"`` (default), ``"zstd"`` or ``"none"``.
     dict_values_compression_level
         Level of zstd there.
+    v20
+        For file version 2.0: ``"compact"`` also takes the encodings that the reference reads and does not write.
 
     Raises
     ------
@@ -93,6 +97,7 @@ class ColumnOptions:
     dict_max_bytes: int | None = None
     dict_values_compression: str | None = None
     dict_values_compression_level: int | None = None
+    v20: str | None = None
 
     def __post_init__(self) -> None:
         self._check_word("structural_encoding", LAYOUTS)
@@ -108,6 +113,7 @@ class ColumnOptions:
             raise OptionError("dict_size_ratio is 0; it must be above 0 and at most 1")
         self._check_number("dict_max_bytes", 0, 2**63 - 1)
         self._check_number("dict_values_compression_level", *level_bounds())
+        self._check_word("v20", V20_MODES)
 
     def _check_word(self, name: str, allowed: Collection[str]) -> None:
         value = getattr(self, name)

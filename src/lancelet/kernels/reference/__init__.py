@@ -1,6 +1,7 @@
 """Slow, obvious twins of the native kernels: one module a group; the docstrings there are the contract of both."""
 
 from lancelet.kernels.reference.bitpack import *
+from lancelet.kernels.reference.bodies import *
 from lancelet.kernels.reference.fsst import *
 from lancelet.kernels.reference.fullzip import *
 from lancelet.kernels.reference.levels import *

@@ -28,7 +28,6 @@ __all__ = [
     "miniblock_index",
     "miniblock_rows",
     "miniblock_scatter",
-    "miniblock_validity",
 ]
 
 _MAX_SLOTS = 32768
@@ -400,24 +399,3 @@ def miniblock_check_rep(
             "a chunk has another number of rows than the index states",
         )
         _check(leftovers[chunk] <= len(part), "a row continues with more entries than there are")
-
-
-def miniblock_validity(def_: UInt16Array, max_visible: int, num_slots: int, out: Any) -> None:
-    """Make the validity bitmap of the slots.
-
-    Parameters
-    ----------
-    def_
-        ``uint16[num_entries]``.
-    max_visible
-        Entries with a larger level have no slot.
-    num_slots
-        Number of visible entries.
-    out
-        ``(num_slots + 7) // 8`` bytes; bit s (least significant first) is 1 if slot s has level 0. The last bits are 0.
-    """
-    _require(nbytes(out) == (num_slots + 7) // 8 and num_slots >= 0, "miniblock_validity: one bit a slot")
-    slots = def_[def_ <= max_visible]
-    _require(len(slots) <= num_slots, "the visible levels are more than the slots")
-    _require(len(slots) >= num_slots, "the visible levels are fewer than the slots")
-    as_bytes(out)[:] = np.packbits(slots == 0, bitorder="little")
