@@ -129,7 +129,7 @@ class ReadResult:
             A page has an encoding that is not known here.
         """
         if self._rows is None:
-            return self._schema.empty_table()
+            return self._table([[] for _ in self._schema])
         limit = _physical_memory() if max_result_bytes is None else max_result_bytes
         columns = self._read_columns(self._rows, bounded_allocate(limit))
         if self._positions is not None:
