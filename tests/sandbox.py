@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from oracle.worker import receive, send
 
-MEMORY_BYTES = 2 << 30
+MEMORY_BYTES = 1 << 30
 MOST_BATCHES = 50
 TIMEOUT_SECONDS = 10.0 * (10 if "libasan" in os.environ.get("LD_PRELOAD", "") else 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from itertools import pairwise
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,22 @@ from hypothesis import strategies as st
 
 import lancelet
 from golden_index import golden_files
+from lancelet.blocks import Dictionary
+from lancelet.blocks.dictionary import expand
+from lancelet.buffers import allocate
 from lancelet.errors import FormatError, OptionError
+from lancelet.pages import choose
 from lancelet.pb.encodings21_pb2 import PageLayout
 from lancelet.testing import assert_tables_equal
 from oracle import RELEASES, oracle
+from sandbox import sandbox
+from test_corrupt import mutate
 from test_golden import check_file
 from tiers import FULL, sample_or_full
 
 if TYPE_CHECKING:
     from golden_index import GoldenFile
+    from lancelet.levels import Leaf
 
 VERSIONS = ("2.1", "2.2")
 INDEX_TYPES = (
@@ -210,7 +217,7 @@ def test_compression(compression: str, version: str, tmp_path: Path) -> None:
             assert layout.dictionary.WhichOneof("compression") in ("variable", "flat")
 
 
-def test_views_ordered_and_text_of_views(tmp_path: Path) -> None:
+def test_ordered_and_views(tmp_path: Path) -> None:
     indices, values = pa.array([0, 1, None, 0], pa.int8()), pa.array(["a", "b"])
     given_ = {
         "ordered": pa.DictionaryArray.from_arrays(indices, values, ordered=True),
@@ -334,6 +341,15 @@ def test_shared_dictionary_is_charged_once(nested: bool, tmp_path: Path) -> None
     check_all(path, table)
 
 
+def test_reads_of_a_page_share_its_dictionary(tmp_path: Path) -> None:
+    path, table = tmp_path / "table.lance", pa.table({"d": make(range(90), pa.int8(), VALUES[0])})
+    write(path, table)
+    reader = lancelet.FileReader(str(path))
+    arrays = [batch.column(0) for batch in reader.read_all(batch_size=30).to_batches()]
+    assert len({array.dictionary.buffers()[1].address for array in arrays}) == 1
+    assert_tables_equal(chunked(*arrays), table)
+
+
 def test_large_shared_dictionary_is_not_copied(tmp_path: Path) -> None:
     values = pa.array(np.arange(1_000_000))
     batches = [make(np.arange(10) * number, pa.int32(), values) for number in range(200)]
@@ -453,15 +469,51 @@ def test_index_outside_in_a_file(nulls: bool, nested: bool, tmp_path: Path) -> N
         lancelet.FileReader(damaged(path, stored, bytes(in_valid))).read_all().to_table()
 
 
-def test_page_without_a_dictionary(tmp_path: Path) -> None:
-    """The schema says dictionary, the page has plain values."""
+@pytest.mark.parametrize("layout", ["_mini_block", "_full_zip"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_page_without_a_dictionary(
+    nested: bool, layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The schema says dictionary, the page has the values themselves: no release writes or reads that."""
+
+    def plain(leaf: Leaf, indices: Any, items: Any, num_items: int, params: Any) -> Any:
+        assert isinstance(leaf.values, Dictionary)
+        values = expand(leaf.values.indices, leaf.values.items, None, allocate)
+        return getattr(choose, layout)(replace(leaf, values=values), values, params)
+
+    monkeypatch.setattr(choose, "_indexed", plain)
+    array = make([0, 1, 0], pa.int8(), pa.array([10, 20], pa.int32()))
     path = tmp_path / "table.lance"
-    write(path, pa.table({"d": pa.array(range(5), pa.int32())}), version="2.1")
-    plain, wanted = b"*\x05int32", b"*\x18dict:int8:int32:false"
-    assert len(wanted) != len(plain)
-    data = path.read_bytes()
-    reader = lancelet.FileReader(data)
-    assert reader.schema.field("d").type == pa.int32()
+    write(path, pa.table({"d": in_lists(array) if nested else array}))
+    with pytest.raises(FormatError, match="stand in a dictionary"):
+        lancelet.FileReader(str(path)).read_all().to_table()
+
+
+@pytest.mark.parametrize(("stored", "read"), [("int32", "int16"), ("int16", "int32")])
+def test_indices_of_another_width(stored: str, read: str, tmp_path: Path) -> None:
+    """A page may have other indices than its column, if those of the column can count the items."""
+    path, types = tmp_path / "table.lance", {"int16": pa.int16(), "int32": pa.int32()}
+    for num_items in (30_000, 50_000 if stored == "int32" else 32_768):
+        indices = np.random.default_rng(1).permutation(num_items)
+        null = indices % 5 == 0
+        values = pa.array(np.arange(num_items, dtype=np.int64))
+        write(path, pa.table({"d": make(indices, types[stored], values, null)}))
+        data = damaged(path, f"dict:int64:{stored}:false".encode(), f"dict:int64:{read}:false".encode())
+        result = lancelet.FileReader(data).read_all()
+        if num_items < 50_000:
+            assert_tables_equal(result.to_table(), pa.table({"d": make(indices, types[read], values, null)}))
+        else:
+            with pytest.raises(FormatError, match="index 39999"):
+                result.to_table()
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.name) for file in dictionary_files()])
+def test_mutations(file: GoldenFile) -> None:
+    data = file.path.read_bytes()
+    for index in range(sample_or_full(20, 500)):
+        what, mutated = mutate(data, np.random.default_rng([len(data), index]))
+        outcome = sandbox().read(mutated)
+        assert outcome.is_orderly, f"mutation {index} ({what}): {outcome.kind}: {outcome.message}"
 
 
 def test_reading_is_bounded(tmp_path: Path) -> None:
@@ -473,4 +525,3 @@ def test_reading_is_bounded(tmp_path: Path) -> None:
     assert layouts(path)[0][0].mini_block_layout.num_dictionary_items == 3
     with pytest.raises(OptionError, match="max_result_bytes"):
         lancelet.FileReader(str(path)).read_all().to_table(max_result_bytes=1_000_000)
-    assert pairwise

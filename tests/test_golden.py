@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import lancelet
-from golden_index import golden_files, is_flat_field, select
+from golden_index import golden_files, is_any_field, select
 from lancelet.testing import assert_tables_equal
 from tiers import sample_or_full
 
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from golden_index import GoldenFile
 
 VERSIONS = ("2.1", "2.2")
-WANTED = is_flat_field
-"""Which columns this milestone reads."""
+FILES = select(VERSIONS, is_any_field)
 
 BATCH_SIZES = (7, 1000, 1024, 100_000)
 MOST_BATCHES = 1000
@@ -51,7 +50,7 @@ def takes(num_rows: int, rng: np.random.Generator) -> list[list[int]]:
     return [[int(row) for row in rows] for rows in lists]
 
 
-def check_file(file: GoldenFile, columns: list[str] | None) -> None:
+def check_file(file: GoldenFile, columns: list[str] | None = None) -> None:
     """Compare a file, or some columns of it, with the expected table in every way of reading."""
     expected = file.expected() if columns is None else file.expected().select(columns)
     reader = lancelet.FileReader(str(file.path), columns=columns)
@@ -74,19 +73,12 @@ def check_full(reader: lancelet.FileReader, expected: pa.Table) -> None:
         assert_tables_equal(table, expected)
 
 
-@pytest.mark.parametrize("file", [pytest.param(file, id=file.name) for file in select(VERSIONS, WANTED)])
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.name) for file in FILES])
 def test_file(file: GoldenFile) -> None:
-    check_file(file, None)
+    check_file(file)
 
 
-@pytest.mark.parametrize(
-    "file", [pytest.param(file, id=file.name) for file in select(VERSIONS, WANTED, mixed=True)]
-)
-def test_wanted_columns_of_mixed_file(file: GoldenFile) -> None:
-    check_file(file, file.columns(WANTED))
-
-
-@pytest.mark.parametrize("file", [pytest.param(file, id=file.name) for file in select(VERSIONS, WANTED)[::7]])
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.name) for file in FILES[::7]])
 def test_single_columns_and_bytes(file: GoldenFile) -> None:
     expected = file.expected()
     data = file.path.read_bytes()

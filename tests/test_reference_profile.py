@@ -26,15 +26,20 @@ if TYPE_CHECKING:
 
     from golden_index import GoldenFile
 
-GROUPS = ("primitive", "string", "compress")
+GROUPS = ("primitive", "string", "compress", "dictionary")
 FILES = [
     file
     for file in golden_files()
     if file.writer == "14.0.2" and file.version in ("2.1", "2.2") and file.group in GROUPS
 ]
 
-EXPLAINED: dict[tuple[str, int], str] = {}
-"""(file, column): why its pages are not those of the reference. None is left."""
+SHORTER = "of an Arrow dictionary, only the items that the page uses are written"
+EXPLAINED = {
+    (f"{version}-p14.0.2-{case}", 0): SHORTER
+    for version in ("2.1", "2.2")
+    for case in ("dict_one", "dict_batches")
+}
+"""(file, column): why a page is not that of the reference."""
 
 
 def without_symbols(message: Any) -> Any:
@@ -98,6 +103,7 @@ def test_pages_agree_with_the_reference(tmp_path: Path, capsys: pytest.CaptureFi
         print(
             f"\nprofile reference: {counts['agree']} of {counts['pages']} pages as pylance 14.0.2 wrote them"
         )
-    assert set(differing) == set(EXPLAINED), differing
+    compared = {file.name for file in FILES}
+    assert set(differing) == {place for place in EXPLAINED if place[0] in compared}, differing
     if golden_root() == FULL_CORPUS:
         assert counts["pages"] > 1000

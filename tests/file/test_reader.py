@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lancelet import FileReader, FileWriter, FormatError, OptionError
+from lancelet import FileReader, FileWriter, FormatError, LanceletError, OptionError
 
 NUM_ROWS = 10_000
 
@@ -217,3 +217,52 @@ def test_a_batch_that_its_offsets_cannot_count_becomes_several(path, table, monk
     batches = list(FileReader(path).read_all(batch_size=NUM_ROWS).to_batches())
     assert 1 < len(batches) < 10
     assert pa.Table.from_batches(batches).equals(table)
+
+
+@pytest.mark.parametrize("chunk", [1000, 10 << 20])
+def test_a_value_larger_than_a_read_comes_back_in_one_batch(tmp_path, chunk):
+    size = 40_000_000 if chunk > 1000 else 4_000
+    table = pa.table({"b": pa.array([np.random.default_rng(0).bytes(size), b"x"], pa.large_binary())})
+    path = tmp_path / "large.lance"
+    with FileWriter(path) as writer:
+        writer.write_table(table)
+    reads = []
+
+    class Counting(io.FileIO):
+        def read(self, size=-1):
+            reads.append(size)
+            return super().read(size)
+
+        def readinto(self, buffer):
+            reads.append(len(buffer))
+            return super().readinto(buffer)
+
+    with Counting(path) as file:
+        (batch,) = FileReader(file, read_chunk_size=chunk).read_all(batch_size=10).to_batches()
+    assert pa.Table.from_batches([batch]).equals(table)
+    assert max(reads) <= max(chunk, 64 << 10)
+    assert FileReader(path, mmap=False, read_chunk_size=chunk).read_all().to_table().equals(table)
+
+
+@pytest.mark.parametrize("chunk", [0, -1, 1.5, None, True])
+def test_read_chunk_sizes_that_are_none(path, chunk):
+    with pytest.raises(OptionError, match="read_chunk_size"):
+        FileReader(path, read_chunk_size=chunk)
+
+
+def test_file_statistics(path):
+    with FileReader(path) as reader:
+        statistics = reader.file_statistics()
+        assert [column.num_pages for column in statistics.columns] == [
+            len(c.pages) for c in reader.metadata()
+        ]
+        assert all(column.size_bytes > 0 for column in statistics.columns)
+
+
+def test_memory_that_is_not_there_is_an_error_of_ours(path, monkeypatch):
+    def fail(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("lancelet.file.reader.leaf_arrays", fail)
+    with pytest.raises(LanceletError, match="no memory for 5 rows"):
+        FileReader(path).read_range(0, 5).to_table()

@@ -282,6 +282,8 @@ REFUSED: list[tuple[pa.DataType, str, dict[str, Any], str]] = [
     (pa.int32(), "2.2", {"compression": "fsst"}, "text and binary only"),
     (pa.list_(pa.int8(), 2), "2.2", {"compression": "zstd"}, "fixed-size lists are stored as they are"),
     (pa.struct([("a", pa.int8())]), "2.2", {"compression": "lz4"}, "packed structs are stored as they are"),
+    (pa.struct([("a", pa.string())]), "2.2", {"structural_encoding": "miniblock"}, "need full-zip pages"),
+    (pa.struct([("a", pa.int8())]), "2.1", {"structural_encoding": "fullzip"}, "full-zip pages of packed"),
     (pa.null(), "2.2", {"compression": "lz4"}, "nulls are stored"),
     (WIDE, "2.2", {"compression": "lz4"}, "values of one width as they are"),
     (pa.int32(), "2.2", {"compression": "lz4", "structural_encoding": "fullzip"}, "values of one width"),
@@ -304,6 +306,7 @@ REFUSED: list[tuple[pa.DataType, str, dict[str, Any], str]] = [
     (pa.int64(), "2.2", {"dict_max_bytes": 100}, "text and binary only"),
     (pa.string(), "2.2", {"dict_divisor": 2, "structural_encoding": "fullzip"}, "no dictionary"),
     (pa.dictionary(pa.int8(), pa.string()), "2.2", {"dict_divisor": 2}, "keep theirs"),
+    (pa.dictionary(pa.int8(), pa.string()), "2.2", {"structural_encoding": "fullzip"}, "no dictionary"),
     (pa.string(), "2.1", {"dict_values_compression": "zstd"}, "2.2 compresses them"),
     (pa.int32(), "2.2", {"dict_values_compression": "zstd"}, "text, binary and values"),
     (pa.string(), "2.2", {"dict_values_compression_level": 3}, "has levels"),
@@ -312,6 +315,9 @@ FULFILLED: list[tuple[pa.DataType, str, dict[str, Any]]] = [
     (pa.string(), "2.1", {"compression": "fsst"}),
     (pa.string(), "2.1", {"compression": "zstd", "structural_encoding": "fullzip", "compression_level": 1}),
     (pa.bool_(), "2.1", {"compression": "lz4"}),
+    (pa.struct([("a", pa.int8())]), "2.2", {"structural_encoding": "fullzip"}),
+    (pa.struct([("a", pa.string())]), "2.2", {"structural_encoding": "fullzip"}),
+    (pa.struct([("a", pa.int8())]), "2.1", {"structural_encoding": "miniblock"}),
     (WIDE, "2.1", {"compression": "lz4", "structural_encoding": "miniblock"}),
     (pa.list_(pa.int8(), 2), "2.1", {"compression": "none"}),
     (pa.decimal128(5, 2), "2.1", {"rle_threshold": 0.5, "dict_divisor": 3}),
@@ -347,6 +353,19 @@ def test_the_same_in_metadata_is_logged_and_in_rules_let_be(
     with caplog.at_level(logging.WARNING, "lancelet"):
         assert resolved(type_, version, rules=ColumnOptions(**wishes)) == ColumnOptions(**wishes)
     assert not caplog.text
+
+
+def test_blobs_are_stored_as_they_are() -> None:
+    for wishes in ({"structural_encoding": "fullzip"}, {"compression": "zstd"}, {"dict_divisor": 2}):
+        with pytest.raises(OptionError, match="cannot be fulfilled"):
+            resolve(
+                LeafKind.of(pa.large_binary(), blob=True),
+                Version.V2_2,
+                leaf={},
+                top={},
+                options=ColumnOptions(**wishes),
+                rules=ColumnOptions(),
+            )
 
 
 @pytest.mark.parametrize(("type_", "version", "wishes"), FULFILLED, ids=lambda value: str(value)[:60])

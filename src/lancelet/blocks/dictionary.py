@@ -206,7 +206,10 @@ def narrow_indices(block: Dictionary, bits: int, limit: int, valid: Mask | None,
         if valid is not None:
             numbers = numbers * valid
         if valid is None or bool(valid.any()):
-            _check_indices(numbers, bound, FormatError)
+            _check_indices(numbers, block.items.num_values, FormatError)
+        largest = int(numbers.max())
+        if largest > limit:
+            raise FormatError(f"the page has index {largest}, and indices of the column count to {limit}")
     elif indices.bits == bits:
         return indices.data
     out = allocate(block.num_values * bits // 8)
@@ -221,8 +224,7 @@ def _check_bits(indices: FixedWidth) -> None:
         )
 
 
-def _check_indices(numbers: Indices, bound: int, error: type[FormatError | OptionError]) -> None:
-    if len(numbers) and int(numbers.max()) >= bound:
-        raise error(
-            f"index {int(numbers.max())} of a dictionary is not below {bound}, the number of its items"
-        )
+def _check_indices(numbers: Indices, num_items: int, error: type[FormatError | OptionError]) -> None:
+    largest = int(numbers.max(initial=0))
+    if len(numbers) and largest >= num_items:
+        raise error(f"index {largest} lies outside of a dictionary of {num_items} items")

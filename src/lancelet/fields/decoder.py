@@ -56,9 +56,7 @@ def check_supported(field: Field) -> None:
             what = f"packed structs with a child of type {unsupported_child(leaf)} are"
         else:
             continue
-        raise UnsupportedError(
-            f"{what} not supported yet (field {field.name!r}); columns= can leave the field out"
-        )
+        raise UnsupportedError(f"{what} not supported (field {field.name!r})")
 
 
 def leaf_arrays(

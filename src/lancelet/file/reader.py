@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from lancelet.container.reader import Container
@@ -17,6 +18,7 @@ from lancelet.pages.base import RowRanges
 from lancelet.schema.blobs import check_view, shown_schema
 from lancelet.schema.fields import Schema
 from lancelet.schema.project import columns_of, project
+from lancelet.storage.chunked import DEFAULT_CHUNK_BYTES, in_chunks
 from lancelet.storage.store import open_source
 from lancelet.versions import Version
 
@@ -29,12 +31,36 @@ if TYPE_CHECKING:
     from lancelet.container.metadata import ColumnMetadata
     from lancelet.schema.blobs import BlobView
     from lancelet.schema.fields import Field
+    from lancelet.storage.store import Source
 
-__all__ = ["FileReader"]
+__all__ = ["ColumnStatistics", "FileReader", "FileStatistics"]
 
 #: Streams aim at batches of so many bytes: larger ones spend their time on fresh memory.
 _BATCH_BYTES = 1 << 20
 _MAX_BATCH_ROWS = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnStatistics:
+    """What a physical column takes.
+
+    Attributes
+    ----------
+    num_pages
+        Number of pages.
+    size_bytes
+        Bytes of their buffers, padding excluded.
+    """
+
+    num_pages: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileStatistics:
+    """What the columns of a file take, in the order of the physical columns."""
+
+    columns: list[ColumnStatistics]
 
 
 class FileReader:
@@ -49,6 +75,9 @@ class FileReader:
     mmap
         Map a local file into memory. With ``False`` every read copies, and a file that others truncate while it is read gives an
         error and never a signal.
+    read_chunk_size
+        Most bytes of a single read of sources that really read (files without `mmap`, file objects); larger buffers are read in
+        parts.
     blobs
         What is shown of blob columns: their ``"values"`` as large_binary, or their ``"descriptors"``, structs that tell where the
         values lie, without reading them. By default the values of blobs of the first kind (``lance-encoding:blob``), which are all
@@ -76,12 +105,13 @@ class FileReader:
         columns: Sequence[str] | None = None,
         *,
         mmap: bool = True,
+        read_chunk_size: int = DEFAULT_CHUNK_BYTES,
         blobs: BlobView = None,
     ) -> None:
         check_view(blobs)
-        self._arguments = (path, columns, mmap, blobs)
+        self._columns_wanted = columns
         self._blobs = blobs
-        self._container = _open(path, mmap)
+        self._container = _open(path, mmap, read_chunk_size)
         try:
             self._file_schema = Schema.from_message(self._container.schema_message)
             self._columns_of = columns_of(self._file_schema, self._container.version)
@@ -129,6 +159,17 @@ class FileReader:
     def metadata(self) -> list[ColumnMetadata]:
         """Return the metadata of all physical columns: pages with their buffers, rows and encodings."""
         return [self._container.column(column) for column in range(self._container.num_columns)]
+
+    def file_statistics(self) -> FileStatistics:
+        """Return pages and bytes of every physical column."""
+        return FileStatistics(
+            [
+                ColumnStatistics(
+                    len(column.pages), sum(buffer.size for page in column.pages for buffer in page.buffers)
+                )
+                for column in self.metadata()
+            ]
+        )
 
     def column_indices(self) -> dict[int, int]:
         """Return field id -> physical column, for the fields that own one."""
@@ -296,6 +337,10 @@ class FileReader:
             return [join_leaves(shown, parts) for (_, shown), parts in zip(fields, arrays, strict=True)]
         except FormatError as error:
             raise error.locate(path=source.name) from None
+        except MemoryError:
+            raise LanceletError(
+                f"there is no memory for {rows.num_rows} rows of {source.name}; read fewer at a time"
+            ) from None
 
     def close(self) -> None:
         """Let go of the file; arrays that were handed out stay valid."""
@@ -308,8 +353,7 @@ class FileReader:
         self.close()
 
     def __reduce__(self) -> Any:
-        _, *others = self._arguments
-        return (_reopen, (self._container.source, *others))
+        return (_reopen, (self._container.source, self._columns_wanted, self._blobs))
 
     def __repr__(self) -> str:
         return (
@@ -318,15 +362,15 @@ class FileReader:
         )
 
 
-def _open(path: Any, mmap: bool) -> Container:
-    source = open_source(path, mmap=mmap)
+def _open(path: Any, mmap: bool, read_chunk_size: int) -> Container:
+    opened = open_source(path, mmap=mmap)
     try:
-        return Container.open(source)
+        return Container.open(in_chunks(opened, read_chunk_size))
     except LanceletError:
-        if source is not path:  # the error may live long, and would keep the file open
-            source.close()
+        if opened is not path:  # the error may live long, and would keep the file open
+            opened.close()
         raise
 
 
-def _reopen(path: Any, columns: Sequence[str] | None, mmap: bool, blobs: BlobView) -> FileReader:
-    return FileReader(path, columns, mmap=mmap, blobs=blobs)
+def _reopen(source: Source, columns: Sequence[str] | None, blobs: BlobView) -> FileReader:
+    return FileReader(source, columns, blobs=blobs)

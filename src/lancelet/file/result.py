@@ -86,6 +86,8 @@ class ReadResult:
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         """Read batch by batch; memory stays within a batch and the pages it touches.
 
+        Rows that were asked for in an order of their own are read at once and put in order before the first batch.
+
         Where no array can hold the rows of a batch, it comes in parts: 32-bit offsets end at 2 GiB, and where pages with different
         dictionaries meet, the indices of the column's type may not count all values.
 

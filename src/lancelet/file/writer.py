@@ -111,7 +111,12 @@ class FileWriter:
         )
         if schema is not None and not isinstance(schema, pa.Schema):
             raise OptionError(f"schema is {schema!r}; it must be a pyarrow.Schema")
-        if columns is not None and not isinstance(columns, Mapping):
+        wishes = columns.values() if isinstance(columns, Mapping) else ()
+        if (
+            columns is not None
+            and not (wishes and all(isinstance(wish, ColumnOptions) for wish in wishes))
+            and columns != {}
+        ):
             raise OptionError(f"columns is {columns!r}; it must map names of columns to ColumnOptions")
         self._column_options = dict(columns or {})
         self._strategy = encoding_strategy or (

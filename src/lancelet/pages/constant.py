@@ -373,8 +373,13 @@ def _repeat(value: Data, width: int, count: int, allocate: Allocate) -> Data:
     out = allocate(count * width)
     if width in (1, 2, 4, 8):
         as_values(out, 8 * width)[:] = as_values(value, 8 * width)[0]
-    elif width:
-        as_bytes(out).view(f"V{width}")[:] = as_bytes(value).view(f"V{width}")
+    elif width and count:
+        filled, room = width, as_bytes(out)
+        room[:width] = as_bytes(value)
+        while filled < len(room):  # what is there is doubled: a few large copies
+            more = min(filled, len(room) - filled)
+            room[filled : filled + more] = room[:more]
+            filled += more
     return out  # type: ignore[no-any-return]
 
 

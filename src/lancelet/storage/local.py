@@ -56,7 +56,7 @@ class LocalSource(Source):
     def __init__(self, path: str | os.PathLike[str], *, mmap: bool = True) -> None:
         self.name = _name_of(path)
         self._absolute = os.path.abspath(self.name)  # noqa: PTH100 - a plain string, links kept
-        self._mmap = mmap
+        self._mmap = self.gives_views = mmap
         self._view: memoryview | None = None
         try:
             # A pipe without a writer would block without O_NONBLOCK, which means nothing to files.

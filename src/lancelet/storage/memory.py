@@ -27,6 +27,8 @@ class MemorySource(Source):
         The memory is not contiguous.
     """
 
+    gives_views = True
+
     def __init__(self, data: Data, *, name: str = "<memory>") -> None:
         self.name = name
         try:

@@ -35,9 +35,12 @@ class Source(ABC):
     ----------
     name
         How errors call the object: its path, or what kind of object it is.
+    gives_views
+        Whether reads are views of memory, which cost nothing at any size.
     """
 
     name: str
+    gives_views: bool = False
 
     @abstractmethod
     def size(self) -> int:

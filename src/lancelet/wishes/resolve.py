@@ -44,10 +44,13 @@ class LeafKind:
         the values of the pages; ``list``: fixed-size lists; ``packed``: structs row by row; ``blob``, ``null``.
     bits
         Width of the values, or indices; 0 where they have none.
+    has_variable_children
+        A packed struct has children other than values of one width: it needs full-zip pages.
     """
 
     form: Literal["fixed", "variable", "dictionary", "list", "packed", "blob", "null"]
     bits: int = 0
+    has_variable_children: bool = False
 
     @classmethod
     def of(cls, type_: pa.DataType, *, blob: bool = False) -> LeafKind:
@@ -57,7 +60,7 @@ class LeafKind:
         if pa.types.is_null(type_):
             return cls("null")
         if pa.types.is_struct(type_):
-            return cls("packed")
+            return cls("packed", 0, any(cls.of(child.type).form != "fixed" for child in type_))
         if pa.types.is_fixed_size_list(type_):
             return cls("list")
         if pa.types.is_dictionary(type_):
@@ -117,6 +120,7 @@ def unfulfilled(kind: LeafKind, version: Version, wishes: ColumnOptions) -> Iter
         yield from _unfulfilled_v20(kind, wishes)
         return
     checks = {
+        "structural_encoding": _structural_encoding,
         "compression": _compression,
         "compression_level": _compression_level,
         "rle_threshold": _rle_threshold,
@@ -130,9 +134,24 @@ def unfulfilled(kind: LeafKind, version: Version, wishes: ColumnOptions) -> Iter
         "v20": _v20,
     }
     for name in wishes.given:
-        reason = checks[name](kind, version, wishes) if name in checks else None
+        reason = checks[name](kind, version, wishes)
         if reason is not None:
             yield name, reason
+
+
+def _structural_encoding(kind: LeafKind, version: Version, wishes: ColumnOptions) -> str | None:
+    if kind.form == "blob":
+        return "blobs have pages of their own"
+    if kind.form == "dictionary":
+        return "full-zip pages have no dictionary" if wishes.structural_encoding == "fullzip" else None
+    if kind.form != "packed":
+        return None
+    if kind.has_variable_children:
+        full_zip = wishes.structural_encoding == "fullzip"
+        return None if full_zip else "packed structs of text, binary or lists need full-zip pages"
+    if wishes.structural_encoding == "fullzip" and version < Version.V2_2:
+        return f"version {version.text} has no full-zip pages of packed structs; 2.2 has"
+    return None
 
 
 def _v20(kind: LeafKind, version: Version, wishes: ColumnOptions) -> str | None:
@@ -153,6 +172,8 @@ def _unfulfilled_v20(kind: LeafKind, wishes: ColumnOptions) -> Iterator[tuple[st
 
 
 def _in_full_zip(kind: LeafKind, wishes: ColumnOptions) -> bool:
+    if kind.form == "dictionary":
+        return False
     if kind.form == "fixed" and kind.bits >= _NARROW_BITS:
         return wishes.structural_encoding != "miniblock"
     return wishes.structural_encoding == "fullzip"
