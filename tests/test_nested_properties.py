@@ -144,6 +144,42 @@ def test_long_lists(name: str, version: str, tmp_path: Path) -> None:
         assert_tables_equal(found[0], table)
 
 
+def fixed_lists(items: pa.Array, size: int) -> pa.Array:
+    """Fixed-size lists of structs with one child; every seventh struct and every fifth list are null."""
+    null = np.arange(len(items)) % 7 == 3
+    structs = pa.StructArray.from_arrays([items], ["x"], mask=pa.array(null))
+    null = np.arange(len(items) // size) % 5 == 2
+    return pa.FixedSizeListArray.from_arrays(structs, size, mask=pa.array(null))
+
+
+FIXED_LIST_ITEMS = {
+    "numbers": pa.array(range(15_000), pa.int64()),
+    "texts": pa.array([str(number) for number in range(15_000)]),
+    "lists": lists(np.arange(15_000) % 4, pa.array(range(22_500))),
+    "fixed-size lists": fixed_lists(pa.array(range(75_000), pa.int32()), 5),
+    "nulls": pa.nulls(15_000, pa.int8()),
+}
+
+
+@pytest.mark.parametrize("structural", ["miniblock", "fullzip"])
+@pytest.mark.parametrize("name", FIXED_LIST_ITEMS)
+def test_fixed_size_lists_across_chunks(name: str, structural: str, tmp_path: Path) -> None:
+    array, path = fixed_lists(FIXED_LIST_ITEMS[name], 3), tmp_path / "table.lance"
+    field = pa.field("f", array.type, metadata={"lance-encoding:structural-encoding": structural})
+    table = pa.Table.from_arrays([array], schema=pa.schema([field]))
+    write(path, table, {"version": "2.2"})
+    reader = lancelet.FileReader(str(path))
+    assert_tables_equal(reader.read_all().to_table(), table)
+    for start, num_rows in ((0, 1), (1, 1), (340, 3), (341, 1), (682, 1), (1000, 3000), (4999, 1)):
+        assert_tables_equal(reader.read_range(start, num_rows).to_table(), table.slice(start, num_rows))
+    for rows in ([341, 682, 3000], [4999, 0, 341, 341], list(range(0, 5000, 7))):
+        assert_tables_equal(reader.take_rows(rows).to_table(), rows_of(table, rows))
+    batches = reader.read_all(batch_size=333).to_batches()
+    assert_tables_equal(pa.Table.from_batches(batches, table.schema), table)
+    if limit_of_pylance(table.schema) is None:
+        assert_tables_equal(oracle("14.0.2").read(path)[0], table)
+
+
 def test_extension_types_in_lists_and_structs(tmp_path: Path) -> None:
     ids = pa.ExtensionArray.from_storage(
         pa.uuid(), pa.array([bytes([i]) * 16 for i in range(6)], pa.binary(16))

@@ -115,8 +115,10 @@ def check_nulls(array: pa.Array, field: pa.Field, path: str, seen: Mask | None =
 def _visible_nulls(array: pa.Array, seen: Mask | None) -> int:
     if pa.types.is_dictionary(array.type):
         return num_nulls(array, seen)
-    valid = None if seen is None else valid_mask(array)
-    return int(array.null_count) if valid is None else int(np.count_nonzero(seen & ~valid))
+    valid = valid_mask(array)
+    if seen is None or valid is None:
+        return int(array.null_count)
+    return int(np.count_nonzero(seen & ~valid))
 
 
 def _is_strict_below(type_: pa.DataType) -> bool:

@@ -323,7 +323,7 @@ class FileReader:
                         [
                             (
                                 pages.decode(part, [next(fetched) for _ in part.part.ranges], allocate),
-                                part.keep,
+                                part.part.keep,
                             )
                             for part in parts
                         ]

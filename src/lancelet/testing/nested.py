@@ -128,14 +128,13 @@ class _Builder:
     def _offsets(self, num_values: int, depth: int) -> npt.NDArray[np.int64]:
         """Offsets of lists; the first is not 0."""
         rng = self._rng
-        lengths = {
-            "few": lambda: rng.integers(0, 4, num_values),
-            "one": lambda: np.ones(num_values, np.int64),
-            "none": lambda: np.zeros(num_values, np.int64),
-            "rare": lambda: rng.integers(0, 40, num_values) * (rng.random(num_values) < 0.03),
-            "long": lambda: rng.integers(0, 2, num_values),
-        }[self._plan.lengths]()
-        if self._plan.lengths == "long" and depth == 0 and num_values:
+        form = self._plan.lengths
+        if form == "rare":
+            lengths = rng.integers(0, 40, num_values) * (rng.random(num_values) < 0.03)
+        else:
+            low, stop = {"few": (0, 4), "one": (1, 2), "none": (0, 1), "long": (0, 2)}[form]
+            lengths = rng.integers(low, stop, num_values)
+        if form == "long" and depth == 0 and num_values:
             lengths[rng.integers(num_values)] = _LONG
         lengths[np.cumsum(lengths) > _MOST_ITEMS] = 0
         return np.concatenate(([0], np.cumsum(lengths))) + 2
