@@ -102,7 +102,7 @@ def test_unknown_names_are_refused_with_the_nearest(name: str, hint: str | None,
 
 
 def test_options_are_options(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="must map names of columns to ColumnOptions"):
+    with pytest.raises(OptionError, match="must be ColumnOptions, not dict"):
         FileWriter(tmp_path / "x.lance", NESTED.schema, columns={"s": {}})  # type: ignore[dict-item]
 
 

@@ -34,14 +34,18 @@ def options_of_leaves(
     Raises
     ------
     OptionError
-        A path leads to no field; the message names the nearest ones.
+        A path leads to no field; the message names the nearest ones. Or a wish is none.
     """
     paths = {path for field in fields for path, _ in _fields_below(field)}
-    for name in columns:
+    for name, options in columns.items():
         if name not in paths:
             near = difflib.get_close_matches(str(name), sorted(paths), n=3)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise OptionError(f"columns= names {name!r}, which is no field that has columns{hint}")
+        if not isinstance(options, ColumnOptions):
+            raise OptionError(
+                f"columns={{{name!r}: ...}} must be ColumnOptions, not {type(options).__name__}"
+            )
     return dict(_options_below(fields, "", ColumnOptions(), columns))
 
 
