@@ -44,8 +44,9 @@ VALUES = (
     pa.array(range(100), pa.uint16()),
     pa.array(range(-20, 20), pa.int32()),
     pa.array([2**64 - 1, 0, 5], pa.uint64()),
-    pa.array(np.array([1, 2, np.nan, -0.0, 0.0], np.float16)),
-    pa.array([1.5, float("nan"), -0.0, 0.0], pa.float32()),
+    # no two zeros: Arrow streams, by which tables come from pylance, take -0.0 and 0.0 for the same dictionary
+    pa.array(np.array([1, 2, np.nan, -0.0], np.float16)),
+    pa.array([1.5, float("nan"), -0.0], pa.float32()),
     pa.array(np.arange(100) / 8),
     pa.array(["", "é" * 300, "x"], pa.large_string()),
     pa.array([b"", b"\0", b"abc"], pa.binary()),
@@ -275,6 +276,18 @@ def test_batches_with_different_dictionaries(
     check_all(path, table)
     ((message,),) = layouts(path)
     assert message.mini_block_layout.num_dictionary_items == len(values)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_both_zeros_are_kept_apart(dtype: Any, tmp_path: Path) -> None:
+    zeros = np.array([0.0, -0.0, np.nan], dtype)
+    arrays = [make([0, 1, 2, 0], pa.int8(), pa.array(np.roll(zeros, shift))) for shift in range(3)]
+    path, table = tmp_path / "table.lance", chunked(*arrays)
+    for options in ({}, {"max_page_bytes": 1}):
+        write(path, table, **options)
+        result = lancelet.FileReader(str(path)).read_all(batch_size=5)
+        assert_tables_equal(result.to_table(), table)
+        assert_tables_equal(pa.Table.from_batches(result.to_batches()), table)
 
 
 def overflowing(nested: bool) -> pa.Table:
