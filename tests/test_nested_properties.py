@@ -195,3 +195,5 @@ def test_extension_types_in_lists_and_structs(tmp_path: Path) -> None:
     rows = [5, 0, 0, 4]
     assert_tables_equal(reader.take_rows(rows).to_table(), rows_of(table, rows))
     assert_tables_equal(oracle("14.0.2").read(path)[0], table)
+    write(path, table.slice(0, 0), {"version": "2.1"})
+    assert_tables_equal(lancelet.FileReader(str(path)).read_all().to_table(), table.slice(0, 0))

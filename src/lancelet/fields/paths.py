@@ -39,6 +39,7 @@ __all__ = [
     "LeafPath",
     "bitmap_of",
     "container_of",
+    "empty_array",
     "innermost",
     "is_empty_struct",
     "is_leaf",
@@ -294,6 +295,11 @@ def shown(array: pa.Array, type_: pa.DataType) -> pa.Array:
         children = [items]
     children = [shown(child, type_.field(index).type) for index, child in enumerate(children)]
     return _rebuild(type_, len(array), buffers, array.null_count, *children)
+
+
+def empty_array(type_: pa.DataType) -> pa.Array:
+    """Return an array without values, also of types that ``pa.array`` cannot make: with extension types in lists and structs."""
+    return shown(pa.nulls(0, without_extensions(type_)), type_)
 
 
 def without_extensions(type_: pa.DataType) -> pa.DataType:
