@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.dictionary_array import same_memory, unify
+from lancelet.blocks.selection import taken
 from lancelet.fields.paths import container_of, innermost, shown, with_innermost, without_extensions
 
 if TYPE_CHECKING:
@@ -65,17 +66,17 @@ def take(arrays: Sequence[pa.Array], positions: Int64Array) -> list[pa.Array]:
     stops = np.cumsum([len(array) for array in arrays])
     numbers = np.searchsorted(stops, positions, side="right")
     breaks = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(positions)]
-    taken = []
+    parts = []
     for start, stop in pairwise(breaks):
         array = arrays[numbers[start]]
         first = stops[numbers[start]] - len(array)
-        taken.append(_take(array, positions[start:stop] - first))
-    return taken
+        parts.append(_take(array, positions[start:stop] - first))
+    return parts
 
 
 def _take(array: pa.Array, positions: Int64Array) -> pa.Array:
     """Arrow takes no values of extension types in structs and lists, so their storage is taken."""
-    return shown(shown(array, without_extensions(array.type)).take(pa.array(positions)), array.type)
+    return shown(taken(shown(array, without_extensions(array.type)), positions), array.type)
 
 
 def _join_dictionaries(

@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from lancelet import kernels
 from lancelet.blocks.arrow import from_block, to_block, valid_mask
+from lancelet.blocks.selection import filtered, taken
 from lancelet.errors import FormatError
 from lancelet.fields.paths import Container, list_items
 from lancelet.levels.build import build
@@ -94,9 +95,8 @@ def visible_items(array: pa.Array, valid: Mask) -> tuple[npt.NDArray[np.int64], 
     lengths = np.diff(offsets)
     if not lengths[~valid].any():
         return offsets, items
-    shown = pa.array(np.repeat(valid, lengths))
     kept = np.where(valid, lengths, 0)
-    return np.concatenate(([0], np.cumsum(kept))), items.filter(shown)
+    return np.concatenate(([0], np.cumsum(kept))), filtered(items, np.repeat(valid, lengths))
 
 
 def array_of_leaf(leaf: Leaf, path: LeafPath, allocate: Allocate, keep: RowRanges | None = None) -> pa.Array:
@@ -132,7 +132,7 @@ def kept(array: pa.Array, keep: RowRanges) -> pa.Array:
     """Return the rows `keep` of `array`, a view when they are one range."""
     if len(keep.starts) == 1:
         return array.slice(int(keep.starts[0]), int(keep.stops[0] - keep.starts[0]))
-    return array.take(pa.array(positions(keep)))
+    return taken(array, positions(keep))
 
 
 def positions(rows: RowRanges) -> Int64Array:

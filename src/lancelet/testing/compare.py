@@ -19,6 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lancelet.blocks.selection import filtered
 from lancelet.fields.paths import shown, without_extensions
 
 if TYPE_CHECKING:
@@ -255,7 +256,7 @@ def _unequal_struct(actual: pa.StructArray, expected: pa.StructArray, valid: np.
     for position, field in enumerate(expected.type):
         left, right = actual.field(position), expected.field(position)
         if len(rows) < len(valid):
-            left, right = left.filter(pa.array(valid)), right.filter(pa.array(valid))
+            left, right = filtered(left, valid), filtered(right, valid)
         found = _first_unequal(left, right)
         if found is not None:
             path, index, reason = found
@@ -296,7 +297,7 @@ def _visible_items(array: pa.Array) -> pa.Array:
     items = array.values.slice(offsets[0], offsets[-1] - offsets[0])
     if not array.null_count:
         return items
-    return items.filter(pa.array(np.repeat(_mask(array.is_valid()), np.diff(offsets))))
+    return filtered(items, np.repeat(_mask(array.is_valid()), np.diff(offsets)))
 
 
 def _mask(array: pa.BooleanArray) -> np.ndarray:
