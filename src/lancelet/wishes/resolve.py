@@ -181,7 +181,9 @@ def _in_full_zip(kind: LeafKind, wishes: ColumnOptions) -> bool:
 
 def _compression(kind: LeafKind, version: Version, wishes: ColumnOptions) -> str | None:
     if wishes.compression == "none":
-        return None
+        return (
+            "the children of packed structs have wishes of their own" if kind.has_variable_children else None
+        )
     if wishes.compression == "fsst":
         return None if kind.form == "variable" else "symbol tables are for text and binary only"
     if kind.form in _LABELS:
