@@ -197,12 +197,18 @@ class FileWriter:
             self.write_batch(batch)
 
     def write_table(self, table: pa.Table) -> None:
-        """Add all rows of `table`, which may have none."""
+        """Add all rows of `table`, which may have none.
+
+        Raises
+        ------
+        OptionError
+            As :meth:`write_batch`; tables without rows are checked too.
+        """
         self._check_open()
         if not isinstance(table, pa.Table):
             table = pa.table(table)
         self._set_schema(table.schema)
-        for batch in table.to_batches():
+        for batch in table.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]:
             self.write_batch(batch)
 
     def finish(self) -> int:
