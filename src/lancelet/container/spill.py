@@ -17,7 +17,7 @@ import weakref
 import zlib
 from abc import ABC, abstractmethod
 from operator import index
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 from lancelet.errors import FormatError, OptionError
 
@@ -133,7 +133,7 @@ class SpilledPages(PageStore):
         if self._budget < 1:
             raise OptionError(f"page_spill_bytes is {budget!r}; it must be at least 1")
         self._column_bytes = self._budget
-        self._file: IO[bytes] | None = None
+        self._descriptor = -1
         self._discard: weakref.finalize[..., SpilledPages] | None = None
         self._file_bytes = 0
         self._pending: dict[int, bytearray] = {}
@@ -153,7 +153,7 @@ class SpilledPages(PageStore):
         OSError
             It cannot be made or written.
         """
-        if self._file is None:
+        if self._discard is None:
             self._create()
         pending = self._pending.setdefault(column, bytearray())
         pending += memoryview(page)[len(_PAGES_TAG) :]
@@ -166,35 +166,14 @@ class SpilledPages(PageStore):
         return max(self._pending, default=-1) + 1
 
     def seal(self) -> None:
-        """Write the rest of all columns, and open the file for reading.
-
-        Raises
-        ------
-        FormatError
-            The file is gone.
-        """
-        if self._file is None:
-            return
+        """Write the rest of all columns."""
         for column in sorted(self._pending):
             self._flush(column)
-        self._file.close()
-        try:
-            self._file = open(self._path, "rb")  # noqa: SIM115, PTH123 - lives until discard
-        except FileNotFoundError:
-            raise FormatError("the spill file of the pages has vanished", path=self._path) from None
 
     def take(self, column: int) -> bytes:
         """Return the joined pages of a column; see :meth:`PageStore.take`."""
         joined = bytearray()
-        for position, size, checksum in _CHUNK.iter_unpack(self._chunks.pop(column, b"")):
-            chunk = self._read(position, size)
-            if len(chunk) != size or zlib.crc32(chunk) != checksum:
-                raise FormatError(
-                    f"the spill file of the pages was changed: the {size} bytes here are not those that were written",
-                    path=self._path,
-                    column=column,
-                    offset=position,
-                )
+        for chunk in self._read(column, self._chunks.pop(column, b"")):
             for record in _records(chunk):
                 joined += _PAGES_TAG
                 joined += record
@@ -204,38 +183,50 @@ class SpilledPages(PageStore):
         """Close and remove the file, if this store has made one."""
         self._pending.clear()
         self._chunks.clear()
-        if self._file is not None:
-            self._file.close()
         if self._discard is not None:
             self._discard()
 
     def _create(self) -> None:
         try:
-            self._file = open(self._path, "xb", buffering=0)  # noqa: SIM115, PTH123 - lives until discard
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
             raise OptionError(
                 f"page_spill: {self._path!r} exists; every writer needs a file of its own"
             ) from None
-        self._discard = weakref.finalize(self, _remove, self._path, os.getpid())
+        self._discard = weakref.finalize(self, _remove, self._descriptor, self._path, os.getpid())
 
     def _flush(self, column: int) -> None:
         pending = self._pending[column]
-        if not pending or self._file is None:
+        if not pending:
             return
-        rest = memoryview(pending)
-        while rest.nbytes:
-            rest = rest[self._file.write(rest) :]
-        rest.release()
+        done = 0
+        while done < len(pending):
+            done += os.write(self._descriptor, pending[done:])
         entry = _CHUNK.pack(self._file_bytes, len(pending), zlib.crc32(pending))
         self._chunks.setdefault(column, bytearray()).extend(entry)
         self._file_bytes += len(pending)
         self._pending[column] = bytearray()
 
-    def _read(self, position: int, size: int) -> bytes:
-        if self._file is None:
-            raise ValueError("the store was discarded already")
-        self._file.seek(position)
-        return self._file.read(size)
+    def _read(self, column: int, index: bytes | bytearray) -> Iterator[bytes]:
+        """Yield the chunks of an index, checked. The file is opened by its name: what was put in its place does not count."""
+        if not index:
+            return
+        try:
+            file = open(self._path, "rb")  # noqa: PTH123, SIM115 - closed below
+        except FileNotFoundError:
+            raise FormatError("the spill file of the pages has vanished", path=self._path) from None
+        with file:
+            for position, size, checksum in _CHUNK.iter_unpack(index):
+                file.seek(position)
+                chunk = file.read(size)
+                if len(chunk) != size or zlib.crc32(chunk) != checksum:
+                    raise FormatError(
+                        f"the spill file of the pages was changed: the {size} bytes here are not those written",
+                        path=self._path,
+                        column=column,
+                        offset=position,
+                    )
+                yield chunk
 
 
 def _records(chunk: bytes) -> Iterator[memoryview]:
@@ -254,8 +245,9 @@ def _records(chunk: bytes) -> Iterator[memoryview]:
         start = stop
 
 
-def _remove(path: str, process: int) -> None:
-    """Remove a spill file; a forked child must leave its parent's file alone."""
+def _remove(descriptor: int, path: str, process: int) -> None:
+    """Close and remove a spill file; a forked child must leave its parent's file alone."""
+    os.close(descriptor)
     if os.getpid() != process:
         return
     try:
