@@ -126,6 +126,10 @@ class ContainerWriter:
         """
         self._ends[column] = (type_name, message, tuple(self.write_buffer(buffer) for buffer in buffers))
 
+    def flush(self) -> None:
+        """Have the sink hand on what it keeps back: writers that wait for their next batch should hold no bytes."""
+        self._sink.flush()
+
     def add_prepared_column(self, column: int, metadata: ColumnMetadata) -> None:
         """Take the metadata of a column whose buffers are all in the sink already (container.md 6, "Prepared metadata")."""
         for page in metadata.pages:

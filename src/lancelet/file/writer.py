@@ -309,6 +309,7 @@ class FileWriter:
             tasks += encoder.add(array, self._rows_written, num_rows, out_of_line)
         self._rows_written += num_rows
         self._place(out_of_line, tasks)
+        self._container.flush()
 
     def _place(self, out_of_line: OutOfLineBuffers, tasks: list[PageTask]) -> None:
         for buffer in out_of_line.buffers:
