@@ -122,7 +122,7 @@ def test_the_file_is_made_at_the_first_page_and_removed(tmp_path: Path, spill: P
 def test_an_exception_and_a_dropped_writer_remove_it(tmp_path: Path, spill: Path) -> None:
     (batch,) = batches(1, 2)
     target = tmp_path / "a.lance"
-    with (
+    with (  # noqa: PT012
         pytest.raises(RuntimeError, match="mine"),
         FileWriter(target, data_cache_bytes=0, page_spill=spill) as writer,
     ):

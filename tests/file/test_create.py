@@ -121,4 +121,6 @@ def test_the_cache_is_divided_among_top_level_fields(tmp_path: Path) -> None:
         tmp_path / "a.lance", batch.schema, [batch] * 4, data_cache_bytes=16_000
     )
     with FileReader(tmp_path / "a.lance") as reader:
-        assert [[page.num_rows for page in column.pages] for column in reader.metadata()] == [[3000, 1000]] * 2
+        assert [[page.num_rows for page in column.pages] for column in reader.metadata()] == [
+            [3000, 1000]
+        ] * 2

@@ -81,7 +81,9 @@ def test_alignment(version: str, alignment: int) -> None:
     buffer = lancelet.encode_batch(data, version=version, buffer_alignment=alignment).to_self_described()
     reader = FileReader(buffer)
     assert_tables_equal(reader.read_all().to_table(), pa.Table.from_batches([data]))
-    positions = {ref.position for column in reader.metadata() for page in column.pages for ref in page.buffers}
+    positions = {
+        ref.position for column in reader.metadata() for page in column.pages for ref in page.buffers
+    }
     effective = alignment if version == "2.0" else max(alignment, 64)
     assert all(position % effective == 0 for position in positions)
     if alignment < 64 and version == "2.0":

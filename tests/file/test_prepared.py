@@ -36,7 +36,9 @@ def copy_columns(reader: FileReader, sink: Sink) -> list[ColumnMetadata]:
     columns = []
     for column in reader.metadata():
         buffers = copy_buffers(reader, column.buffers, sink)
-        pages = tuple(replace(page, buffers=copy_buffers(reader, page.buffers, sink)) for page in column.pages)
+        pages = tuple(
+            replace(page, buffers=copy_buffers(reader, page.buffers, sink)) for page in column.pages
+        )
         columns.append(replace(column, buffers=buffers, pages=pages))
     return columns
 
@@ -76,7 +78,7 @@ def test_copies_read_equal(file: GoldenFile, tmp_path: Path) -> None:
     assert reader.schema.metadata[b"copied"] == b"yes"
     assert reader.fields.fields == FileReader(file.path).fields.fields
     assert_tables_equal(reader.read_all().to_table(), expected)
-    if file.read_by.get("14.0.2", "equal") == "equal" and expected.num_columns:
+    if file.read_by.get("14.0.2", "ok") == "ok" and expected.num_columns:
         assert_tables_equal(oracle("14.0.2").read(target)[0], oracle("14.0.2").read(file.path)[0])
 
 
