@@ -131,6 +131,13 @@ def _file(line: dict[str, Any], root: Path) -> GoldenFile:
     )
 
 
+def cases_without_file(version: str) -> set[str]:
+    """Return the cases of which no release of pylance made a usable file of a version."""
+    lines = [line for index in golden_root().glob("index.p*.jsonl") for line in read_index(index)]
+    cases = {line["case"] for line in lines if line["version"] == version}
+    return cases - {file.case for file in golden_files() if file.version == version}
+
+
 def select(
     versions: Iterable[str], wanted: Callable[[pa.Field], bool] = is_flat_field, *, mixed: bool = False
 ) -> list[GoldenFile]:

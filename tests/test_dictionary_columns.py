@@ -44,8 +44,9 @@ VALUES = (
     pa.array(range(100), pa.uint16()),
     pa.array(range(-20, 20), pa.int32()),
     pa.array([2**64 - 1, 0, 5], pa.uint64()),
-    pa.array(np.array([1, 2, np.nan, -0.0, 0.0], np.float16)),
-    pa.array([1.5, float("nan"), -0.0, 0.0], pa.float32()),
+    # no two zeros: Arrow streams, by which tables come from pylance, take -0.0 and 0.0 for the same dictionary
+    pa.array(np.array([1, 2, np.nan, -0.0], np.float16)),
+    pa.array([1.5, float("nan"), -0.0], pa.float32()),
     pa.array(np.arange(100) / 8),
     pa.array(["", "é" * 300, "x"], pa.large_string()),
     pa.array([b"", b"\0", b"abc"], pa.binary()),
@@ -277,6 +278,18 @@ def test_batches_with_different_dictionaries(
     assert message.mini_block_layout.num_dictionary_items == len(values)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_both_zeros_are_kept_apart(dtype: Any, tmp_path: Path) -> None:
+    zeros = np.array([0.0, -0.0, np.nan], dtype)
+    arrays = [make([0, 1, 2, 0], pa.int8(), pa.array(np.roll(zeros, shift))) for shift in range(3)]
+    path, table = tmp_path / "table.lance", chunked(*arrays)
+    for options in ({}, {"max_page_bytes": 1}):
+        write(path, table, **options)
+        result = lancelet.FileReader(str(path)).read_all(batch_size=5)
+        assert_tables_equal(result.to_table(), table)
+        assert_tables_equal(pa.Table.from_batches(result.to_batches()), table)
+
+
 def overflowing(nested: bool) -> pa.Table:
     """Three batches of 100 distinct values each: more than 8 bits count."""
     arrays = []
@@ -339,6 +352,15 @@ def test_shared_dictionary_is_charged_once(nested: bool, tmp_path: Path) -> None
     assert len(sizes) < 20
     assert max(sizes) <= 100_000
     check_all(path, table)
+
+
+def test_reads_of_a_page_share_its_dictionary(tmp_path: Path) -> None:
+    path, table = tmp_path / "table.lance", pa.table({"d": make(range(90), pa.int8(), VALUES[0])})
+    write(path, table)
+    reader = lancelet.FileReader(str(path))
+    arrays = [batch.column(0) for batch in reader.read_all(batch_size=30).to_batches()]
+    assert len({array.dictionary.buffers()[1].address for array in arrays}) == 1
+    assert_tables_equal(chunked(*arrays), table)
 
 
 def test_large_shared_dictionary_is_not_copied(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from golden_index import golden_files, superseded_files
 from lancelet import FileReader, FileWriter, OptionError, UnsupportedError
+from lancelet.blocks.jsonb import jsonb_of_text
 from lancelet.cli import main
 from lancelet.testing import assert_tables_equal
 
@@ -104,6 +105,7 @@ SAMPLES: dict[str, list[pa.Array]] = {
         of_type(pa.struct([("a", pa.list_(pa.int8(), 2))]), {"a": [1, 2]}, {"a": [3, 4]}),
     ],
     "dictionary": [pa.array(["a", None, "a"]).dictionary_encode()],
+    "json": [pa.ExtensionArray.from_storage(pa.json_(), of_type(pa.string(), '{"a": [1, null]}', "2"))],
     "blob": [of_type(pa.large_binary(), b"a", b"b")],
     "list_view": [pa.array([[1], [2]], pa.list_view(pa.int8()))],
     "run_end_encoded": [pa.RunEndEncodedArray.from_arrays(pa.array([2], pa.int32()), pa.array(["a"]))],
@@ -165,6 +167,8 @@ def test_types(name: str, array: pa.Array, version: str, cell: str, tmp_path: Pa
     expected = table
     if name in READ_BACK:
         expected = table.cast(pa.schema([field.with_type(READ_BACK[name])]))
+    if name == "json":
+        expected = pa.table({"column": jsonb_of_text(array.storage)})
     reader = FileReader(path)
     assert reader.version.text == version
     assert_tables_equal(reader.read_all().to_table(), expected)

@@ -63,7 +63,7 @@ UNASKED = {("lz4", "2.2"): SAMPLES["dictionary"]}
 
 
 def rows_of_table() -> dict[str, dict[str, str]]:
-    text = PAGE.read_text().partition("## Encodings\n")[2].partition("\n## ")[0]
+    text = PAGE.read_text().partition("## Encodings of 2.1 and 2.2\n")[2].partition("\n## ")[0]
     cells = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()

@@ -358,3 +358,10 @@ def test_golden_files_with_structs_without_children():
         table = lancelet.FileReader(path).read_all().to_table()
         assert table["e"].null_count == 0
         assert table["i"].null_count == 0
+
+
+def test_rows_that_no_chunk_holds_name_their_field(tmp_path):
+    wide = pa.StructArray.from_arrays([pa.array([bytes(40_000)] * 3, pa.binary(40_000))], ["w"])
+    schema = pa.schema([pa.field("p", wide.type, metadata={"lance-encoding:packed": "true"})])
+    with pytest.raises(OptionError, match="field 'p': full-zip pages of packed structs cannot be stored"):
+        write(tmp_path / "file.lance", pa.table([wide], schema=schema), "2.1")

@@ -266,3 +266,15 @@ def test_memory_that_is_not_there_is_an_error_of_ours(path, monkeypatch):
     monkeypatch.setattr("lancelet.file.reader.leaf_arrays", fail)
     with pytest.raises(LanceletError, match="no memory for 5 rows"):
         FileReader(path).read_range(0, 5).to_table()
+
+
+def test_no_rows_of_extension_types_at_any_depth(tmp_path):
+    type_ = pa.struct([("ids", pa.list_(pa.uuid())), ("flag", pa.bool8())])
+    path = tmp_path / "empty.lance"
+    with FileWriter(path, pa.schema([("s", type_)])):
+        pass
+    with FileReader(path) as reader:
+        for result in (reader.read_all(), reader.take_rows([])):
+            table = result.to_table()
+            assert table.schema.types == [type_]
+            assert table.num_rows == 0

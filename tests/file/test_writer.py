@@ -101,6 +101,14 @@ def test_missing_column_is_found_before_the_wrong_type(path, table):
     assert FileReader(path).num_rows == 3
 
 
+def test_a_table_without_rows_is_checked_too(path, table):
+    with FileWriter(path, table.schema) as writer:
+        with pytest.raises(OptionError, match="no column 'n'"):
+            writer.write_table(pa.table({"s": pa.array([], pa.string())}))
+        writer.write_table(table.slice(0, 0))
+    assert FileReader(path).num_rows == 0
+
+
 def test_more_rows_than_a_batch_may_have(path):
     with FileWriter(path) as writer:
         with pytest.raises(OptionError, match=r"4294967295 rows \(2\^32 - 1\)"):

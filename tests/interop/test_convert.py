@@ -101,12 +101,13 @@ def test_types_that_csv_does_not_keep_survive_elsewhere(tmp_path: Path) -> None:
 
 
 def test_version(lance: Path, tmp_path: Path) -> None:
-    convert_file(lance, tmp_path / "old.lance", version="2.1")
-    assert FileReader(tmp_path / "old.lance").version.text == "2.1"
+    for version in ("2.0", "2.1"):
+        convert_file(lance, tmp_path / "old.lance", version=version, overwrite=True)
+        assert FileReader(tmp_path / "old.lance").version.text == version
     with pytest.raises(OptionError):
         convert_file(lance, tmp_path / "odd.lance", version="9.9")
     with pytest.raises(UnsupportedError):
-        convert_file(lance, tmp_path / "odd.lance", version="2.0")
+        convert_file(lance, tmp_path / "odd.lance", version="2.3")
     assert names_in(tmp_path) == {"in.lance", "old.lance"}
 
 

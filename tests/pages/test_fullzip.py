@@ -121,14 +121,16 @@ def test_values_of_one_width_with_nulls_need_no_index() -> None:
     assert leaf.def_.tolist() == [1, 0]
 
 
-def test_unused_levels_take_no_bits() -> None:
-    """Nullable layers without a null: bits_def is 0 and every level is 0."""
+def test_unused_levels_below_structs_are_stored() -> None:
+    """Nullable layers without a null: pylance wants levels in every page of a column with structs around lists."""
     leaf, _ = leaf_of(("struct", "list"), [("struct", [1, 2])], robust=True)
     page = encode(leaf, fixed("<u4", 1, 2))
-    assert page.message.full_zip_layout.bits_def == 0
-    assert contents(page) == ["0101000000" + "0002000000", "000a"]
+    assert page.message.full_zip_layout.bits_def == 1
+    assert contents(page) == ["0201000000" + "0002000000", "000a"]
     data, opened = open_page(page)
-    assert read(data, opened).def_ is None
+    levels = read(data, opened).def_
+    assert levels is not None
+    assert levels.tolist() == [0, 0]
 
 
 def test_null_struct_outside_of_a_list() -> None:

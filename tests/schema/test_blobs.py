@@ -200,3 +200,13 @@ def test_descriptors_cannot_be_written():
     for type_, metadata in ((DESCRIPTOR_V1, V1), (DESCRIPTOR_V2, {**V1, "lance-encoding:packed": "true"})):
         with pytest.raises(OptionError, match="descriptors of blobs"):
             check_version(schema_of(pa.field("b", type_, metadata=metadata)), Version.V2_2)
+
+
+def test_no_ids_are_left_for_descriptors():
+    fields = [file_pb2.Field(name="b", id=2**31 - 1, parent_id=-1, logical_type="struct")]
+    fields[0].metadata["lance-encoding:blob"] = b"true"
+    fields += [
+        file_pb2.Field(name=child.name, id=-1, parent_id=-1, logical_type="uint64") for child in DESCRIPTOR_V2
+    ]
+    with pytest.raises(FormatError, match="which leaves none for the descriptors of blobs"):
+        Schema.from_message(file_pb2.Schema(fields=fields))

@@ -420,6 +420,34 @@ def test_blobs(tmp_path: Path) -> None:
     assert_tables_equal(reader.read_all().to_table(), table)
     assert_tables_equal(reader.take_rows([3, 0, 4, 3]).to_table(), table.take([3, 0, 4, 3]))
     assert_tables_equal(oracle("14.0.2").read(tmp_path / "file.lance")[0], table)
+    shown = (
+        lancelet.FileReader(str(tmp_path / "file.lance"), blobs="descriptors").take_rows([3, 2, 1]).to_table()
+    )
+    assert shown["x"].to_pylist() == [{"position": 64, "size": 100}, None, {"position": 0, "size": 0}]
+
+
+def test_blobs_in_lists(tmp_path: Path) -> None:
+    item = pa.field("item", pa.large_binary(), metadata={"lance-encoding:blob": "true"})
+    lists = [[b"abc", None], None, [], [b"", b"xyz" * 50], [None]]
+    table = pa.table({"x": pa.array(lists, pa.list_(item))})
+    reader = write(tmp_path / "file.lance", table)
+    assert_tables_equal(reader.read_all().to_table(), table)
+    assert_tables_equal(reader.take_rows([3, 0]).to_table(), table.take([3, 0]))
+    assert_tables_equal(oracle("14.0.2").read(tmp_path / "file.lance")[0], table)
+
+
+def test_blobs_outside_of_the_file(tmp_path: Path) -> None:
+    field = pa.field("x", pa.large_binary(), metadata={"lance-encoding:blob": "true"})
+    write(
+        tmp_path / "file.lance", pa.table([pa.array([b"abc"], pa.large_binary())], schema=pa.schema([field]))
+    )
+    data = (tmp_path / "file.lance").read_bytes()
+    place = np.array([0, 3], np.uint64).tobytes()
+    assert data.count(place) == 1
+    for bad in ([0, 1 << 62], [1 << 63, 1 << 63], [len(data) - 1, 3]):
+        damaged = data.replace(place, np.array(bad, np.uint64).tobytes())
+        with pytest.raises(lancelet.FormatError, match="column 0"):
+            lancelet.FileReader(damaged).read_all().to_table()
 
 
 def test_what_waits_is_copied(tmp_path: Path) -> None:

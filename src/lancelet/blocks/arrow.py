@@ -287,7 +287,10 @@ def _dictionary_array(
     data = narrow_indices(block, bits, limit, valid, allocate)
     bitmap = None if validity is None else pa.py_buffer(validity)
     indices = pa.Array.from_buffers(index_type, num_values, [bitmap, pa.py_buffer(data)], null_count)
-    items = from_block(block.items, type_.value_type, block.items.num_values, None, 0, allocate)
+    items = block.arrays.get(type_.value_type)
+    if items is None:  # it is made and checked once a page, and reads of the page share it
+        made = from_block(block.items, type_.value_type, block.items.num_values, None, 0, allocate)
+        items = block.arrays.setdefault(type_.value_type, made)
     return pa.DictionaryArray.from_arrays(indices, items, ordered=type_.ordered, safe=False)
 
 

@@ -6,8 +6,8 @@ that they do not need; a block made from an Arrow array views its buffers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,11 +116,14 @@ class Dictionary:
         ``num_values`` unsigned integers of 8, 16, 32 or 64 bits.
     items
         The dictionary; it may hold a value twice, or one that no index refers to.
+    arrays
+        The items as Arrow arrays, by type, once somebody has made them; shared by all blocks of a page.
     """
 
     num_values: int
     indices: FixedWidth
     items: Block
+    arrays: dict[Any, Any] = field(default_factory=dict)
 
 
 Block = FixedWidth | VariableWidth | FixedSizeList | Packed | Dictionary

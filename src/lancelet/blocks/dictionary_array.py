@@ -100,11 +100,12 @@ def stored_dictionary(array: pa.DictionaryArray) -> pa.DictionaryArray:
     return _array(numbers, valid, items, type_)
 
 
-def num_nulls(array: pa.DictionaryArray) -> int:
-    """Count the nulls of `array`, those that stand in the dictionary too."""
-    if array.dictionary.null_count == 0:
+def num_nulls(array: pa.DictionaryArray, seen: Mask | None = None) -> int:
+    """Count the nulls of `array`, those that stand in the dictionary too; of a part of it with ``seen``, ``bool[len(array)]``."""
+    if seen is None and array.dictionary.null_count == 0:
         return int(array.null_count)
-    return len(array) - int(np.count_nonzero(_valid_values(array)))
+    null = ~_valid_values(array)
+    return int(np.count_nonzero(null if seen is None else null & seen))
 
 
 def _valid_values(array: pa.DictionaryArray) -> Mask:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
-
 from lancelet.blocks.arrow import from_block
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.fields.blob import with_one_validity
@@ -22,12 +19,14 @@ from lancelet.fields.paths import (
     leaf_paths,
     shown,
 )
-from lancelet.fields.structure import array_of_leaf
+from lancelet.fields.structure import array_of_leaf, kept
 from lancelet.levels.flat import validity_from_levels
 from lancelet.schema.blobs import DESCRIPTOR_V2, descriptor_type, is_blob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import pyarrow as pa
 
     from lancelet.buffers import Allocate
     from lancelet.levels import Leaf
@@ -70,7 +69,7 @@ def leaf_arrays(
         The field as it is stored.
     leaves
         For each of its leaves, in the order of :func:`~lancelet.fields.paths.leaf_paths`, what its pages gave: a leaf, and the rows
-        of it to keep (``None``: all).
+        of it to keep, as the page counts them (``None``: all).
     allocate
         Where memory comes from for values that are looked up in a dictionary, and for nulls: pages without values are of any
         length.
@@ -86,7 +85,7 @@ def leaf_arrays(
         A page does not fit the type.
     """
     return [
-        [_kept(leaf_array(leaf, path, allocate), keep) for leaf, keep in pages]
+        [_kept_rows(leaf, path, allocate, keep) for leaf, keep in pages]
         for path, pages in zip(leaf_paths(field), leaves, strict=True)
     ]
 
@@ -142,8 +141,25 @@ def _rows(pages: Sequence[pa.Array], start: int, stop: int) -> list[pa.Array]:
     return parts[1:] or parts
 
 
-def leaf_array(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
+def _kept_rows(leaf: Leaf, path: LeafPath, allocate: Allocate, keep: RowRanges | None) -> pa.Array:
+    if keep is None or path.rows_per_row > 1:
+        return leaf_array(leaf, path, allocate, keep)
+    return kept(leaf_array(leaf, path, allocate), keep)
+
+
+def leaf_array(leaf: Leaf, path: LeafPath, allocate: Allocate, keep: RowRanges | None = None) -> pa.Array:
     """Make the array of one path of a leaf; the way without structure is short.
+
+    Parameters
+    ----------
+    leaf
+        What a page gave.
+    path
+        The path.
+    allocate
+        Where memory comes from.
+    keep
+        Rows of the leaf to keep, of a path whose pages count several rows for one.
 
     Raises
     ------
@@ -155,7 +171,7 @@ def leaf_array(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
     if path.value_type == DESCRIPTOR_V2 and is_blob(path.leaf):
         leaf = with_one_validity(leaf, len(path.kinds))
     if path.containers or len(leaf.layers) != 1 or leaf.layers[0].is_list:
-        return array_of_leaf(leaf, path, allocate)
+        return array_of_leaf(leaf, path, allocate, keep)
     validity, null_count = None, 0
     if leaf.def_ is not None and leaf.values is not None:
         if int(leaf.def_.max(initial=0)) > leaf.layers[0].num_def:
@@ -169,14 +185,3 @@ def leaf_array(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
         null_count,
         allocate,
     )
-
-
-def _kept(array: pa.Array, keep: RowRanges | None) -> pa.Array:
-    """Return the rows `keep` of `array`, a view when they are one range."""
-    if keep is None:
-        return array
-    if len(keep.starts) == 1:
-        return array.slice(int(keep.starts[0]), int(keep.stops[0] - keep.starts[0]))
-    lengths = keep.stops - keep.starts
-    shifts = keep.starts - np.concatenate(([0], np.cumsum(lengths)[:-1]))
-    return array.take(pa.array(np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(shifts, lengths)))

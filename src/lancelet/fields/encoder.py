@@ -177,7 +177,7 @@ class LeafEncoder(FieldEncoder):
         robust = not self._params.codecs.is_reference
         leaf = leaf_of_array(rows, path, robust=robust) if path.containers else flat_leaf(rows)
         try:
-            page = self._encode(leaf, self._params)
+            page = self._encode_leaf(leaf, self._params)
         except DoesNotFit as reason:
             if len(rows) > 1:  # half of the rows may fit, as in a column with long runs of empty lists
                 half = len(rows) // 2
@@ -185,6 +185,12 @@ class LeafEncoder(FieldEncoder):
                 return self._encode_rows(first, first_row) + self._encode_rows(second, first_row + half)
             page = self._encode_one_row(leaf, reason)
         return [PageDescription(self._column, page.buffers, page.message, page.num_rows, first_row)]
+
+    def _encode_leaf(self, leaf: Leaf, params: PageParams) -> EncodedPage:
+        try:
+            return self._encode(leaf, params)
+        except OptionError as error:
+            raise OptionError(f"field {self._path.leaf.name!r}: {error}") from None
 
     def _encode_one_row(self, leaf: Leaf, reason: DoesNotFit) -> EncodedPage:
         """Encode a row that the layout of choice cannot hold."""
@@ -194,7 +200,7 @@ class LeafEncoder(FieldEncoder):
                 f"field {self._path.leaf.name!r}: structural encoding {wanted!r} cannot hold a row: {reason}"
             )
         try:
-            return self._encode(leaf, replace(self._params, structural_encoding="fullzip"))
+            return self._encode_leaf(leaf, replace(self._params, structural_encoding="fullzip"))
         except DoesNotFit:  # a dictionary column has no other layout
             raise OptionError(f"field {self._path.leaf.name!r}: no page can hold a row: {reason}") from None
 

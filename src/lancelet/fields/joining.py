@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.dictionary_array import same_memory, unify
-from lancelet.fields.paths import container_of, innermost, with_innermost
+from lancelet.blocks.selection import taken
+from lancelet.fields.paths import container_of, innermost, shown, with_innermost, without_extensions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,16 +62,21 @@ def take(arrays: Sequence[pa.Array], positions: Int64Array) -> list[pa.Array]:
     """
     whole = join(arrays)
     if whole is not None:
-        return [whole.take(pa.array(positions))]
+        return [_take(whole, positions)]
     stops = np.cumsum([len(array) for array in arrays])
     numbers = np.searchsorted(stops, positions, side="right")
     breaks = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(positions)]
-    taken = []
+    parts = []
     for start, stop in pairwise(breaks):
         array = arrays[numbers[start]]
         first = stops[numbers[start]] - len(array)
-        taken.append(array.take(pa.array(positions[start:stop] - first)))
-    return taken
+        parts.append(_take(array, positions[start:stop] - first))
+    return parts
+
+
+def _take(array: pa.Array, positions: Int64Array) -> pa.Array:
+    """Arrow takes no values of extension types in structs and lists, so their storage is taken."""
+    return shown(taken(shown(array, without_extensions(array.type)), positions), array.type)
 
 
 def _join_dictionaries(

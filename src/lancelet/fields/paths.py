@@ -39,6 +39,7 @@ __all__ = [
     "LeafPath",
     "bitmap_of",
     "container_of",
+    "empty_array",
     "innermost",
     "is_empty_struct",
     "is_leaf",
@@ -49,6 +50,7 @@ __all__ = [
     "split_paths",
     "storage_of",
     "with_innermost",
+    "without_extensions",
 ]
 
 
@@ -272,19 +274,49 @@ def join_paths(arrays: Iterator[pa.Array], field: Field) -> pa.Array:
 
 
 def shown(array: pa.Array, type_: pa.DataType) -> pa.Array:
-    """Give the storage `array` of a leaf the extension types of `type_`: its own, of list items, of children of a packed struct."""
+    """Give `array` the extension types of `type_`, at every depth, or take its own away: the storage of both types is the same."""
     if array.type == type_:
         return array
+    if isinstance(array.type, pa.BaseExtensionType):
+        return shown(array.storage, type_)
     if isinstance(type_, pa.BaseExtensionType):
         return pa.ExtensionArray.from_storage(type_, shown(array, type_.storage_type))
-    if pa.types.is_fixed_size_list(type_):
-        size = type_.list_size
-        items = shown(array.values.slice(array.offset * size, len(array) * size), type_.value_type)
-        return _rebuild(type_, len(array), [bitmap_of(array)], array.null_count, items)
+    if array.type.id != type_.id or array.type.num_fields != type_.num_fields or not type_.num_fields:
+        raise FormatError(f"values of type {array.type} do not fit the type {type_}")
+    buffers = [bitmap_of(array)]
     if pa.types.is_struct(type_):
-        children = [shown(array.field(index), type_.field(index).type) for index in range(type_.num_fields)]
-        return _rebuild(type_, len(array), [bitmap_of(array)], array.null_count, *children)
-    raise FormatError(f"values of type {array.type} do not fit the type {type_}")
+        children = [array.field(index) for index in range(type_.num_fields)]
+    elif pa.types.is_fixed_size_list(type_):
+        size = type_.list_size
+        children = [array.values.slice(array.offset * size, len(array) * size)]
+    else:
+        offsets, items = list_items(array)
+        buffers.append(pa.py_buffer(offsets))
+        children = [items]
+    children = [shown(child, type_.field(index).type) for index, child in enumerate(children)]
+    return _rebuild(type_, len(array), buffers, array.null_count, *children)
+
+
+def empty_array(type_: pa.DataType) -> pa.Array:
+    """Return an array without values, also of types that ``pa.array`` cannot make: with extension types in lists and structs."""
+    return shown(pa.nulls(0, without_extensions(type_)), type_)
+
+
+def without_extensions(type_: pa.DataType) -> pa.DataType:
+    """Return the type with the storage of extension types in their place, at every depth."""
+    if isinstance(type_, pa.BaseExtensionType):
+        return without_extensions(type_.storage_type)
+    fields = [type_.field(index) for index in range(type_.num_fields)]
+    plain = [field.with_type(without_extensions(field.type)) for field in fields]
+    if plain == fields:
+        return type_
+    if pa.types.is_struct(type_):
+        return pa.struct(plain)
+    if pa.types.is_map(type_):
+        return pa.map_(*plain[0].type)
+    if pa.types.is_fixed_size_list(type_):
+        return pa.list_(plain[0], type_.list_size)
+    return pa.large_list(plain[0]) if pa.types.is_large_list(type_) else pa.list_(plain[0])
 
 
 def _check_agreement(first: pa.Array, other: pa.Array, field: Field) -> None:

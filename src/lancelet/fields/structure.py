@@ -14,23 +14,25 @@ import pyarrow as pa
 
 from lancelet import kernels
 from lancelet.blocks.arrow import from_block, to_block, valid_mask
+from lancelet.blocks.selection import filtered, taken
 from lancelet.errors import FormatError
 from lancelet.fields.paths import Container, list_items
 from lancelet.levels.build import build
 from lancelet.levels.steps import FixedList, FixedLists, Lists, Validity
-from lancelet.levels.unravel import unravel
+from lancelet.levels.unravel import innermost_fixed_list, unravel
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from lancelet.buffers import Allocate
+    from lancelet.buffers import Allocate, Int64Array
     from lancelet.fields.paths import LeafPath
     from lancelet.levels import Leaf
     from lancelet.levels.steps import Step
+    from lancelet.pages.base import RowRanges
 
     Mask = npt.NDArray[np.bool_] | None
 
-__all__ = ["array_of_leaf", "leaf_of_array", "visible_items"]
+__all__ = ["array_of_leaf", "kept", "leaf_of_array", "visible_items"]
 
 _MAX_LIST_OFFSET = 2**31 - 1
 
@@ -93,25 +95,51 @@ def visible_items(array: pa.Array, valid: Mask) -> tuple[npt.NDArray[np.int64], 
     lengths = np.diff(offsets)
     if not lengths[~valid].any():
         return offsets, items
-    shown = pa.array(np.repeat(valid, lengths))
     kept = np.where(valid, lengths, 0)
-    return np.concatenate(([0], np.cumsum(kept))), items.filter(shown)
+    return np.concatenate(([0], np.cumsum(kept))), filtered(items, np.repeat(valid, lengths))
 
 
-def array_of_leaf(leaf: Leaf, path: LeafPath, allocate: Allocate) -> pa.Array:
+def array_of_leaf(leaf: Leaf, path: LeafPath, allocate: Allocate, keep: RowRanges | None = None) -> pa.Array:
     """Make the array of one path of a `leaf`.
+
+    Parameters
+    ----------
+    leaf
+        What a page gave.
+    path
+        The path.
+    allocate
+        Where memory comes from.
+    keep
+        Rows of the leaf, as pages count them, to keep: a leaf may begin or end inside of the fixed-size lists of one row.
 
     Raises
     ------
     FormatError
         The levels do not fit the path or each other, or the values do not fit the type.
     """
-    steps = unravel(leaf, path.kinds)
-    last = steps[-1]
+    steps = unravel(leaf, path.kinds, None if keep is None else positions(keep))
+    last, selected = steps[-1], innermost_fixed_list(path.kinds)
     array = from_block(leaf.values, path.value_type, last.num_values, *_validity(last), allocate)
-    for container, step in zip(reversed(path.containers), reversed(steps[:-1]), strict=True):
-        array = _wrap(array, container, step)
+    for position in reversed(range(len(path.containers))):
+        if keep is not None and position == selected:
+            array = kept(array, keep)
+        array = _wrap(array, path.containers[position], steps[position])
     return array
+
+
+def kept(array: pa.Array, keep: RowRanges) -> pa.Array:
+    """Return the rows `keep` of `array`, a view when they are one range."""
+    if len(keep.starts) == 1:
+        return array.slice(int(keep.starts[0]), int(keep.stops[0] - keep.starts[0]))
+    return taken(array, positions(keep))
+
+
+def positions(rows: RowRanges) -> Int64Array:
+    """Return the numbers of `rows`, ``int64[rows.num_rows]``."""
+    lengths = rows.stops - rows.starts
+    shifts = rows.starts - np.concatenate(([0], np.cumsum(lengths)[:-1]))
+    return np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(shifts, lengths)
 
 
 def _validity(step: Step) -> tuple[Any, int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import OptionError
 from lancelet.fields.paths import is_leaf
@@ -11,11 +12,31 @@ from lancelet.schema.blobs import is_blob
 from lancelet.wishes import ColumnOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from lancelet.schema.fields import Field
 
-__all__ = ["options_of_leaves"]
+__all__ = ["checked_options", "options_of_leaves"]
+
+
+def checked_options(columns: Any) -> dict[str, ColumnOptions]:
+    """Return the wishes of ``FileWriter(columns=...)``, of which there may be none.
+
+    Raises
+    ------
+    OptionError
+        They are no mapping, or one of them is none.
+    """
+    if columns is None:
+        return {}
+    if not isinstance(columns, Mapping):
+        raise OptionError(f"columns is {columns!r}; it must map names of columns to ColumnOptions")
+    for name, options in columns.items():
+        if not isinstance(options, ColumnOptions):
+            raise OptionError(
+                f"columns={{{name!r}: ...}} must be ColumnOptions, not {type(options).__name__}"
+            )
+    return dict(columns)
 
 
 def options_of_leaves(
@@ -34,18 +55,14 @@ def options_of_leaves(
     Raises
     ------
     OptionError
-        A path leads to no field; the message names the nearest ones. Or a wish is none.
+        A path leads to no field; the message names the nearest ones.
     """
     paths = {path for field in fields for path, _ in _fields_below(field)}
-    for name, options in columns.items():
+    for name in columns:
         if name not in paths:
             near = difflib.get_close_matches(str(name), sorted(paths), n=3)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise OptionError(f"columns= names {name!r}, which is no field that has columns{hint}")
-        if not isinstance(options, ColumnOptions):
-            raise OptionError(
-                f"columns={{{name!r}: ...}} must be ColumnOptions, not {type(options).__name__}"
-            )
     return dict(_options_below(fields, "", ColumnOptions(), columns))
 
 

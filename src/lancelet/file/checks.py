@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
+from lancelet.blocks.arrow import valid_mask
 from lancelet.blocks.dictionary_array import num_nulls
 from lancelet.errors import OptionError
+from lancelet.fields.paths import list_items
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from lancelet.schema.fields import Schema
+
+    Mask = npt.NDArray[np.bool_]
 
 __all__ = ["MAX_BATCH_ROWS", "check_batch", "check_nulls", "check_row_count"]
 
@@ -53,7 +60,7 @@ def check_batch(batch: pa.RecordBatch, schema: Schema, arrow_schema: pa.Schema) 
     return arrays
 
 
-def check_nulls(array: pa.Array, field: pa.Field, path: str) -> None:
+def check_nulls(array: pa.Array, field: pa.Field, path: str, seen: Mask | None = None) -> None:
     """Check that `array` shows no null where `field`, or a field below it, allows none.
 
     What lies below a null is not visible and may be null.
@@ -66,6 +73,8 @@ def check_nulls(array: pa.Array, field: pa.Field, path: str) -> None:
         The Arrow field.
     path
         Its path, for the message.
+    seen
+        ``bool[len(array)]``, false below nulls; ``None``: all values are visible.
 
     Raises
     ------
@@ -74,25 +83,42 @@ def check_nulls(array: pa.Array, field: pa.Field, path: str) -> None:
     """
     type_ = field.type
     if not field.nullable:
-        nulls = num_nulls(array) if pa.types.is_dictionary(type_) else array.null_count
+        nulls = _visible_nulls(array, seen)
         if nulls:
             raise OptionError(f"field {path!r} is not nullable, and the batch has {nulls} nulls there")
     if not _is_strict_below(type_):
         return
     if isinstance(type_, pa.BaseExtensionType):
         type_, array = type_.storage_type, array.storage
-    if array.null_count:
-        array = array.drop_null()
+    valid = valid_mask(array)
+    if valid is not None:
+        seen = valid if seen is None else seen & valid
     if pa.types.is_struct(type_):
         for index in range(type_.num_fields):
             child = type_.field(index)
-            check_nulls(array.field(index), child, f"{path}.{child.name}")
-    elif pa.types.is_map(type_):
-        start, stop = array.offsets[0].as_py(), array.offsets[-1].as_py()
-        check_nulls(array.keys[start:stop], type_.key_field, f"{path}.{type_.key_field.name}")
-        check_nulls(array.items[start:stop], type_.item_field, f"{path}.{type_.item_field.name}")
+            check_nulls(array.field(index), child, f"{path}.{child.name}", seen)
+        return
+    if pa.types.is_fixed_size_list(type_):
+        size = type_.list_size
+        items = array.values.slice(array.offset * size, len(array) * size)
+        seen = None if seen is None else np.repeat(seen, size)
     else:
-        check_nulls(array.flatten(), type_.value_field, f"{path}.{type_.value_field.name}")
+        offsets, items = list_items(array)
+        seen = None if seen is None else np.repeat(seen, np.diff(offsets))
+    if pa.types.is_map(type_):
+        for index, child in enumerate((type_.key_field, type_.item_field)):
+            check_nulls(items.field(index), child, f"{path}.{child.name}", seen)
+    else:
+        check_nulls(items, type_.value_field, f"{path}.{type_.value_field.name}", seen)
+
+
+def _visible_nulls(array: pa.Array, seen: Mask | None) -> int:
+    if pa.types.is_dictionary(array.type):
+        return num_nulls(array, seen)
+    valid = valid_mask(array)
+    if seen is None or valid is None:
+        return int(array.null_count)
+    return int(np.count_nonzero(seen & ~valid))
 
 
 def _is_strict_below(type_: pa.DataType) -> bool:

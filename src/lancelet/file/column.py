@@ -34,14 +34,11 @@ class ColumnPart:
         Its number, and the opened page.
     part
         What its layout planned.
-    keep
-        The wanted rows of what will be decoded, in rows of the file; ``None``: all.
     """
 
     page: int
     open_page: OpenPage
     part: PagePart
-    keep: RowRanges | None
 
 
 class ColumnPages:
@@ -82,10 +79,7 @@ class ColumnPages:
                 part = page.plan(_scaled(wanted.rows, self._rows_per_row))
             except FormatError as error:
                 raise error.locate(column=self._column, page=wanted.page) from None
-            keep = part.keep
-            if keep is not None and self._rows_per_row > 1:
-                keep = RowRanges(keep.starts // self._rows_per_row, keep.stops // self._rows_per_row)
-            parts.append(ColumnPart(wanted.page, page, part, keep))
+            parts.append(ColumnPart(wanted.page, page, part))
         return parts
 
     def decode(self, part: ColumnPart, data: Sequence[Data], allocate: Allocate) -> Leaf:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from lancelet.container.reader import Container
@@ -176,15 +177,13 @@ class FileReader:
         """Return field id -> physical column, for the fields that own one."""
         return dict(self._columns_of)
 
-    def pages(self, column: int, rows_per_row: int = 1) -> ColumnPages:
+    def pages(self, column: int) -> ColumnPages:
         """Return the pages of a physical column.
 
-        Parameters
-        ----------
-        column
-            Index of the column.
-        rows_per_row
-            Rows that its pages count for one row of the file: more than one below a fixed-size list of structs.
+        Raises
+        ------
+        FormatError
+            The file has no such column, its metadata is damaged, or its pages do not hold the rows of the file.
         """
         pages = self._pages.get(column)
         if pages is None:
@@ -193,8 +192,17 @@ class FileReader:
                     f"the schema needs column {column}, and the file has {self._container.num_columns}",
                     path=self._container.source.name,
                 )
-            pages = self._pages[column] = ColumnPages(self._container, column, rows_per_row)
+            pages = self._pages[column] = ColumnPages(
+                self._container, column, self._rows_per_row.get(column, 1)
+            )
         return pages
+
+    @cached_property
+    def _rows_per_row(self) -> dict[int, int]:
+        """Rows that the pages of a column count for one row of the file, where that is not one."""
+        paths = (path for field in self._file_schema.fields for path in leaf_paths(field))
+        owned = ((self._columns_of.get(path.leaf.id), path.rows_per_row) for path in paths)
+        return {column: factor for column, factor in owned if column is not None and factor > 1}
 
     def read_all(self, *, batch_size: int | None = None, columns: Sequence[str] | None = None) -> ReadResult:
         """Read all rows.
@@ -278,7 +286,7 @@ class FileReader:
         return sum(pages.encoded_bytes for pages in self._columns(field))
 
     def _columns(self, field: Field) -> list[ColumnPages]:
-        return [self.pages(self._columns_of[path.leaf.id], path.rows_per_row) for path in leaf_paths(field)]
+        return [self.pages(self._columns_of[path.leaf.id]) for path in leaf_paths(field)]
 
     def _default_batch_size(self, fields: Sequence[tuple[Field, Field]]) -> int:
         if self.num_rows == 0:
@@ -324,7 +332,7 @@ class FileReader:
                         [
                             (
                                 pages.decode(part, [next(fetched) for _ in part.part.ranges], allocate),
-                                part.keep,
+                                part.part.keep,
                             )
                             for part in parts
                         ]

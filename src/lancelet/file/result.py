@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from lancelet.errors import LanceletError, OptionError
 from lancelet.fields.joining import join, take
+from lancelet.fields.paths import empty_array
 from lancelet.file.plan import windows
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ class ReadResult:
             A page has an encoding that is not known here.
         """
         if self._rows is None:
-            return self._schema.empty_table()
+            arrays = [empty_array(field.type) for field in self._schema]
+            return pa.Table.from_arrays(arrays, schema=self._schema)
         limit = _physical_memory() if max_result_bytes is None else max_result_bytes
         columns = self._read_columns(self._rows, bounded_allocate(limit))
         if self._positions is not None:

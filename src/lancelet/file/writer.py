@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from lancelet.errors import OptionError, UnsupportedError
 from lancelet.fields.base import ColumnNumbering, FieldRequest, OutOfLineBuffers, check_alignment
 from lancelet.fields.encoder import StructuralStrategy
 from lancelet.fields.v20_encoder import V20Strategy
-from lancelet.fields.wishes import options_of_leaves
+from lancelet.fields.wishes import checked_options, options_of_leaves
 from lancelet.file.checks import check_batch, check_row_count
 from lancelet.options import Profile, WriteOptions, default_max_page_bytes
 from lancelet.pb.file_pb2 import FileDescriptor
@@ -28,7 +27,7 @@ from lancelet.wishes import ColumnOptions, CompressionParams
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from lancelet.buffers import Data
     from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
@@ -122,14 +121,7 @@ class FileWriter:
         )
         if schema is not None and not isinstance(schema, pa.Schema):
             raise OptionError(f"schema is {schema!r}; it must be a pyarrow.Schema")
-        wishes = columns.values() if isinstance(columns, Mapping) else ()
-        if (
-            columns is not None
-            and not (wishes and all(isinstance(wish, ColumnOptions) for wish in wishes))
-            and columns != {}
-        ):
-            raise OptionError(f"columns is {columns!r}; it must map names of columns to ColumnOptions")
-        self._column_options = dict(columns or {})
+        self._column_options = checked_options(columns)
         self._strategy = encoding_strategy or (
             V20Strategy() if self._version == Version.V2_0 else StructuralStrategy()
         )
@@ -220,12 +212,18 @@ class FileWriter:
             self.write_batch(batch)
 
     def write_table(self, table: pa.Table) -> None:
-        """Add all rows of `table`, which may have none."""
+        """Add all rows of `table`, which may have none.
+
+        Raises
+        ------
+        OptionError
+            As :meth:`write_batch`; tables without rows are checked too.
+        """
         self._check_open()
         if not isinstance(table, pa.Table):
             table = pa.table(table)
         self._set_schema(table.schema)
-        for batch in table.to_batches():
+        for batch in table.to_batches() or [pa.RecordBatch.from_pylist([], schema=table.schema)]:
             self.write_batch(batch)
 
     def finish(self) -> int:

@@ -52,7 +52,8 @@ def build(steps: Sequence[Step], *, robust: bool = True) -> Leaf:
     steps
         Outer-most first, at least the leaf's validity.
     robust
-        Choose layers that the reference's reader can digest where a struct stands around a list (structural.md 11.1). Without
+        Choose layers that the reference's reader can digest where a struct stands around a list (structural.md 11.1), and around
+        or in a fixed-size list. Without
         it the layers are those that the reference writes.
 
     Returns
@@ -91,7 +92,9 @@ def layer_kinds(steps: Sequence[Step], *, robust: bool = True) -> tuple[Layer, .
     tuple
         Layers, inner-most first.
     """
-    last_list = max((i for i, step in enumerate(steps) if isinstance(step, Lists)), default=-1)
+    # The reader takes as many valid bits as there are slots from a page whose layer has no nulls, and mixes pages: also those
+    # of fixed-size lists, and of structs around them.
+    last_nested = max((i for i, step in enumerate(steps) if isinstance(step, Lists | FixedLists)), default=-1)
     in_struct = False
     layers = []
     for i, step in enumerate(steps):
@@ -100,7 +103,7 @@ def layer_kinds(steps: Sequence[Step], *, robust: bool = True) -> tuple[Layer, .
             layers.append(_LIST_KINDS[nulls > 0 or (robust and in_struct), empty > 0])
             continue
         in_struct = True
-        nullable = (robust and i < last_list) or _has_nulls(step)
+        nullable = (robust and i <= last_nested) or _has_nulls(step)
         layers.append(Layer.NULLABLE_ITEM if nullable else Layer.ALL_VALID_ITEM)
     return tuple(reversed(layers))
 

@@ -26,11 +26,11 @@ from lancelet.levels.steps import LIST, FixedList, FixedLists, Lists, Validity
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lancelet.buffers import UInt8Array, UInt16Array
+    from lancelet.buffers import Int64Array, UInt8Array, UInt16Array
     from lancelet.levels.layers import Leaf
     from lancelet.levels.steps import Step, StepKind
 
-__all__ = ["check_layers", "unravel"]
+__all__ = ["check_layers", "innermost_fixed_list", "unravel"]
 
 
 def check_layers(layers: Sequence[Layer], kinds: Sequence[StepKind]) -> None:
@@ -54,7 +54,7 @@ def check_layers(layers: Sequence[Layer], kinds: Sequence[StepKind]) -> None:
         raise FormatError(f"the layers of the page ({found}) do not fit those of the type ({wanted})")
 
 
-def unravel(leaf: Leaf, kinds: Sequence[StepKind]) -> list[Step]:
+def unravel(leaf: Leaf, kinds: Sequence[StepKind], keep: Int64Array | None = None) -> list[Step]:
     """Give back the structure of the rows of `leaf`.
 
     Parameters
@@ -63,6 +63,9 @@ def unravel(leaf: Leaf, kinds: Sequence[StepKind]) -> list[Step]:
         Levels and values of whole rows.
     kinds
         What the type asks for, outer-most first.
+    keep
+        Rows of the leaf, as it counts them, that the step of the inner-most fixed-size list outside of all lists is made of, and
+        those around it; the steps inside have all rows. Needed for leaves that begin or end inside of such a list.
 
     Returns
     -------
@@ -77,9 +80,14 @@ def unravel(leaf: Leaf, kinds: Sequence[StepKind]) -> list[Step]:
     """
     check_layers(leaf.layers, kinds)
     levels = _Levels(leaf)
-    steps = [levels.take(i, kind) for i, kind in enumerate(reversed(kinds))]
+    steps: list[Step] = []
+    selected = None if keep is None else innermost_fixed_list(kinds)
+    for position, kind in reversed(tuple(enumerate(kinds))):
+        if keep is not None and position == selected:
+            levels.select(keep)
+        steps.append(levels.take(len(steps), kind))
     steps.reverse()
-    num_rows = leaf.num_rows
+    num_rows = leaf.num_rows if keep is None else len(keep)
     for kind in kinds:
         if kind is LIST:
             break
@@ -88,6 +96,13 @@ def unravel(leaf: Leaf, kinds: Sequence[StepKind]) -> list[Step]:
     if steps[0].num_values != num_rows:
         raise FormatError(f"the levels give {steps[0].num_values} rows instead of {num_rows}")
     return steps
+
+
+def innermost_fixed_list(kinds: Sequence[StepKind]) -> int | None:
+    """Return the position of the inner-most fixed-size list outside of all lists, ``None`` if there is none."""
+    outside = kinds[: kinds.index(LIST)] if LIST in kinds else kinds
+    positions = [position for position, kind in enumerate(outside) if isinstance(kind, FixedList)]
+    return positions[-1] if positions else None
 
 
 @dataclass(slots=True, eq=False)
@@ -116,6 +131,14 @@ class _Levels:
             raise FormatError(f"the levels give {num_slots} values and the page has {leaf.num_slots}")
         if leaf.values is not None and leaf.values.num_values != num_slots:
             raise FormatError(f"the levels give {num_slots} values instead of {leaf.values.num_values}")
+
+    def select(self, rows: Int64Array) -> None:
+        """Go on with some of the rows, in order, after all lists were taken off: each entry is a row."""
+        if len(rows) and int(rows[-1]) >= self.num_values:
+            raise FormatError(f"the levels give {self.num_values} rows, and row {int(rows[-1])} is wanted")
+        self.rep = self.rep[rows] if len(self.rep) else self.rep
+        self.def_ = self.def_[rows] if len(self.def_) else self.def_
+        self.num_values = len(rows)
 
     def take(self, index: int, kind: StepKind) -> Step:
         """Take layer `index` off."""

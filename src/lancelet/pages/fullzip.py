@@ -128,6 +128,9 @@ class _Zipper:
         self.max_visible = max_visible(leaf.layers)
         self.bits_rep = _level_bits(leaf.rep)
         self.bits_def = _level_bits(leaf.def_)
+        if leaf.def_ is not None and not all(layer.is_list for layer in leaf.layers[1:]):
+            # Below structs the reference cannot read a page without levels beside one with levels (structural.md 11.1).
+            self.bits_def = max(self.bits_def, 1)
         self.word_bytes = _word_bytes(self.bits_rep, self.bits_def)
         levels = leaf.rep if leaf.rep is not None else leaf.def_
         self.num_entries = leaf.num_slots if levels is None else len(levels)

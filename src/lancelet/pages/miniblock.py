@@ -30,7 +30,7 @@ in one chunk and end in a later one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -119,11 +119,11 @@ def encode(
         has_large_chunk=large,
     )
     levels = []
-    for array, field in ((rep, layout.rep_compression), (def_, layout.def_compression)):
+    for array, member in ((rep, layout.rep_compression), (def_, layout.def_compression)):
         if array is not None:
             block = FixedWidth(16, len(array), array.view(np.uint8))
             encoded = level_codec(block, entries).encode_blocks(block, entries)
-            field.CopyFrom(encoded.codec.to_message())
+            member.CopyFrom(encoded.codec.to_message())
             levels.append((encoded.data, encoded.sizes))
     buffers = [*_assemble(entries, levels, list(values.buffers), counts, large)]
     if dictionary is not None:
@@ -381,6 +381,8 @@ class OpenMiniBlock(OpenPage):
         ``int64[num_chunks]`` of the repetition index; empty without lists.
     items
         The dictionary, or ``None``.
+    item_arrays
+        The dictionary as Arrow arrays, by type, once somebody has made them: the only thing here that changes.
     """
 
     layout: MiniBlock
@@ -392,6 +394,7 @@ class OpenMiniBlock(OpenPage):
     finished: Int64Array
     leftovers: Int64Array
     items: Block | None
+    item_arrays: dict[Any, Any] = field(default_factory=dict)
 
     def plan(self, rows: RowRanges) -> PagePart:
         """Find the chunks that hold `rows`; neighbouring ones are one byte range (structural.md 5.7)."""
@@ -467,7 +470,7 @@ class OpenMiniBlock(OpenPage):
         if self.items is not None:
             if not isinstance(values, FixedWidth):
                 raise FormatError("the indices of a dictionary are not values of one width")
-            values = Dictionary(num_slots, values, self.items)
+            values = Dictionary(num_slots, values, self.items, self.item_arrays)
         return Leaf(part.num_rows, layout.layers, rep, def_, num_slots, values)
 
     def _select(self, runs: _Runs) -> tuple[Int64Array, Int64Array, Int64Array]:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
-from lancelet.errors import OptionError, UnsupportedError
+from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.pb import file_pb2
 from lancelet.schema.logical import EXTENSION_METADATA, EXTENSION_NAME, logical_type_of
 
@@ -54,6 +54,9 @@ BLOB = "lance-encoding:blob"
 BLOB_V2 = "lance.blob.v2"
 
 _PACKED = "lance-encoding:packed"
+
+#: Ids of fields are signed numbers of 32 bits.
+_MAX_ID = 2**31 - 1
 
 #: Descriptors of the first kind.
 DESCRIPTOR_V1 = pa.struct([("position", pa.uint64()), ("size", pa.uint64())])
@@ -219,11 +222,19 @@ def with_descriptor_ids(fields: Sequence[file_pb2.Field]) -> list[file_pb2.Field
     -------
     list
         The same fields; children of descriptors with ids after the largest one.
+
+    Raises
+    ------
+    FormatError
+        No ids are left.
     """
     found = list(fields)
     if all(field.id != -1 for field in found):
         return found
-    ids = count(max(field.id for field in found) + 1)
+    first = max(field.id for field in found) + 1
+    if first > _MAX_ID - len(found):
+        raise FormatError(f"a field has the id {first - 1}, which leaves none for the descriptors of blobs")
+    ids = count(first)
     names = [child.name for child in DESCRIPTOR_V2]
     for place, field in enumerate(found):
         below = found[place + 1 : place + 1 + len(names)]

@@ -1,6 +1,6 @@
 """Helpers for tests of code that reads or writes Lance: comparison of tables and hypothesis strategies.
 
-:mod:`lancelet.testing.compare` needs pyarrow only; :mod:`lancelet.testing.strategies` needs hypothesis.
+:mod:`~lancelet.testing.strategies` and :mod:`~lancelet.testing.nested` need hypothesis, :mod:`~lancelet.testing.compare` does not.
 """
 
 from __future__ import annotations

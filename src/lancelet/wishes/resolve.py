@@ -142,6 +142,8 @@ def unfulfilled(kind: LeafKind, version: Version, wishes: ColumnOptions) -> Iter
 def _structural_encoding(kind: LeafKind, version: Version, wishes: ColumnOptions) -> str | None:
     if kind.form == "blob":
         return "blobs have pages of their own"
+    if kind.form == "dictionary":
+        return "full-zip pages have no dictionary" if wishes.structural_encoding == "fullzip" else None
     if kind.form != "packed":
         return None
     if kind.has_variable_children:
@@ -170,6 +172,8 @@ def _unfulfilled_v20(kind: LeafKind, wishes: ColumnOptions) -> Iterator[tuple[st
 
 
 def _in_full_zip(kind: LeafKind, wishes: ColumnOptions) -> bool:
+    if kind.form == "dictionary":
+        return False
     if kind.form == "fixed" and kind.bits >= _NARROW_BITS:
         return wishes.structural_encoding != "miniblock"
     return wishes.structural_encoding == "fullzip"
@@ -177,7 +181,9 @@ def _in_full_zip(kind: LeafKind, wishes: ColumnOptions) -> bool:
 
 def _compression(kind: LeafKind, version: Version, wishes: ColumnOptions) -> str | None:
     if wishes.compression == "none":
-        return None
+        return (
+            "the children of packed structs have wishes of their own" if kind.has_variable_children else None
+        )
     if wishes.compression == "fsst":
         return None if kind.form == "variable" else "symbol tables are for text and binary only"
     if kind.form in _LABELS:
