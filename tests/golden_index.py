@@ -100,23 +100,34 @@ def read_index(path: Path) -> list[dict[str, Any]]:
 def golden_files(root: Path | None = None) -> tuple[GoldenFile, ...]:
     """Return the usable files (status ok) of a corpus, in the order of its indexes."""
     root = root or golden_root()
+    return tuple(_file(line, root) for line in _lines(root) if line["status"] == "ok")
+
+
+@functools.cache
+def superseded_files() -> tuple[GoldenFile, ...]:
+    """Return the files in an abandoned dialect of a version, as far as their own writer could read them."""
+    root = golden_root()
+    lines = (line for line in _lines(root) if line["status"] == "superseded" and "error" not in line)
+    return tuple(_file(line, root) for line in lines)
+
+
+def _lines(root: Path) -> list[dict[str, Any]]:
     indexes = sorted(root.glob("index.p*.jsonl"))
-    lines = [json.loads(line) for index in indexes for line in index.read_text().splitlines()]
-    return tuple(
-        GoldenFile(
-            case=line["case"],
-            group=line["group"],
-            version=line["version"],
-            writer=line["writer"],
-            path=root / line["file"],
-            expected_path=root / line["expected"],
-            num_bytes=line["bytes"],
-            options=line["options"],
-            encodings=line.get("encodings", []),
-            read_by=line.get("read_by", {}),
-        )
-        for line in lines
-        if line["status"] == "ok"
+    return [json.loads(line) for index in indexes for line in index.read_text().splitlines()]
+
+
+def _file(line: dict[str, Any], root: Path) -> GoldenFile:
+    return GoldenFile(
+        case=line["case"],
+        group=line["group"],
+        version=line["version"],
+        writer=line["writer"],
+        path=root / line["file"],
+        expected_path=root / line["expected"],
+        num_bytes=line["bytes"],
+        options=line["options"],
+        encodings=line.get("encodings", []),
+        read_by=line.get("read_by", {}),
     )
 
 

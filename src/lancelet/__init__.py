@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lancelet.errors import CommitConflict, FormatError, LanceletError, OptionError, UnsupportedError
+    from lancelet.file.create import create_file_with_batches
+    from lancelet.file.memory import encode_batch, read_mini
     from lancelet.file.reader import FileReader
     from lancelet.file.reader import FileReader as LanceFileReader
     from lancelet.file.writer import FileWriter
@@ -31,6 +33,9 @@ __all__ = [
     "OptionError",
     "UnsupportedError",
     "__version__",
+    "create_file_with_batches",
+    "encode_batch",
+    "read_mini",
 ]
 
 # Public name -> module and name there. LanceFile* are the names that users of pylance know.
@@ -47,6 +52,9 @@ _HOMES = {
     "LanceletError": ("lancelet.errors", "LanceletError"),
     "OptionError": ("lancelet.errors", "OptionError"),
     "UnsupportedError": ("lancelet.errors", "UnsupportedError"),
+    "create_file_with_batches": ("lancelet.file.create", "create_file_with_batches"),
+    "encode_batch": ("lancelet.file.memory", "encode_batch"),
+    "read_mini": ("lancelet.file.memory", "read_mini"),
 }
 
 

@@ -62,7 +62,8 @@ def test_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             continue
         if block.language == "python":
             # New lines in front give errors the line of the page.
-            exec(compile("\n" * block.line + block.text, str(page), "exec"), names)
+            code = compile("\n" * block.line + block.text, str(page), "exec", dont_inherit=True)
+            exec(code, names)
         elif block.language == "sh":
             printed += shell(block, page)
         else:

@@ -32,6 +32,7 @@ __all__ = [
     "ColumnMetadata",
     "PageMetadata",
     "Region",
+    "check_page_rows",
     "encode_column",
     "encode_page",
     "parse_column",
@@ -135,6 +136,37 @@ class Region:
                     f"the buffer does not start at a multiple of {ALIGNMENT}", buffer=number, offset=position
                 )
         return refs
+
+
+def check_page_rows(pages: Sequence[PageMetadata], num_rows: int, multiplier: int = 1) -> None:
+    """Check that pages follow each other and hold all rows of a file (2.1 and later).
+
+    Parameters
+    ----------
+    pages
+        All pages of a column.
+    num_rows
+        Rows of the file.
+    multiplier
+        Rows that the pages count for one row of the file (versions.md 5.8).
+
+    Raises
+    ------
+    FormatError
+        Rows are missing, too many, or out of order.
+    """
+    row = 0
+    for number, page in enumerate(pages):
+        rows, rest = divmod(page.num_rows, multiplier)
+        if rest:
+            raise FormatError(f"{page.num_rows} items are no whole rows of {multiplier} items", page=number)
+        if page.first_row != row:
+            raise FormatError(
+                f"the page starts at row {page.first_row}, but {row} rows come before it", page=number
+            )
+        row += rows
+    if row != num_rows:
+        raise FormatError(f"the pages hold {row} rows, but the file has {num_rows}")
 
 
 def parse_column(data: Data, region: Region, version: Version) -> ColumnMetadata:

@@ -12,7 +12,14 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from lancelet.container.footer import FOOTER_BYTES, PAIR_BYTES, Footer, unpack_pairs
-from lancelet.container.metadata import ALIGNMENT, BufferRef, ColumnMetadata, Region, parse_column
+from lancelet.container.metadata import (
+    ALIGNMENT,
+    BufferRef,
+    ColumnMetadata,
+    Region,
+    check_page_rows,
+    parse_column,
+)
 from lancelet.errors import FormatError, OptionError
 from lancelet.pb import file_pb2
 from lancelet.versions import Version
@@ -116,7 +123,7 @@ class Container:
         tail = _Tail(source, block_bytes)
         footer = Footer.unpack(tail.read(file_bytes - FOOTER_BYTES, FOOTER_BYTES), file_bytes)
         if footer.num_global_buffers == 0:
-            raise FormatError("the file has no descriptor, and so no schema")
+            raise FormatError("the file has no descriptor, and so no schema; read_mini reads such files")
         aligned = check_alignment and footer.version >= Version.V2_1
         globals_ = _read_globals(tail, footer, aligned)
         # Descriptor, column metadata and tables follow each other in files as they are written. Where a file
@@ -127,6 +134,50 @@ class Container:
         message = _parse_descriptor(tail.read(*descriptor))
         blocks = _read_blocks(tail, footer)
         return cls(source, footer, message, globals_, blocks, Region(descriptor.position, aligned))
+
+    @classmethod
+    def open_mini(cls, source: Source, schema: file_pb2.Schema, *, rows_per_row: int = 1) -> Container:
+        """Read and check the envelope of a "mini" file, which has neither schema nor number of rows (container.md 8).
+
+        Parameters
+        ----------
+        source
+            The file.
+        schema
+            Its schema.
+        rows_per_row
+            Rows that the pages of column 0 count for one row of the file; they tell the number of rows.
+
+        Raises
+        ------
+        FormatError
+            The envelope or the metadata of column 0 is damaged, or the file has a descriptor.
+        """
+        try:
+            file_bytes = source.size()
+            if file_bytes < FOOTER_BYTES:
+                raise FormatError(f"{file_bytes} bytes are too short for a Lance file")
+            tail = _Tail(source, file_bytes)
+            footer = Footer.unpack(tail.read(file_bytes - FOOTER_BYTES, FOOTER_BYTES), file_bytes)
+            if footer.num_global_buffers:
+                raise FormatError("this is no mini file: it has a descriptor of its own")
+            blocks = _read_blocks(tail, footer)
+            region = Region(footer.column_metadata_offset, aligned=False)
+            descriptor = file_pb2.FileDescriptor(schema=schema)
+            if footer.num_columns:
+                descriptor.length = cls(source, footer, descriptor, (), blocks, region)._rows_of_pages(
+                    rows_per_row
+                )
+        except FormatError as error:
+            raise error.locate(path=source.name) from None
+        return cls(source, footer, descriptor, (), blocks, region)
+
+    def _rows_of_pages(self, rows_per_row: int) -> int:
+        """Return the rows that the pages of column 0 hold."""
+        rows, rest = divmod(sum(page.num_rows for page in self.column(0).pages), rows_per_row)
+        if rest or rows > _MAX_ROWS:
+            raise FormatError(f"the pages hold {rows} rows and {rest} items, which is impossible", column=0)
+        return rows
 
     @property
     def num_columns(self) -> int:
@@ -205,23 +256,10 @@ class Container:
         FormatError
             Rows are missing, too many, or out of order.
         """
-        row = 0
-        for number, page in enumerate(self.column(column).pages):
-            rows, rest = divmod(page.num_rows, multiplier)
-            place = {"path": self.source.name, "column": column, "page": number}
-            if rest:
-                raise FormatError(f"{page.num_rows} items are no whole rows of {multiplier} items", **place)
-            if page.first_row != row:
-                raise FormatError(
-                    f"the page starts at row {page.first_row}, but {row} rows come before it", **place
-                )
-            row += rows
-        if row != self.num_rows:
-            raise FormatError(
-                f"the pages hold {row} rows, but the file has {self.num_rows}",
-                path=self.source.name,
-                column=column,
-            )
+        try:
+            check_page_rows(self.column(column).pages, self.num_rows, multiplier)
+        except FormatError as error:
+            raise error.locate(path=self.source.name, column=column) from None
 
 
 def _read_globals(tail: _Tail, footer: Footer, aligned: bool) -> tuple[BufferRef, ...]:

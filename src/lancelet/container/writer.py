@@ -3,7 +3,7 @@
 ::
 
     buffers, each padded with 'H' to a multiple of 64   write_buffer, write_page, add_global_buffer
-    descriptor                                          finish
+    descriptor; a "mini" file has none                  finish
     column metadata blocks                                 |
     table of the column metadata                           |
     table of the global buffers                            |
@@ -16,17 +16,19 @@ from typing import TYPE_CHECKING
 
 from lancelet.container.footer import Footer, pack_pairs
 from lancelet.container.metadata import ALIGNMENT, BufferRef, PageMetadata, encode_column, encode_page
+from lancelet.container.spill import MemoryPages
 from lancelet.versions import COLUMN_ENCODING, Version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lancelet.buffers import Data
+    from lancelet.container.metadata import ColumnMetadata
+    from lancelet.container.spill import PageStore
     from lancelet.storage import Sink
 
 __all__ = ["ContainerWriter"]
 
-_PADDING = b"H" * ALIGNMENT
 #: ``ColumnEncoding { values {} }``: an ordinary column.
 _PLAIN_COLUMN = b"\x0a\x00"
 
@@ -44,12 +46,19 @@ class ContainerWriter:
         Where the file goes. The writer owns it.
     version
         The version that the footer will state.
+    pages
+        Where the metadata of the pages waits; by default memory.
+    alignment
+        Buffers start at multiples of it, a power of two.
     """
 
-    def __init__(self, sink: Sink, version: Version) -> None:
+    def __init__(
+        self, sink: Sink, version: Version, *, pages: PageStore | None = None, alignment: int = ALIGNMENT
+    ) -> None:
         self.version = version
+        self.alignment = alignment
         self._sink = sink
-        self._pages: dict[int, bytearray] = {}
+        self._pages = MemoryPages() if pages is None else pages
         self._ends: dict[int, tuple[str, bytes, tuple[BufferRef, ...]]] = {}
         self._global_buffers: list[BufferRef] = []
 
@@ -58,12 +67,16 @@ class ContainerWriter:
         """Bytes written so far, padding included: where the next buffer starts."""
         return self._sink.tell()
 
+    def expect_columns(self, num_columns: int) -> None:
+        """Say how many columns will come, before the first page."""
+        self._pages.expect(num_columns)
+
     def write_buffer(self, data: Data) -> BufferRef:
         """Write `data` and its padding; an empty buffer takes no space, but has a position."""
         position = self._sink.tell()
         self._sink.write(data)
         end = self._sink.tell()
-        self._sink.write(_PADDING[: -end % ALIGNMENT])
+        self._sink.write(b"H" * (-end % self.alignment))
         return BufferRef(position, end - position)
 
     def write_page(
@@ -95,7 +108,7 @@ class ContainerWriter:
         refs = tuple(self.write_buffer(buffer) for buffer in buffers)
         priority = 0 if self.version == Version.V2_0 else first_row
         page = encode_page(PageMetadata(refs, num_rows, priority, type_name, message))
-        self._pages.setdefault(column, bytearray()).extend(page)
+        self._pages.add(column, page)
 
     def end_column(self, column: int, type_name: str, message: bytes, buffers: Sequence[Data] = ()) -> None:
         """Write the buffers of a column as a whole, and say what describes it.
@@ -113,18 +126,32 @@ class ContainerWriter:
         """
         self._ends[column] = (type_name, message, tuple(self.write_buffer(buffer) for buffer in buffers))
 
+    def flush(self) -> None:
+        """Have the sink hand on what it keeps back: writers that wait for their next batch should hold no bytes."""
+        self._sink.flush()
+
+    def add_prepared_column(self, column: int, metadata: ColumnMetadata) -> None:
+        """Take the metadata of a column whose buffers are all in the sink already (container.md 6, "Prepared metadata")."""
+        for page in metadata.pages:
+            self._pages.add(column, encode_page(page))
+        self._ends[column] = (metadata.type_name, metadata.encoding, metadata.buffers)
+
+    def align(self) -> None:
+        """Pad with zeros to the next place where a buffer, or the descriptor, may start."""
+        self._sink.write(bytes(-self._sink.tell() % self.alignment))
+
     def add_global_buffer(self, data: Data) -> int:
         """Write a global buffer of the user; returns its index, counted from 1 (0 is the descriptor)."""
         self._global_buffers.append(self.write_buffer(data))
         return len(self._global_buffers)
 
-    def finish(self, descriptor: bytes, num_columns: int) -> int:
+    def finish(self, descriptor: bytes | None, num_columns: int) -> int:
         """Write everything that follows the buffers, and commit.
 
         Parameters
         ----------
         descriptor
-            The serialised ``lance.file.FileDescriptor``.
+            The serialised ``lance.file.FileDescriptor``; ``None`` makes a "mini" file, which has no schema (container.md 8).
         num_columns
             Physical columns; those without pages get metadata without pages.
 
@@ -137,33 +164,40 @@ class ContainerWriter:
         ------
         ValueError
             Something was written for a column that does not exist.
+        FormatError
+            The spilled metadata of pages is damaged.
         """
-        extra = [column for column in (*self._pages, *self._ends) if column >= num_columns]
-        if extra:
-            raise ValueError(
-                f"something was written for column {max(extra)}, but there are {num_columns} columns"
-            )
-        descriptor_ref = self._append(descriptor)
+        last = max(self._pages.num_columns - 1, *self._ends, -1)
+        if last >= num_columns:
+            raise ValueError(f"something was written for column {last}, but there are {num_columns} columns")
+        self._pages.seal()
+        global_buffers = self._global_buffers
+        if descriptor is not None:
+            global_buffers = [self._append(descriptor), *global_buffers]
         column_metadata_offset = self._sink.tell()
         columns = [self._append(self._column_block(column)) for column in range(num_columns)]
         column_table = self._append(pack_pairs(columns))
-        global_table = self._append(pack_pairs([descriptor_ref, *self._global_buffers]))
+        global_table = self._append(pack_pairs(global_buffers))
         footer = Footer(
             column_metadata_offset,
             column_table.position,
             global_table.position,
-            1 + len(self._global_buffers),
+            len(global_buffers),
             num_columns,
             *self.version.footer,
         )
         self._sink.write(footer.pack())
         file_bytes = self._sink.tell()
+        self._pages.discard()
         self._sink.commit()
         return file_bytes
 
     def abort(self) -> None:
         """Give up; nothing is left behind, as far as the sink can do that."""
-        self._sink.abort()
+        try:
+            self._sink.abort()
+        finally:
+            self._pages.discard()
 
     def _append(self, data: Data) -> BufferRef:
         """Write without padding."""
@@ -173,4 +207,4 @@ class ContainerWriter:
 
     def _column_block(self, column: int) -> bytes:
         type_name, message, buffers = self._ends.get(column, (COLUMN_ENCODING, _PLAIN_COLUMN, ()))
-        return encode_column(type_name, message, buffers, bytes(self._pages.pop(column, b"")))
+        return encode_column(type_name, message, buffers, self._pages.take(column))

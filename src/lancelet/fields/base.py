@@ -48,8 +48,8 @@ def check_alignment(alignment: int) -> int:
     OptionError
         It is no power of two, or below 8.
     """
-    if alignment < 8 or alignment & (alignment - 1):
-        raise OptionError(f"a buffer alignment must be a power of two and at least 8, not {alignment}")
+    if not isinstance(alignment, int) or alignment < 8 or alignment & (alignment - 1):
+        raise OptionError(f"a buffer alignment must be a power of two and at least 8, not {alignment!r}")
     return alignment
 
 

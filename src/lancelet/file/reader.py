@@ -20,6 +20,7 @@ from lancelet.schema.blobs import check_view, shown_schema
 from lancelet.schema.fields import Schema
 from lancelet.schema.project import columns_of, project
 from lancelet.storage.chunked import DEFAULT_CHUNK_BYTES, in_chunks
+from lancelet.storage.memory import MemorySource
 from lancelet.storage.store import open_source
 from lancelet.versions import Version
 
@@ -371,9 +372,14 @@ class FileReader:
 
 
 def _open(path: Any, mmap: bool, read_chunk_size: int) -> Container:
+    if isinstance(path, Container):
+        return path
     opened = open_source(path, mmap=mmap)
     try:
-        return Container.open(in_chunks(opened, read_chunk_size))
+        # What was encoded in memory may be packed without gaps.
+        return Container.open(
+            in_chunks(opened, read_chunk_size), check_alignment=not isinstance(opened, MemorySource)
+        )
     except LanceletError:
         if opened is not path:  # the error may live long, and would keep the file open
             opened.close()

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from lancelet.container.metadata import ALIGNMENT
+from lancelet.container.spill import DEFAULT_SPILL_BYTES, SpilledPages
 from lancelet.container.writer import ContainerWriter
 from lancelet.errors import OptionError, UnsupportedError
-from lancelet.fields.base import ColumnNumbering, FieldRequest, OutOfLineBuffers
+from lancelet.fields.base import ColumnNumbering, FieldRequest, OutOfLineBuffers, check_alignment
 from lancelet.fields.encoder import StructuralStrategy
 from lancelet.fields.v20_encoder import V20Strategy
 from lancelet.fields.wishes import checked_options, options_of_leaves
@@ -24,15 +26,13 @@ from lancelet.versions import Version
 from lancelet.wishes import ColumnOptions, CompressionParams
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Iterable, Iterator, Mapping
 
     from lancelet.buffers import Data
     from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
 
 __all__ = ["FileWriter"]
-
-#: Alignment of every buffer of a file (container.md 1).
-_ALIGNMENT = 64
 
 
 class FileWriter:
@@ -66,6 +66,13 @@ class FileWriter:
     encoding_strategy
         What chooses the encoders, by default :class:`~lancelet.fields.encoder.StructuralStrategy`, or
         :class:`~lancelet.fields.v20_encoder.V20Strategy` for version 2.0.
+    page_spill
+        Path of a file that does not exist yet, which takes the metadata of the pages while the file is written, for programs that
+        keep thousands of writers open. It is removed in the end, however that comes. The file is the same as without.
+    page_spill_bytes
+        Bytes of that metadata that stay in memory.
+    buffer_alignment
+        Buffers start at multiples of it: a power of two, at least 8; from version 2.1 on never below 64.
 
     Raises
     ------
@@ -94,11 +101,15 @@ class FileWriter:
         compression_params: CompressionParams | None = None,
         profile: str = "balanced",
         encoding_strategy: EncodingStrategy | None = None,
+        page_spill: str | os.PathLike[str] | None = None,
+        page_spill_bytes: int = DEFAULT_SPILL_BYTES,
+        buffer_alignment: int = ALIGNMENT,
     ) -> None:
         self._version = Version.parse(version)
         if self._version > Version.V2_2:
             raise UnsupportedError(
-                f"file version {self._version.text} cannot be written yet; 2.0, 2.1 and 2.2 can"
+                f"file version {self._version.text} is not written: it is unstable, and what one release of the reference "
+                "implementation writes as 2.3 the next cannot read; write 2.2 (stable), 2.1 or 2.0"
             )
         self._options = WriteOptions(
             version=self._version,
@@ -122,7 +133,11 @@ class FileWriter:
         self._rows_written = 0
         self._state = "open"
         fields = None if schema is None else Schema.from_arrow(schema)
-        self._container = ContainerWriter(open_sink(path), self._version)
+        pages = None if page_spill is None else SpilledPages(page_spill, page_spill_bytes)
+        alignment = check_alignment(buffer_alignment)
+        if self._version > Version.V2_0:
+            alignment = max(alignment, ALIGNMENT)
+        self._container = ContainerWriter(open_sink(path), self._version, pages=pages, alignment=alignment)
         if fields is not None:
             with self._giving_up_on_error():
                 self._initialise(schema, fields)
@@ -280,17 +295,19 @@ class FileWriter:
             wishes = leaf_options.get(field.id) or self._column_options.get(field.name, ColumnOptions())
             request = FieldRequest(field, field, (), self._options, cache_bytes, wishes, leaf_options)
             encoders.append(self._strategy.field_encoder(request, numbering, self._strategy))
+        self._container.expect_columns(numbering.num_columns)
         self._schema, self._arrow_schema = schema, arrow_schema
         self._encoders, self._numbering = encoders, numbering
         return schema
 
     def _encode(self, arrays: list[pa.Array], num_rows: int) -> None:
-        out_of_line = OutOfLineBuffers(self._container.position, _ALIGNMENT)
+        out_of_line = OutOfLineBuffers(self._container.position, self._container.alignment)
         tasks: list[PageTask] = []
         for encoder, array in zip(self._encoders, arrays, strict=True):
             tasks += encoder.add(array, self._rows_written, num_rows, out_of_line)
         self._rows_written += num_rows
         self._place(out_of_line, tasks)
+        self._container.flush()
 
     def _place(self, out_of_line: OutOfLineBuffers, tasks: list[PageTask]) -> None:
         for buffer in out_of_line.buffers:
@@ -310,7 +327,7 @@ class FileWriter:
         )
 
     def _finish(self, schema: Schema) -> None:
-        out_of_line = OutOfLineBuffers(self._container.position, _ALIGNMENT)
+        out_of_line = OutOfLineBuffers(self._container.position, self._container.alignment)
         tasks = [task for encoder in self._encoders for task in encoder.flush(out_of_line)]
         self._place(out_of_line, tasks)
         for end in (end for encoder in self._encoders for end in encoder.finish()):

@@ -17,6 +17,8 @@ __all__ = ["PAGE_LAYOUT", "parse_page", "register"]
 
 #: Name of the message that holds the built-in layouts.
 PAGE_LAYOUT = "lance.encodings21.PageLayout"
+#: Pages of version 2.3 as pylance 14 writes it.
+_PLANAR_LAYOUT = "lance.encodings23.PlanarLayout"
 
 _MODULES = {
     "mini_block_layout": "miniblock",
@@ -48,6 +50,8 @@ def parse_page(name: str, value: bytes, page: PageInfo) -> Layout:
         No layout of this name is registered.
     """
     if name != PAGE_LAYOUT:
+        if name == _PLANAR_LAYOUT:
+            raise UnsupportedError("pages of the dialect 2.3 as of pylance 14 (PlanarLayout) are not read")
         if name not in _layouts:
             raise UnsupportedError(f"pages of type {name!r} are not known here")
         return _layouts[name].from_message(value, page)

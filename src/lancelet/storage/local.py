@@ -188,6 +188,11 @@ class LocalSink(Sink):
                 self._flush()
         self._position += view.nbytes
 
+    def flush(self) -> None:
+        """Hand small pieces that wait to the system; see :meth:`Sink.flush`."""
+        self._check_open()
+        self._flush()
+
     def tell(self) -> int:
         """Return how many bytes were written."""
         return self._position

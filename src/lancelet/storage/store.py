@@ -95,6 +95,9 @@ class Sink(ABC):
     def write(self, data: Data) -> None:
         """Append `data`. The caller may change or free it after the call."""
 
+    def flush(self) -> None:  # noqa: B027 - most sinks keep nothing back
+        """Hand on what was kept back to be written together. Nothing becomes visible by that."""
+
     @abstractmethod
     def tell(self) -> int:
         """Return how many bytes were written."""
