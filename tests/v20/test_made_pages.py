@@ -387,6 +387,43 @@ def test_dictionary_indices_are_checked(tmp_path: Path) -> None:
         refused(tmp_path, array, [[(keys, [bytes(4) + bad, *items], 2)]], FormatError, "no item")
 
 
+def test_keys_that_are_negative_are_no_large_numbers(tmp_path: Path) -> None:
+    keys = dictionary(no_nulls(flat(8)), no_nulls(flat(64, 1)), 250)
+    array = pa.DictionaryArray.from_arrays(pa.array([0, 1], pa.int8()), pa.array(range(250)))
+    refused(tmp_path, array, [[(keys, [b"\x00\xc8", u64(*range(250))], 2)]], FormatError, "no item -56")
+
+
+def test_nulls_around_what_has_none(tmp_path: Path) -> None:
+    keys = dictionary(no_nulls(flat(8, 1)), no_nulls(flat(64, 2)), 2)
+    array = pa.array([1, 2], pa.dictionary(pa.int8(), pa.int64()))
+    page = (some_nulls(keys), [b"\x03", b"\x00\x01", u64(1, 2)], 2)
+    refused(tmp_path, array, [[page]], FormatError, "stand in a 'nullable'")
+    message = pb.ArrayEncoding(packed_struct=pb.PackedStruct(buffer=pb.Buffer(buffer_index=1)))
+    field = pa.field("x", pa.struct([("a", pa.int64())]), metadata={"packed": "true"})
+    page = (some_nulls(message), [b"\x03", u64(1, 2)], 2)
+    path = write_columns(tmp_path / "packed.lance", pa.schema([field]), 2, [[page]])
+    with pytest.raises(FormatError, match="stand in a 'nullable'"):
+        lancelet.FileReader(str(path)).read_all().to_table()
+
+
+@pytest.mark.parametrize("kind", [-4, -1, 3])
+def test_kinds_of_buffers_that_do_not_exist(kind: int, tmp_path: Path) -> None:
+    message = pb.ArrayEncoding(flat=pb.Flat(bits_per_value=64, buffer=pb.Buffer(buffer_type=kind)))
+    page = (no_nulls(message), [u64(1, 2)], 2)
+    refused(tmp_path, pa.array([1, 2]), [[page]], FormatError, f"buffers of type {kind} do not exist")
+
+
+def test_positions_do_not_wrap_around(tmp_path: Path) -> None:
+    numbers = u64(*range(16))
+    packed = len(numbers).to_bytes(8, "little") + pa.Codec("zstd").compress(numbers, asbytes=True)
+    num_rows = (1 << 61) + 16
+    page = (no_nulls(flat(64, scheme="zstd")), [packed], num_rows)
+    schema = pa.schema([pa.field("x", pa.int64())])
+    path = write_columns(tmp_path / "huge.lance", schema, num_rows, [[page]])
+    with pytest.raises(FormatError, match="are impossible"):
+        lancelet.FileReader(str(path)).take_rows([1 << 61]).to_table()
+
+
 def test_huge_declared_sizes_are_refused(tmp_path: Path) -> None:
     schema = pa.schema([pa.field("x", pa.int64())])
     path = write_columns(tmp_path / "huge.lance", schema, 1 << 60, [[(all_nulls(), [], 1 << 60)]])

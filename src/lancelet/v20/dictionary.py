@@ -94,14 +94,17 @@ class Dictionary(Node):
 
     def _keys(self, indices: pa.Array, items: pa.Array) -> pa.Array:
         """Give keys and dictionary; what points to a null item becomes a null key."""
-        keys = plain_values(indices, f"<u{self.type_.index_type.bit_width // 8}")
-        if len(keys) and int(keys.max()) >= len(items):
-            raise FormatError(f"a dictionary of {len(items)} items has no item {int(keys.max())}")
+        index_type = self.type_.index_type
+        sign = "i" if pa.types.is_signed_integer(index_type) else "u"
+        keys = plain_values(indices, f"<{sign}{index_type.bit_width // 8}")
+        for key in (int(keys.min()), int(keys.max())) if len(keys) else ():
+            if not 0 <= key < len(items):
+                raise FormatError(f"a dictionary of {len(items)} items has no item {key}")
         bitmap = None
         items_valid = valid_mask(items)
         if items_valid is not None and len(keys):
             bitmap = pa.py_buffer(np.packbits(items_valid[keys], bitorder="little"))
-        keyed = pa.Array.from_buffers(self.type_.index_type, len(keys), [bitmap, indices.buffers()[1]])
+        keyed = pa.Array.from_buffers(index_type, len(keys), [bitmap, indices.buffers()[1]])
         return pa.DictionaryArray.from_arrays(keyed, items, safe=False)
 
 

@@ -72,6 +72,8 @@ class Flat(Node):
         bits = message.bits_per_value
         if fixed_width_bits(type_) != bits or bits == 0:
             raise FormatError(f"values of {bits} bits do not fit the type {type_}")
+        if num_values * bits >= 2**63:
+            raise FormatError(f"{num_values} values of {bits} bits are impossible")
         return cls(type_, num_values, bits, byte_source(message, page, (num_values * bits + 7) // 8))
 
     def read(self, rows: RowRanges, allocate: Allocate) -> Fetch[pa.Array]:

@@ -105,7 +105,7 @@ class PageContext:
             raise FormatError(f"the encoding {message.DESCRIPTOR.name} names no buffer")
         reference: Buffer = message.buffer
         kinds = (("page", self.page), ("column", self.column), ("file", self.file))
-        if reference.buffer_type >= len(kinds):
+        if not 0 <= reference.buffer_type < len(kinds):
             raise FormatError(f"buffers of type {reference.buffer_type} do not exist")
         kind, buffers = kinds[reference.buffer_type]
         if reference.buffer_index >= len(buffers):

@@ -62,6 +62,8 @@ class Nullable(Node):
             return AllNulls.from_message(message.all_nulls, page, type_, num_values)
         if form is None:
             raise FormatError("a 'nullable' encoding does not say whether there are nulls")
+        if form == "some_nulls":
+            _check_can_be_null(type_)
         inner = message.no_nulls if form == "no_nulls" else message.some_nulls
         if inner.values.WhichOneof("array_encoding") == cls.name:
             raise FormatError("a 'nullable' encoding stands in another one")
@@ -82,6 +84,12 @@ class Nullable(Node):
         return _with_validity(values, validity.buffers()[1])
 
 
+def _check_can_be_null(type_: pa.DataType) -> None:
+    """Dictionaries keep their nulls among their items, and structs have none."""
+    if pa.types.is_struct(type_) or pa.types.is_dictionary(type_):
+        raise FormatError(f"nulls of type {type_} stand in a 'nullable' encoding")
+
+
 def _with_validity(values: pa.Array, bitmap: pa.Buffer) -> pa.Array:
     type_ = values.type
     children = [values.values] if pa.types.is_fixed_size_list(type_) else None
@@ -100,8 +108,7 @@ class AllNulls(Node):
     @classmethod
     def from_message(cls, message: Any, page: PageContext, type_: pa.DataType, num_values: int) -> AllNulls:
         """Read ``AllNull``, which is empty."""
-        if pa.types.is_struct(type_) or pa.types.is_dictionary(type_):
-            raise FormatError(f"values of type {type_} stand in a 'nullable' encoding")
+        _check_can_be_null(type_)
         return cls(type_, num_values)
 
     def read(self, rows: RowRanges, allocate: Allocate) -> Fetch[pa.Array]:
