@@ -144,6 +144,32 @@ def test_columns_that_do_not_fit(tmp_path: Path) -> None:
     assert "unstable" in refused(path, columns, sink, version="2.3")
 
 
+def test_rows_of_version_20(tmp_path: Path) -> None:
+    path = tmp_path / "copy.lance"
+    sink, columns = prepared(path, "2.0")
+    assert "column 0" in refused(path, columns, sink, 4, version="2.0")
+    with FileWriter(path.with_suffix(".source"), version="2.0") as writer:
+        writer.write_table(pa.table({"s": pa.array([{"a": 1}, {"a": 2}])}))
+    with FileReader(path.with_suffix(".source")) as reader:
+        schema = reader.schema
+        for position, change, message in (
+            (0, {"num_rows": 1}, "the pages hold 1 rows"),
+            (1, {"num_rows": 1}, "the pages hold 1 rows"),
+            (0, {}, "2 pages, not one"),
+        ):
+            sink = open_sink(path)
+            columns = copy_columns(reader, sink)
+            if change:
+                columns[position] = with_page(columns[position], **change)
+            else:
+                (page,) = columns[0].pages
+                columns[0] = replace(columns[0], pages=(replace(page, num_rows=1),) * 2)
+            with pytest.raises(FormatError, match=message) as caught:
+                finish_prepared_file(sink, schema, columns, 2, version="2.0")
+            assert f"column {position}" in str(caught.value)
+            assert not path.exists()
+
+
 def test_page_without_buffers(tmp_path: Path) -> None:
     path = tmp_path / "copy.lance"
     with FileWriter(path.with_suffix(".source")) as writer:

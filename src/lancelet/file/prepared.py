@@ -15,16 +15,17 @@ from lancelet.container.writer import ContainerWriter
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.fields.paths import leaf_paths
 from lancelet.pb.file_pb2 import FileDescriptor
-from lancelet.schema.blobs import stored_schema
+from lancelet.schema.blobs import BLOB, stored_schema
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
-from lancelet.schema.project import columns_of
+from lancelet.schema.project import columns_of, is_packed
 from lancelet.versions import COLUMN_ENCODING, Version
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from lancelet.container.metadata import ColumnMetadata
+    from lancelet.schema.fields import Field
     from lancelet.storage.store import Sink
 
 __all__ = ["finish_prepared_file"]
@@ -117,13 +118,32 @@ def _check_columns(
                 _check_page(page, page_number, region, version)
         except FormatError as error:
             raise error.locate(column=number) from None
-    if version > Version.V2_0:
+    if version == Version.V2_0:
+        for field in schema.fields:
+            _check_rows_20(field, columns, numbers, num_rows)
+    else:
         for path in (path for field in schema.fields for path in leaf_paths(field)):
             number = numbers[path.leaf.id]
             try:
                 check_page_rows(columns[number].pages, num_rows, path.rows_per_row)
             except FormatError as error:
                 raise error.locate(column=number) from None
+
+
+def _check_rows_20(
+    field: Field, columns: Sequence[ColumnMetadata], numbers: Mapping[int, int], num_rows: int
+) -> None:
+    """Check how many values a field of version 2.0 has; what is below lists counts items, which no metadata tells."""
+    number = numbers[field.id]
+    pages = columns[number].pages
+    found = sum(page.num_rows for page in pages)
+    if found != num_rows:
+        raise FormatError(f"the pages hold {found} rows, but {num_rows} are needed", column=number)
+    if field.logical_type == "struct" and not is_packed(field, Version.V2_0) and BLOB not in field.metadata:
+        if len(pages) != 1:
+            raise FormatError(f"the header of a struct has {len(pages)} pages, not one", column=number)
+        for child in field.children:
+            _check_rows_20(child, columns, numbers, num_rows)
 
 
 def _check_page(page: PageMetadata, number: int, region: Region, version: Version) -> None:
