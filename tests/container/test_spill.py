@@ -189,6 +189,16 @@ def test_a_damaged_file_is_a_format_error(
         writer.finish()
 
 
+def test_a_directory_in_its_place(tmp_path: Path, spill: Path) -> None:
+    writer = FileWriter(tmp_path / "a.lance", data_cache_bytes=0, page_spill=spill)
+    writer.write_batches(batches(3, 2))
+    spill.unlink()
+    spill.mkdir()
+    with pytest.raises(FormatError, match="has vanished"):
+        writer.finish()
+    assert list(tmp_path.iterdir()) == [spill]
+
+
 def test_a_file_that_exists_is_not_touched(tmp_path: Path, spill: Path) -> None:
     spill.write_bytes(b"mine")
     writer = FileWriter(tmp_path / "a.lance", data_cache_bytes=0, page_spill=spill)

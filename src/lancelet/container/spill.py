@@ -38,6 +38,9 @@ _PAGES_TAG = b"\x12"
 #: A chunk in the index: position, size, CRC-32.
 _CHUNK = struct.Struct("<QII")
 
+#: What a path gives where the file that was made there is no more: nothing, or a directory in its place.
+_GONE = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
 
 class PageStore(ABC):
     """The pages of all columns of one file, as pieces of their column metadata blocks."""
@@ -213,7 +216,7 @@ class SpilledPages(PageStore):
             return
         try:
             file = open(self._path, "rb")  # noqa: PTH123, SIM115 - closed below
-        except FileNotFoundError:
+        except _GONE:
             raise FormatError("the spill file of the pages has vanished", path=self._path) from None
         with file:
             for position, size, checksum in _CHUNK.iter_unpack(index):
@@ -252,5 +255,5 @@ def _remove(descriptor: int, path: str, process: int) -> None:
         return
     try:
         os.unlink(path)  # noqa: PTH108
-    except FileNotFoundError:
+    except _GONE:
         return
