@@ -200,3 +200,8 @@ def test_a_file_may_be_aligned_to_more(tmp_path: Path) -> None:
     assert FileReader(path).read_all().to_table().equals(table)
     for release in RELEASES:
         assert oracle(release).read(path)[0].equals(table)
+
+
+def test_a_mini_buffer_must_hold_bytes():
+    with pytest.raises(OptionError, match="buffer is a str; it must hold bytes"):
+        lancelet.read_mini("text", pa.schema([("n", pa.int64())]))

@@ -137,10 +137,14 @@ def read_mini(buffer: Data, schema: pa.Schema) -> pa.Table:
     FormatError
         The bytes are damaged, or do not hold what the schema says.
     OptionError
-        `schema` is no Arrow schema, or cannot be stored.
+        `buffer` holds no bytes, or `schema` is no Arrow schema or cannot be stored.
     """
     if not isinstance(schema, pa.Schema):
         raise OptionError(f"schema is {schema!r}; it must be a pyarrow.Schema")
+    try:
+        memoryview(buffer)
+    except TypeError:
+        raise OptionError(f"buffer is a {type(buffer).__name__}; it must hold bytes") from None
     declared = Schema.from_arrow(schema)
     fields = stored_schema(declared)
     rows_per_row = leaf_paths(fields.fields[0])[0].rows_per_row if fields.fields else 1
