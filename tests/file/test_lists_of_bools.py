@@ -45,3 +45,18 @@ def test_chunks_larger_than_the_limit_become_pages(tmp_path: Path, version: str)
     with lancelet.FileWriter(path, version=version) as writer:
         writer.write_table(table)
     assert_tables_equal(lancelet.FileReader(path).read_all().to_table(), table)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_full_zip_pages_are_for_bools_without_nulls(tmp_path: Path, version: str) -> None:
+    wish = {"bits": lancelet.ColumnOptions(structural_encoding="fullzip")}
+    path, table = tmp_path / "bits.lance", lists_of_bools(50, 16, nulls=False)
+    with lancelet.FileWriter(path, version=version, columns=wish) as writer:
+        writer.write_table(table)
+    for release in ("4.0.1", "14.0.2"):
+        assert_tables_equal(oracle(release).read(path, [("all", 7)])[0], table)
+    with (
+        pytest.raises(lancelet.OptionError, match="lists of bools with null items"),
+        lancelet.FileWriter(path, version=version, columns=wish) as writer,
+    ):
+        writer.write_table(lists_of_bools(50, 16, nulls=True))
