@@ -6,6 +6,7 @@ As a module: :func:`sandbox` gives the parent's side. As a script: the child.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import faulthandler
 import functools
 import os
@@ -79,7 +80,8 @@ class Sandbox:
             process.wait()
             for pipe in (process.stdin, process.stdout, self._log):
                 if pipe is not None:
-                    pipe.close()
+                    with contextlib.suppress(BrokenPipeError):  # a request that a dead child never took
+                        pipe.close()
 
     @property
     def process(self) -> subprocess.Popen[bytes]:

@@ -166,11 +166,14 @@ def test_small_file_of_a_huge_result(version: str, value: object, tmp_path: Path
     assert outcome.kind == "refused", outcome.message
 
 
-def test_sandbox_outlives_a_crash() -> None:
+@pytest.mark.parametrize("is_buried", [False, True], ids=["dying", "dead"])
+def test_sandbox_outlives_a_crash(is_buried: bool) -> None:
     box = Sandbox()
     good = base_files()[0].base_path
     assert box.read(b"no Lance file").kind == "refused"
     box.process.kill()
+    if is_buried:  # the pipe is broken by now: the request cannot be sent, nor flushed when it is closed
+        box.process.wait()
     outcome = box.read(good)
     assert outcome.kind == "crashed"
     assert "exit status -9" in outcome.message
