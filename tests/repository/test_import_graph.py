@@ -23,6 +23,7 @@ UNITS = (
     "wishes",
     "options",
     "buffers",
+    "threads",
     "storage",
     "pb",
     "container",
