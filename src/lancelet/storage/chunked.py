@@ -46,6 +46,8 @@ class ChunkedSource(Source):
 
     def __init__(self, source: Source, chunk_bytes: int) -> None:
         self.name = source.name
+        self.gap_bytes = source.gap_bytes
+        self.most_bytes = min(source.most_bytes, chunk_bytes)
         self._source = source
         self._chunk_bytes = chunk_bytes
 

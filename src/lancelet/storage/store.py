@@ -37,10 +37,16 @@ class Source(ABC):
         How errors call the object: its path, or what kind of object it is.
     gives_views
         Whether reads are views of memory, which cost nothing at any size.
+    gap_bytes
+        Most unwanted bytes that are cheaper to read than another request; see :func:`~lancelet.storage.coalesce.fetch`.
+    most_bytes
+        Most bytes of a request that serves several ranges: above it, the fixed cost of a request does not matter.
     """
 
     name: str
     gives_views: bool = False
+    gap_bytes: int = 16 << 10
+    most_bytes: int = 1 << 20
 
     @abstractmethod
     def size(self) -> int:
