@@ -9,7 +9,7 @@ from lancelet.anatomy.columns import physical_columns
 from lancelet.anatomy.describe import describe_page
 from lancelet.container.reader import Container
 from lancelet.errors import FormatError
-from lancelet.storage.store import open_source
+from lancelet.storage import open_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lancelet.anatomy.columns import read_schema
 from lancelet.container.reader import Container
-from lancelet.storage.store import open_source
+from lancelet.storage import open_source
 
 if TYPE_CHECKING:
     from lancelet.versions import Version

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lancelet.buffers import allocate
 from lancelet.errors import OptionError
-from lancelet.storage.store import Source
+from lancelet.storage.base import Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -15,7 +15,7 @@ from lancelet.errors import FormatError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lancelet.storage.store import Source
+    from lancelet.storage.base import Source
 
 __all__ = ["MergedRanges", "fetch", "merge_ranges"]
 
