@@ -77,6 +77,10 @@ class ChunkedSource(Source):
             whole[start:stop] = self._source.read(position + start, stop - start).cast("B")
         return whole.toreadonly()
 
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Pass the hint on."""
+        self._source.prefetch(ranges)
+
     def close(self) -> None:
         """Close the source behind."""
         self._source.close()

@@ -78,16 +78,24 @@ def merge_ranges(ranges: Sequence[tuple[int, int]], gap_bytes: int, most_bytes: 
     return MergedRanges(reads, places)
 
 
-def fetch(source: Source, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+def fetch(source: Source, ranges: Sequence[tuple[int, int]], *, scattered: bool = False) -> list[memoryview]:
     """Read several ``(position, size)`` in as few requests as pays; returns their bytes in the order given.
 
     What was read together shares memory, which lives as long as the last view of it.
+
+    Parameters
+    ----------
+    scattered
+        Say that nothing around the ranges will be read soon, as when single rows are taken; see :meth:`Source.prefetch`. What is
+        read front to back is better left to the read-ahead of the system.
 
     Raises
     ------
     FormatError
         A range does not lie inside of the source, or the source has shrunk.
     """
+    if scattered:
+        source.prefetch(ranges)
     if source.gives_views or len(ranges) < 2:
         return source.read_ranges(ranges)
     merged = merge_ranges(ranges, source.gap_bytes, source.most_bytes)

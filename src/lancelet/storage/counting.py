@@ -86,6 +86,10 @@ class CountingSource(Source):
             time.sleep(self._latency_seconds)
         return self._source.read_ranges(ranges)
 
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Pass the hint on."""
+        self._source.prefetch(ranges)
+
     def close(self) -> None:
         """Close the source behind."""
         self._source.close()
