@@ -20,6 +20,7 @@ from operator import index
 from typing import TYPE_CHECKING
 
 from lancelet.errors import FormatError, OptionError
+from lancelet.storage.local import path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,7 +128,7 @@ class SpilledPages(PageStore):
 
     def __init__(self, path: str | os.PathLike[str], budget: int = DEFAULT_SPILL_BYTES) -> None:
         try:
-            self._path = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - a change of directory must not move it
+            self._path = os.path.abspath(path_text(path))  # noqa: PTH100 - a change of directory must not move it
             self._budget = index(budget)
         except TypeError:
             raise OptionError(

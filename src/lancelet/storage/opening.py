@@ -13,14 +13,18 @@ binary file object              ``FileObjectSource``    ``FileObjectSink``
 from __future__ import annotations
 
 import os
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import OptionError
 from lancelet.storage.base import Sink, Source
 from lancelet.storage.local import LocalSink, LocalSource
 from lancelet.storage.memory import FileObjectSink, FileObjectSource, MemorySource
 
-__all__ = ["open_sink", "open_source"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["borrow_source", "open_sink", "open_source"]
 
 
 def open_source(target: Any, *, mmap: bool = True) -> Source:
@@ -54,6 +58,17 @@ def open_source(target: Any, *, mmap: bool = True) -> Source:
             f"cannot read from {type(target).__name__}: a path, bytes, or a seekable binary file is needed"
         ) from None
     return MemorySource(target)
+
+
+@contextmanager
+def borrow_source(target: Any) -> Iterator[Source]:
+    """Make a source as :func:`open_source` does, and close it afterwards, unless it is the user's own."""
+    source = open_source(target)
+    try:
+        yield source
+    finally:
+        if source is not target:
+            source.close()
 
 
 def open_sink(target: Any) -> Sink:
