@@ -130,7 +130,7 @@ class SpilledPages(PageStore):
         try:
             self._path = os.path.abspath(path_text(path))  # noqa: PTH100 - a change of directory must not move it
             self._budget = index(budget)
-        except TypeError:
+        except (TypeError, OptionError):
             raise OptionError(
                 f"page_spill={path!r}, page_spill_bytes={budget!r}: a path and a number of bytes are needed"
             ) from None
