@@ -90,9 +90,8 @@ class FileObjectSource(Source):
     def read(self, position: int, size: int) -> memoryview:
         """Return a copy of `size` bytes from `position` on."""
         self._check_range(position, size)
-        if (
-            self._process != os.getpid()
-        ):  # a thread that was reading when the process was forked is not here to let go
+        if self._process != os.getpid():
+            # A thread that was reading when the process was forked is not here to let go.
             self._lock, self._process = threading.Lock(), os.getpid()
         with self._lock:
             self._file.seek(position)
