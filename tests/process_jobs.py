@@ -12,7 +12,7 @@ import lancelet
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-NUM_ROWS = 30_000
+NUM_ROWS = 20_000
 
 
 def make_table(num_rows: int = NUM_ROWS) -> pa.Table:

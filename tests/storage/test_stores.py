@@ -200,6 +200,29 @@ def test_one_of_many_writers_wins(store):
     assert store.list() == ["v/1"]
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
+def test_one_of_many_processes_wins(tmp_path):
+    store = LocalStore(tmp_path)
+    children = []
+    for number in range(6):
+        child = os.fork()
+        if child == 0:
+            status = 2
+            try:
+                store.put_if_absent("deep/down/1", bytes([number]) * 50_000)
+                status = 0
+            except FileExistsError:
+                status = 1
+            finally:
+                os._exit(status)
+        children.append(child)
+    codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
+    assert sorted(codes) == [0, 1, 1, 1, 1, 1]
+    assert store.get_range("deep/down/1", 0, 50_000) == bytes([codes.index(0)]) * 50_000
+    assert os.listdir(tmp_path / "deep" / "down") == ["1"]  # noqa: PTH208
+
+
 @pytest.mark.parametrize("replace", [True, False])
 def test_a_sink_appears_when_it_is_committed(store, replace):
     sink = store.open_sink("data/x", replace=replace)

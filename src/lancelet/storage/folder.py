@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import FormatError, OptionError
-from lancelet.storage.local import LocalSink, LocalSource, path_text
+from lancelet.storage.local import LocalSink, LocalSource, path_text, sync_directory
 from lancelet.storage.store import Store, check_path, check_prefix, check_size, missing
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class LocalStore(Store):
         file = self._file(path)
         if _TEMPORARY.fullmatch(os.path.basename(file)):  # noqa: PTH119
             raise OptionError(f"{path!r} is a name of files that are being written")
-        os.makedirs(os.path.dirname(file), exist_ok=True)  # noqa: PTH103, PTH120
+        _make_folder(os.path.dirname(file))  # noqa: PTH120
         return LocalSink(file, replace=replace)
 
     def _open(self, path: str, mmap: bool) -> LocalSource:
@@ -120,6 +120,19 @@ class LocalStore(Store):
 
 def _open_again(root: str, mmap: bool) -> LocalStore:
     return LocalStore(root, mmap=mmap)
+
+
+def _make_folder(folder: str) -> None:
+    """Make a folder and those around it, so that they outlive a crash as the files in them do."""
+    if os.path.isdir(folder):  # noqa: PTH112
+        return
+    parent = os.path.dirname(folder)  # noqa: PTH120
+    _make_folder(parent)
+    try:
+        os.mkdir(folder)  # noqa: PTH102
+    except FileExistsError:  # somebody else was faster, or it is no folder, which the file in it will say
+        return
+    sync_directory(parent)
 
 
 def _files(folder: str, prefix: str) -> Iterator[str]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Data
 
-__all__ = ["LocalSink", "LocalSource", "path_text"]
+__all__ = ["LocalSink", "LocalSource", "path_text", "sync_directory"]
 
 #: Tells whether a byte is in memory; not every system can.
 _NO_WAIT = getattr(os, "RWF_NOWAIT", None)
@@ -271,7 +271,7 @@ class LocalSink(Sink):
         self._committed = True
         self._discard.detach()
         os.close(self._descriptor)
-        _sync_directory(self._directory)
+        sync_directory(self._directory)
 
     def _link(self) -> None:
         """Give the file its name beside the temporary one, which fails where there is one; then remove the temporary name."""
@@ -354,7 +354,7 @@ def _discard(descriptor: int, temporary: str, process: int) -> None:
             return
 
 
-def _sync_directory(directory: str) -> None:
+def sync_directory(directory: str) -> None:
     """Make the new name durable, where the file system can do that."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
