@@ -95,6 +95,16 @@ class V20Reader:
             if found.id in self._columns
         )
 
+    def first_rows(self, field: Field) -> list[int]:
+        """Return the values of a field where the pages of its first column with several start, and their number."""
+        column = self._columns.get(field.id)
+        if column is None:
+            return [0, self._container.num_rows]
+        while field.children and len(self.pages(column)) == 1 and field.logical_type == "struct":
+            field = field.children[0]
+            column = self._columns.get(field.id, column)
+        return self.pages(column).first_rows.tolist()
+
     def pages(self, column: int) -> PageList:
         """Return the pages of a physical column."""
         found = self._pages.get(column)

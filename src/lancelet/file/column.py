@@ -1,16 +1,17 @@
-"""One physical column of an open file: its pages by row, each opened once."""
+"""One physical column of an open file: its pages by row."""
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lancelet.errors import FormatError, LanceletError
-from lancelet.file.plan import split_by_page
 from lancelet.pages.base import PageInfo, RowRanges
 from lancelet.pages.registry import parse_page
+from lancelet.pages.rows import PageRows, split_by_page
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,10 +19,12 @@ if TYPE_CHECKING:
     from lancelet.buffers import Allocate, Data, Int64Array
     from lancelet.container.metadata import ColumnMetadata
     from lancelet.container.reader import Container
+    from lancelet.file.cache import PageCache
     from lancelet.levels import Leaf
     from lancelet.pages.base import Layout, OpenPage, PagePart
+    from lancelet.storage.store import Source
 
-__all__ = ["ColumnPages", "ColumnPart"]
+__all__ = ["ColumnPages", "ColumnPart", "plan_columns"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,12 +35,15 @@ class ColumnPart:
     ----------
     page, open_page
         Its number, and the opened page.
+    rows
+        The wanted rows, counted from the first row of the page.
     part
         What its layout planned.
     """
 
     page: int
     open_page: OpenPage
+    rows: RowRanges
     part: PagePart
 
 
@@ -50,37 +56,54 @@ class ColumnPages:
         The open file.
     column
         Physical column.
+    cache
+        Where opened pages are kept.
     rows_per_row
         Rows that its pages count for one row of the file (versions.md 5.8).
+
+    Attributes
+    ----------
+    encoded_bytes
+        Bytes of all page buffers.
+    first_rows
+        Row of the file where each page starts, and the number of rows.
     """
 
-    def __init__(self, container: Container, column: int, rows_per_row: int = 1) -> None:
-        self._container = container
+    def __init__(self, container: Container, column: int, cache: PageCache, rows_per_row: int = 1) -> None:
         self._column = column
-        self._open: dict[int, OpenPage] = {}
+        self._cache = cache
         self._metadata: ColumnMetadata = container.column(column)
         container.check_rows(column, rows_per_row)
         self._rows_per_row = rows_per_row
-        self._first_rows: Int64Array = np.array(
-            [page.first_row for page in self._metadata.pages] + [container.num_rows], dtype=np.int64
-        )
+        self.first_rows = [page.first_row for page in self._metadata.pages] + [container.num_rows]
+        self.encoded_bytes = sum(buffer.size for page in self._metadata.pages for buffer in page.buffers)
+        self._first_rows: Int64Array = np.array(self.first_rows, dtype=np.int64)
 
-    @property
-    def encoded_bytes(self) -> int:
-        """Bytes of all page buffers."""
-        return sum(buffer.size for page in self._metadata.pages for buffer in page.buffers)
-
-    def plan(self, rows: RowRanges) -> list[ColumnPart]:
-        """Plan the read of `rows` of the file; opens the pages that were not opened before."""
+    def split(self, rows: RowRanges) -> list[PageRows]:
+        """Assign `rows` of the file to the pages."""
+        if len(rows.starts) > 1:
+            return split_by_page(rows, self._first_rows)
+        first_rows, start, stop = self.first_rows, int(rows.starts[0]), int(rows.stops[0])
         parts = []
-        for wanted in split_by_page(rows, self._first_rows):
-            page = self._open_page(wanted.page)
-            try:
-                part = page.plan(_scaled(wanted.rows, self._rows_per_row))
-            except FormatError as error:
-                raise error.locate(column=self._column, page=wanted.page) from None
-            parts.append(ColumnPart(wanted.page, page, part))
+        for page in range(bisect_right(first_rows, start) - 1, bisect_left(first_rows, stop)):
+            first, end = first_rows[page], first_rows[page + 1]
+            if first < end:  # old writers made pages without rows
+                parts.append(
+                    PageRows(page, RowRanges.single(max(start, first) - first, min(stop, end) - first))
+                )
         return parts
+
+    def kept(self, page: int) -> OpenPage | None:
+        """Return the opened page if it is kept."""
+        return self._cache.get((self._column, page))
+
+    def plan(self, rows: PageRows, page: OpenPage) -> ColumnPart:
+        """Plan the read of `rows` of one opened page."""
+        wanted = _scaled(rows.rows, self._rows_per_row)
+        try:
+            return ColumnPart(rows.page, page, wanted, page.plan(wanted))
+        except FormatError as error:
+            raise error.locate(column=self._column, page=rows.page) from None
 
     def decode(self, part: ColumnPart, data: Sequence[Data], allocate: Allocate) -> Leaf:
         """Decode the bytes fetched for `part`."""
@@ -100,16 +123,52 @@ class ColumnPages:
         except LanceletError as error:
             raise type(error)(f"column {self._column}, page {page}: {error}") from None
 
-    def _open_page(self, page: int) -> OpenPage:
-        opened = self._open.get(page)
-        if opened is None:
-            layout = self.layout(page)
-            try:
-                opened = layout.open(self._container.source.read_ranges(layout.head_ranges()))
-            except FormatError as error:
-                raise error.locate(column=self._column, page=page) from None
-            self._open[page] = opened
-        return opened
+    def open(self, page: int, layout: Layout, heads: Sequence[Data]) -> OpenPage:
+        """Open a page, whose `layout` and its head are known, and keep it."""
+        try:
+            opened = layout.open(heads)
+        except FormatError as error:
+            raise error.locate(column=self._column, page=page) from None
+        return self._cache.put((self._column, page), opened)
+
+
+def plan_columns(columns: Sequence[ColumnPages], rows: RowRanges, source: Source) -> list[list[ColumnPart]]:
+    """Plan the read of `rows` of some columns: for each the parts of its pages, in order.
+
+    Pages that are not open are opened first, and their heads fetched together.
+
+    Parameters
+    ----------
+    columns
+        The columns.
+    rows
+        Rows of the file.
+    source
+        Where heads are read.
+
+    Raises
+    ------
+    FormatError
+        The description of a page is damaged.
+    UnsupportedError
+        A page has an encoding that is not known here.
+    """
+    found = [(pages, part, pages.kept(part.page)) for pages in columns for part in pages.split(rows)]
+    missing = [(pages, part.page, pages.layout(part.page)) for pages, part, page in found if page is None]
+    opened = iter(_open_pages(missing, source) if missing else ())
+    planned: dict[ColumnPages, list[ColumnPart]] = {pages: [] for pages in columns}
+    for pages, part, page in found:
+        planned[pages].append(pages.plan(part, next(opened) if page is None else page))
+    return list(planned.values())
+
+
+def _open_pages(missing: Sequence[tuple[ColumnPages, int, Layout]], source: Source) -> list[OpenPage]:
+    ranges = [layout.head_ranges() for _, _, layout in missing]
+    fetched = iter(source.read_ranges([range_ for heads in ranges for range_ in heads]))
+    return [
+        pages.open(page, layout, [next(fetched) for _ in heads])
+        for (pages, page, layout), heads in zip(missing, ranges, strict=True)
+    ]
 
 
 def _scaled(rows: RowRanges, factor: int) -> RowRanges:

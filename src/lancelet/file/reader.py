@@ -8,38 +8,30 @@ from typing import TYPE_CHECKING, Any
 
 from lancelet.container.reader import Container
 from lancelet.errors import FormatError, LanceletError
-from lancelet.fields.decoder import check_supported, join_leaves, leaf_arrays
-from lancelet.fields.paths import leaf_paths
-from lancelet.fields.v20_reader import V20Reader
-from lancelet.file.bodies import load_bodies, shows_values
-from lancelet.file.column import ColumnPages
-from lancelet.file.plan import as_row_numbers, check_batch_size, check_range, order_rows
 from lancelet.file.result import ReadResult
+from lancelet.file.rows import as_row_numbers, check_batch_size, check_range, order_rows
+from lancelet.file.scan import Limits
+from lancelet.file.selection import Columns, Selection
 from lancelet.pages.base import RowRanges
-from lancelet.schema.blobs import check_view, shown_schema
+from lancelet.schema.blobs import check_view
 from lancelet.schema.fields import Schema
 from lancelet.schema.project import columns_of, project
 from lancelet.storage import open_source
 from lancelet.storage.chunked import DEFAULT_CHUNK_BYTES, in_chunks
 from lancelet.storage.memory import MemorySource
-from lancelet.versions import Version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pyarrow as pa
 
-    from lancelet.buffers import Allocate
     from lancelet.container.metadata import ColumnMetadata
+    from lancelet.file.column import ColumnPages
     from lancelet.schema.blobs import BlobView
-    from lancelet.schema.fields import Field
     from lancelet.storage import Source
+    from lancelet.versions import Version
 
 __all__ = ["ColumnStatistics", "FileReader", "FileStatistics"]
-
-#: Streams aim at batches of so many bytes: larger ones spend their time on fresh memory.
-_BATCH_BYTES = 1 << 20
-_MAX_BATCH_ROWS = 65536
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +106,41 @@ class FileReader:
         self._columns_wanted = columns
         self._blobs = blobs
         self._container = _open(path, mmap, read_chunk_size)
+        if columns is not None:
+            _ = self._schema
+
+    @cached_property
+    def _file_schema(self) -> Schema:
         try:
-            self._file_schema = Schema.from_message(self._container.schema_message)
-            self._columns_of = columns_of(self._file_schema, self._container.version)
-            self._schema = self._file_schema if columns is None else project(self._file_schema, columns)
-            self._arrow_schema = shown_schema(self._schema, blobs).to_arrow()
+            return Schema.from_message(self._container.schema_message)
         except FormatError as error:
             raise error.locate(path=self._container.source.name) from None
-        self._pages: dict[int, ColumnPages] = {}
-        self._v20: V20Reader | None = None
+
+    @cached_property
+    def _schema(self) -> Schema:
+        wanted = self._columns_wanted
+        return self._file_schema if wanted is None else project(self._file_schema, wanted)
+
+    @cached_property
+    def _columns(self) -> Columns:
+        return Columns(
+            self._container, self._file_schema, columns_of(self._file_schema, self._container.version)
+        )
+
+    @cached_property
+    def _selection(self) -> Selection:
+        return Selection(self._columns, self._schema, self._blobs)
 
     @property
     def schema(self) -> pa.Schema:
-        """Arrow schema of the columns that are read."""
-        return self._arrow_schema
+        """Arrow schema of the columns that are read.
+
+        Raises
+        ------
+        FormatError
+            The schema of the file is damaged.
+        """
+        return self._selection.arrow_schema
 
     @property
     def num_rows(self) -> int:
@@ -175,7 +188,7 @@ class FileReader:
 
     def column_indices(self) -> dict[int, int]:
         """Return field id -> physical column, for the fields that own one."""
-        return dict(self._columns_of)
+        return dict(self._columns.columns_of)
 
     def pages(self, column: int) -> ColumnPages:
         """Return the pages of a physical column.
@@ -185,24 +198,7 @@ class FileReader:
         FormatError
             The file has no such column, its metadata is damaged, or its pages do not hold the rows of the file.
         """
-        pages = self._pages.get(column)
-        if pages is None:
-            if column >= self._container.num_columns:
-                raise FormatError(
-                    f"the schema needs column {column}, and the file has {self._container.num_columns}",
-                    path=self._container.source.name,
-                )
-            pages = self._pages[column] = ColumnPages(
-                self._container, column, self._rows_per_row.get(column, 1)
-            )
-        return pages
-
-    @cached_property
-    def _rows_per_row(self) -> dict[int, int]:
-        """Rows that the pages of a column count for one row of the file, where that is not one."""
-        paths = (path for field in self._file_schema.fields for path in leaf_paths(field))
-        owned = ((self._columns_of.get(path.leaf.id), path.rows_per_row) for path in paths)
-        return {column: factor for column, factor in owned if column is not None and factor > 1}
+        return self._columns.pages(column)
 
     def read_all(self, *, batch_size: int | None = None, columns: Sequence[str] | None = None) -> ReadResult:
         """Read all rows.
@@ -260,96 +256,10 @@ class FileReader:
         self, rows: RowRanges | None, positions: Any, batch_size: int | None, columns: Sequence[str] | None
     ) -> ReadResult:
         check_batch_size(batch_size)
-        schema = self._schema if columns is None else project(self._schema, columns)
-        shown = shown_schema(schema, self._blobs)
-        arrow_schema = self._arrow_schema if columns is None else shown.to_arrow()
-        if self.version != Version.V2_0:
-            for field in schema.fields:
-                check_supported(field)
-        fields = list(zip(schema.fields, shown.fields, strict=True))
-
-        def read_columns(window: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
-            return self._read(fields, window, allocate)
-
-        size = batch_size or self._default_batch_size(fields)
-        return ReadResult(arrow_schema, rows, size, read_columns, positions)
-
-    def _v20_reader(self) -> V20Reader:
-        """Return what reads the fields of a file of version 2.0."""
-        if self._v20 is None:
-            self._v20 = V20Reader(self._container, self._file_schema)
-        return self._v20
-
-    def _encoded_bytes(self, field: Field) -> int:
-        if self.version == Version.V2_0:
-            return self._v20_reader().encoded_bytes(field)
-        return sum(pages.encoded_bytes for pages in self._columns(field))
-
-    def _columns(self, field: Field) -> list[ColumnPages]:
-        return [self.pages(self._columns_of[path.leaf.id]) for path in leaf_paths(field)]
-
-    def _default_batch_size(self, fields: Sequence[tuple[Field, Field]]) -> int:
-        if self.num_rows == 0:
-            return _MAX_BATCH_ROWS
-        row_bytes = 0.0
-        for field, shown in fields:
-            if shows_values(field, shown):  # their sizes are not known yet, only that the file holds them all
-                row_bytes += self._container.data_stop / self.num_rows
-            try:
-                row_bytes += field.arrow_type.bit_width / 8
-            except ValueError:
-                row_bytes += 2 * self._encoded_bytes(field) / self.num_rows
-        return int(min(max(_BATCH_BYTES / max(row_bytes, 1), 1), _MAX_BATCH_ROWS))
-
-    def _read(
-        self, fields: Sequence[tuple[Field, Field]], rows: RowRanges, allocate: Allocate
-    ) -> list[list[pa.Array]]:
-        """Plan all columns, fetch everything at once, decode; then fetch the values that blobs' descriptors lead to.
-
-        Parameters
-        ----------
-        fields
-            Each field as it is stored and as it is shown.
-        rows
-            Rows of the file.
-        allocate
-            Where memory comes from.
-        """
-        source = self._container.source
-        try:
-            if self.version == Version.V2_0:
-                return self._v20_reader().read(fields, rows, allocate)
-            columns = [self._columns(field) for field, _ in fields]
-            plans = [[pages.plan(rows) for pages in leaves] for leaves in columns]
-            ranges = [
-                range_ for plan in plans for parts in plan for part in parts for range_ in part.part.ranges
-            ]
-            fetched = iter(source.read_ranges(ranges))
-            arrays = [
-                leaf_arrays(
-                    field,
-                    [
-                        [
-                            (
-                                pages.decode(part, [next(fetched) for _ in part.part.ranges], allocate),
-                                part.part.keep,
-                            )
-                            for part in parts
-                        ]
-                        for pages, parts in zip(leaves, plan, strict=True)
-                    ],
-                    allocate,
-                )
-                for (field, _), leaves, plan in zip(fields, columns, plans, strict=True)
-            ]
-            load_bodies(fields, arrays, source, self._container.data_stop, self._columns_of, allocate)
-            return [join_leaves(shown, parts) for (_, shown), parts in zip(fields, arrays, strict=True)]
-        except FormatError as error:
-            raise error.locate(path=source.name) from None
-        except MemoryError:
-            raise LanceletError(
-                f"there is no memory for {rows.num_rows} rows of {source.name}; read fewer at a time"
-            ) from None
+        selection = self._selection
+        if columns is not None:
+            selection = Selection(self._columns, project(self._schema, columns), self._blobs)
+        return ReadResult(selection, rows, batch_size, Limits(), positions)
 
     def close(self) -> None:
         """Let go of the file; arrays that were handed out stay valid."""
@@ -367,7 +277,7 @@ class FileReader:
     def __repr__(self) -> str:
         return (
             f"<lancelet.FileReader {self._container.source.name!r}: version {self.version.text}, "
-            f"{self.num_rows} rows, {len(self._arrow_schema)} columns>"
+            f"{self.num_rows} rows, {self.num_columns} columns>"
         )
 
 

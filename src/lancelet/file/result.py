@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from lancelet.errors import LanceletError, OptionError
-from lancelet.fields.joining import join, take
+from lancelet.fields.joining import take
 from lancelet.fields.paths import empty_array
-from lancelet.file.plan import windows
+from lancelet.file.budget import physical_memory
+from lancelet.file.scan import MAX_BATCH_ROWS, Request, read_table, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from lancelet.buffers import Allocate, Int64Array
+    from lancelet.buffers import Int64Array
+    from lancelet.file.scan import Limits
+    from lancelet.file.selection import Selection
     from lancelet.pages.base import RowRanges
 
-    ReadColumns = Callable[[RowRanges, Allocate], list[list[pa.Array]]]
-
-__all__ = ["ReadResult", "bounded_allocate"]
-
-
-def bounded_allocate(max_bytes: int) -> Allocate:
-    """Return an allocator that hands out at most `max_bytes` in total.
-
-    A small file may declare a huge result (constants and runs expand): the limit is checked before memory is taken.
-    """
-    left = max_bytes
-
-    def allocate(num_bytes: int) -> Any:
-        nonlocal left
-        if num_bytes > left:
-            raise OptionError(
-                f"the result needs more than max_result_bytes = {max_bytes} bytes; read it in batches, or raise the limit"
-            )
-        left -= num_bytes
-        try:
-            return pa.allocate_buffer(num_bytes)
-        except MemoryError:
-            raise LanceletError(f"there is no memory for {num_bytes} bytes of the result") from None
-
-    return allocate
-
-
-def _physical_memory() -> int:
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return 1 << 40
+__all__ = ["ReadResult"]
 
 
 class ReadResult:
@@ -60,22 +30,22 @@ class ReadResult:
 
     def __init__(
         self,
-        schema: pa.Schema,
+        selection: Selection,
         rows: RowRanges | None,
-        batch_size: int,
-        read_columns: ReadColumns,
+        batch_size: int | None,
+        limits: Limits,
         positions: Int64Array | None = None,
     ) -> None:
-        self._schema = schema
+        self._selection = selection
         self._rows = rows
         self._batch_size = batch_size
-        self._read_columns = read_columns
+        self._limits = limits
         self._positions = positions
 
     @property
     def schema(self) -> pa.Schema:
         """Arrow schema of the result."""
-        return self._schema
+        return self._selection.arrow_schema
 
     @property
     def num_rows(self) -> int:
@@ -101,16 +71,10 @@ class ReadResult:
         """
         if self._rows is None:
             return
-        if self._positions is not None:  # an order of the user's: rows are read once, then put in order
-            yield from self.to_table().to_batches(max_chunksize=self._batch_size)
-            return
-        for window in windows(self._rows, self._batch_size):
-            columns = self._read_columns(window, bounded_allocate(_physical_memory()))
-            arrays = [join(parts) for parts in columns]
-            if any(array is None for array in arrays):
-                yield from self._table(columns).to_batches()
-            else:
-                yield pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        if self._positions is None:
+            yield from stream(self._request(self._rows))
+        else:  # an order of the user's: rows are read once, then put in order
+            yield from self.to_table().to_batches(max_chunksize=self._batch_size or MAX_BATCH_ROWS)
 
     def to_table(self, *, max_result_bytes: int | None = None) -> pa.Table:
         """Read everything into memory.
@@ -130,24 +94,33 @@ class ReadResult:
             A page has an encoding that is not known here.
         """
         if self._rows is None:
-            arrays = [empty_array(field.type) for field in self._schema]
-            return pa.Table.from_arrays(arrays, schema=self._schema)
-        limit = _physical_memory() if max_result_bytes is None else max_result_bytes
-        columns = self._read_columns(self._rows, bounded_allocate(limit))
+            arrays = [empty_array(field.type) for field in self._selection.arrow_schema]
+            return pa.Table.from_arrays(arrays, schema=self._selection.arrow_schema)
+        limit = physical_memory() if max_result_bytes is None else max_result_bytes
+        columns = read_table(self._request(self._rows), limit)
         if self._positions is not None:
             columns = [take(parts, self._positions) for parts in columns]
-        return self._table(columns)
-
-    def _table(self, columns: list[list[pa.Array]]) -> pa.Table:
         arrays = [
             pa.chunked_array(parts, type=field.type)
-            for field, parts in zip(self._schema, columns, strict=True)
+            for field, parts in zip(self.schema, columns, strict=True)
         ]
-        return pa.Table.from_arrays(arrays, schema=self._schema)
+        return pa.Table.from_arrays(arrays, schema=self.schema)
+
+    def _request(self, rows: RowRanges) -> Request:
+        found = self._selection
+        return Request(
+            schema=found.arrow_schema,
+            reads=found.reads,
+            rows=rows,
+            batch_size=self._batch_size,
+            limits=self._limits,
+            groups=found.groups,
+            together=found.together,
+        )
 
     def to_reader(self) -> pa.RecordBatchReader:
         """Return a ``pyarrow.RecordBatchReader`` over the batches."""
-        return pa.RecordBatchReader.from_batches(self._schema, self.to_batches())
+        return pa.RecordBatchReader.from_batches(self._selection.arrow_schema, self.to_batches())
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
         return self.to_batches()
@@ -156,7 +129,7 @@ class ReadResult:
         return self.to_reader().__arrow_c_stream__(requested_schema)
 
     def __arrow_c_schema__(self) -> Any:
-        return self._schema.__arrow_c_schema__()
+        return self._selection.arrow_schema.__arrow_c_schema__()
 
     def __repr__(self) -> str:
-        return f"<lancelet.ReadResult: {self.num_rows} rows, {len(self._schema)} columns>"
+        return f"<lancelet.ReadResult: {self.num_rows} rows, {len(self._selection.arrow_schema)} columns>"

@@ -1,7 +1,4 @@
-"""Rows to page parts: which pages hold the wanted rows, and which of their rows. Pure: no input, no output.
-
-What the inside of a page needs (chunks, records) is planned by its layout, see :mod:`lancelet.pages.base`.
-"""
+"""The rows that a user asks for: checked, sorted, and used up in parts."""
 
 from __future__ import annotations
 
@@ -12,37 +9,61 @@ import numpy as np
 
 from lancelet.errors import OptionError
 from lancelet.pages.base import RowRanges
-from lancelet.pages.rows import PageRows, split_by_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lancelet.buffers import Int64Array
 
 __all__ = [
-    "PageRows",
+    "RowCursor",
     "RowOrder",
     "as_row_numbers",
     "check_batch_size",
     "check_range",
     "order_rows",
-    "split_by_page",
-    "windows",
 ]
 
 
-def windows(rows: RowRanges, num_rows: int) -> Iterator[RowRanges]:
-    """Cut `rows` into consecutive parts of `num_rows` rows; the last one may be shorter."""
-    ends = np.cumsum(rows.stops - rows.starts)
-    total = int(ends[-1])
-    for first in range(0, total, num_rows):
-        last = min(first + num_rows, total)
+class RowCursor:
+    """Rows that are used up from the front, in parts.
+
+    Parameters
+    ----------
+    rows
+        All rows.
+
+    Attributes
+    ----------
+    left
+        How many rows are left.
+    """
+
+    def __init__(self, rows: RowRanges) -> None:
+        self._rows = rows
+        self._ends = np.cumsum(rows.stops - rows.starts) if len(rows.starts) > 1 else None
+        self._used = 0
+        self.left = rows.num_rows
+
+    def take(self, num_rows: int) -> RowRanges:
+        """Return the next `num_rows` rows, or those that are left if they are fewer; at least one must be."""
+        rows, ends, first = self._rows, self._ends, self._used
+        last = first + min(num_rows, self.left)
+        self._used = last
+        self.left -= last - first
+        if ends is None:
+            start = int(rows.starts[0])
+            return RowRanges.single(start + first, start + last)
         low = int(np.searchsorted(ends, first, side="right"))
         high = int(np.searchsorted(ends, last, side="left")) + 1
         starts, stops = rows.starts[low:high].copy(), rows.stops[low:high].copy()
         starts[0] = stops[0] - (ends[low] - first)
         stops[-1] -= ends[high - 1] - last
-        yield RowRanges(starts, stops)
+        return RowRanges(starts, stops)
+
+    def count_below(self, row: int) -> int:
+        """Return how many of the rows that are left lie before `row` of the file."""
+        rows = self._rows
+        before = np.minimum(rows.stops, row) - rows.starts
+        return max(int(np.maximum(before, 0).sum()) - self._used, 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

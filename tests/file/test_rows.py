@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lancelet.errors import OptionError
-from lancelet.file.plan import check_range, order_rows, split_by_page, windows
+from lancelet.file.rows import RowCursor, check_range, order_rows
 from lancelet.pages.base import RowRanges
+from lancelet.pages.rows import split_by_page
 
 
 def rows_of(ranges: RowRanges) -> list[int]:
@@ -44,8 +45,13 @@ def test_every_row_goes_to_its_page(rows, lengths):
 
 
 @given(row_sets, st.integers(1, 30))
-def test_windows_cut_rows_in_order(rows, size):
-    parts = [rows_of(part) for part in windows(RowRanges.from_sorted(np.array(rows)), size)]
+def test_rows_are_used_up_in_order(rows, size):
+    cursor, parts = RowCursor(RowRanges.from_sorted(np.array(rows))), []
+    while cursor.left:
+        below = {row: cursor.count_below(row) for row in range(62)}
+        left = rows[sum(map(len, parts)) :]
+        assert below == {row: sum(other < row for other in left) for row in range(62)}
+        parts.append(rows_of(cursor.take(size)))
     assert [row for part in parts for row in part] == rows
     assert all(len(part) == size for part in parts[:-1])
     assert 0 < len(parts[-1]) <= size

@@ -1,0 +1,225 @@
+"""Groups of fields that are read together: what a task of a worker thread reads of a window of rows.
+
+=================  =========================================  ================================================
+group              reads                                      one request for
+=================  =========================================  ================================================
+``PagesGroup``     files of version 2.1 and later             a field, where reads cost nothing; else all fields
+``V20Group``       files of version 2.0                       each step of all fields
+=================  =========================================  ================================================
+
+:func:`make_groups` decides which fields share a group.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
+
+from lancelet.errors import FormatError, LanceletError
+from lancelet.fields.decoder import join_leaves, leaf_arrays
+from lancelet.file.bodies import load_bodies
+from lancelet.file.column import plan_columns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from lancelet.buffers import Allocate
+    from lancelet.container.reader import Container
+    from lancelet.fields.v20_reader import V20Reader
+    from lancelet.file.column import ColumnPages, ColumnPart
+    from lancelet.levels import Leaf
+    from lancelet.pages.base import RowRanges
+    from lancelet.schema.fields import Field
+    from lancelet.storage.store import Source
+
+__all__ = ["FieldRead", "Group", "PagesGroup", "V20Group", "make_groups"]
+
+
+class FieldRead(NamedTuple):
+    """A top-level field to read.
+
+    Attributes
+    ----------
+    position
+        Its position in the schema of the result.
+    stored, shown
+        The field as it is stored and as it is shown; they differ in blobs.
+    row_bytes
+        About how many bytes a row of it takes when it is decoded.
+    is_fixed
+        Whether that is certain.
+    first_rows
+        Rows of the file where the pages of its largest column start, and the number of rows.
+    """
+
+    position: int
+    stored: Field
+    shown: Field
+    row_bytes: float
+    is_fixed: bool
+    first_rows: Sequence[int]
+
+
+class Group(ABC):
+    """Some top-level fields of a file. Threads share it; it holds no bytes.
+
+    Attributes
+    ----------
+    fields
+        Their positions in the schema of the result.
+    row_bytes
+        About how many bytes a row of them takes when it is decoded.
+    """
+
+    fields: tuple[int, ...]
+    row_bytes: float
+
+    @abstractmethod
+    def read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+        """Read `rows` of the file: for each field its arrays, in order.
+
+        Raises
+        ------
+        FormatError
+            The file is damaged; of several damages the first one in the order of the fields.
+        LanceletError
+            There is not enough memory.
+        UnsupportedError
+            A page has an encoding that is not known here.
+        """
+
+
+class _FieldsGroup(Group):
+    """A group with the fields that it was made of."""
+
+    def __init__(self, reads: Sequence[FieldRead], container: Container) -> None:
+        self.fields = tuple(read.position for read in reads)
+        self.row_bytes = sum(read.row_bytes for read in reads)
+        self._pairs = [(read.stored, read.shown) for read in reads]
+        self._source: Source = container.source
+        self._data_stop = container.data_stop
+
+    def read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+        """Read `rows`; see :meth:`Group.read`."""
+        try:
+            return self._read(rows, allocate)
+        except FormatError as error:
+            raise error.locate(path=self._source.name) from None
+        except MemoryError:
+            raise LanceletError(
+                f"there is no memory for {rows.num_rows} rows of {self._source.name}; read fewer at a time"
+            ) from None
+
+    @abstractmethod
+    def _read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+        """Read `rows`; errors do not know the file yet."""
+
+
+class PagesGroup(_FieldsGroup):
+    """Fields of a file of version 2.1 or later: plan, fetch, decode; then the values that descriptors of blobs lead to.
+
+    Parameters
+    ----------
+    reads
+        The fields.
+    container
+        The open file.
+    columns
+        For each field the pages of its leaves.
+    columns_of
+        Field id -> physical column.
+    """
+
+    def __init__(
+        self,
+        reads: Sequence[FieldRead],
+        container: Container,
+        columns: Sequence[Sequence[ColumnPages]],
+        columns_of: Mapping[int, int],
+    ) -> None:
+        super().__init__(reads, container)
+        self._columns = columns
+        self._columns_of = columns_of
+
+    def _read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+        num_fields = len(self._pairs)
+        if not self._source.gives_views:
+            return self._read_fields(slice(0, num_fields), rows, allocate)
+        return [
+            arrays
+            for number in range(num_fields)
+            for arrays in self._read_fields(slice(number, number + 1), rows, allocate)
+        ]
+
+    def _read_fields(self, part: slice, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+        """Read some of the fields with one request."""
+        pairs, columns = self._pairs[part], self._columns[part]
+        flat = [pages for leaves in columns for pages in leaves]
+        plans = plan_columns(flat, rows, self._source)
+        ranges = [range_ for parts in plans for part in parts for range_ in part.part.ranges]
+        fetched = iter(self._source.read_ranges(ranges))
+
+        def decoded(
+            pages: ColumnPages, parts: Sequence[ColumnPart]
+        ) -> list[tuple[Leaf, RowRanges | None]]:
+            return [
+                (pages.decode(part, [next(fetched) for _ in part.part.ranges], allocate), part.part.keep)
+                for part in parts
+            ]
+
+        leaves = zip(flat, plans, strict=True)
+        arrays = [
+            leaf_arrays(stored, [decoded(*next(leaves)) for _ in own], allocate)
+            for (stored, _), own in zip(pairs, columns, strict=True)
+        ]
+        load_bodies(pairs, arrays, self._source, self._data_stop, self._columns_of, allocate)
+        return [join_leaves(shown, parts) for (_, shown), parts in zip(pairs, arrays, strict=True)]
+
+
+class V20Group(_FieldsGroup):
+    """Fields of a file of version 2.0.
+
+    Parameters
+    ----------
+    reads
+        The fields.
+    container
+        The open file.
+    reader
+        What reads its columns.
+    """
+
+    def __init__(self, reads: Sequence[FieldRead], container: Container, reader: V20Reader) -> None:
+        super().__init__(reads, container)
+        self._reader = reader
+
+    def _read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+        return self._reader.read(self._pairs, rows, allocate)
+
+
+def make_groups(
+    reads: Sequence[FieldRead], most: int, make: Callable[[Sequence[FieldRead]], Group]
+) -> list[Group]:
+    """Divide fields into at most `most` groups of about the same work, neighbours together.
+
+    Parameters
+    ----------
+    reads
+        The fields, in the order of the result.
+    most
+        Most groups.
+    make
+        Makes a group of some fields.
+    """
+    total = sum(read.row_bytes for read in reads)
+    parts: list[list[FieldRead]] = [[]]
+    before = 0.0
+    for read in reads:
+        # a new group begins where more than its share of the work lies before the middle of the field
+        if parts[-1] and len(parts) < most and before + read.row_bytes / 2 > total * len(parts) / most:
+            parts.append([])
+        parts[-1].append(read)
+        before += read.row_bytes
+    return [make(part) for part in parts if part]

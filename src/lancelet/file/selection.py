@@ -1,0 +1,177 @@
+"""The fields of an open file that a read gives, and how they are read."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from lancelet.errors import FormatError
+from lancelet.fields.decoder import check_supported
+from lancelet.fields.paths import leaf_paths
+from lancelet.fields.v20_reader import V20Reader
+from lancelet.file.bodies import shows_values
+from lancelet.file.cache import PageCache
+from lancelet.file.column import ColumnPages
+from lancelet.file.groups import FieldRead, PagesGroup, V20Group, make_groups
+from lancelet.schema.blobs import shown_schema
+from lancelet.versions import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import pyarrow as pa
+
+    from lancelet.container.reader import Container
+    from lancelet.file.groups import Group
+    from lancelet.schema.blobs import BlobView
+    from lancelet.schema.fields import Field, Schema
+
+__all__ = ["Columns", "Selection"]
+
+
+class Columns:
+    """The physical columns of an open file. Threads share it.
+
+    Parameters
+    ----------
+    container
+        The open file.
+    schema
+        Its whole schema.
+    columns_of
+        Field id -> physical column.
+    """
+
+    def __init__(self, container: Container, schema: Schema, columns_of: Mapping[int, int]) -> None:
+        self.container = container
+        self.columns_of = columns_of
+        self._schema = schema
+        self._cache = PageCache()
+        self._pages: dict[int, ColumnPages] = {}
+
+    def pages(self, column: int) -> ColumnPages:
+        """Return the pages of a physical column.
+
+        Raises
+        ------
+        FormatError
+            The file has no such column, its metadata is damaged, or its pages do not hold the rows of the file.
+        """
+        pages = self._pages.get(column)
+        if pages is None:
+            if column >= self.container.num_columns:
+                raise FormatError(
+                    f"the schema needs column {column}, and the file has {self.container.num_columns}",
+                    path=self.container.source.name,
+                )
+            factor = self._rows_per_row.get(column, 1)
+            pages = ColumnPages(self.container, column, self._cache, factor)
+            pages = self._pages.setdefault(column, pages)
+        return pages
+
+    def of(self, field: Field) -> list[ColumnPages]:
+        """Return the columns of the leaves of a field (2.1 and later)."""
+        return [self.pages(self.columns_of[path.leaf.id]) for path in leaf_paths(field)]
+
+    @cached_property
+    def v20(self) -> V20Reader:
+        """What reads the fields of a file of version 2.0."""
+        return V20Reader(self.container, self._schema)
+
+    @cached_property
+    def _rows_per_row(self) -> dict[int, int]:
+        """Rows that the pages of a column count for one row of the file, where that is not one."""
+        paths = (path for field in self._schema.fields if field.children for path in leaf_paths(field))
+        owned = ((self.columns_of.get(path.leaf.id), path.rows_per_row) for path in paths)
+        return {column: factor for column, factor in owned if column is not None and factor > 1}
+
+
+class Selection:
+    """Some fields of an open file, in the order of a result. Threads share it.
+
+    Parameters
+    ----------
+    columns
+        The columns of the file.
+    schema
+        The fields, as they are stored.
+    blobs
+        What is shown of blobs.
+    """
+
+    def __init__(self, columns: Columns, schema: Schema, blobs: BlobView) -> None:
+        self._columns = columns
+        self._schema = schema
+        self._blobs = blobs
+
+    @cached_property
+    def _shown(self) -> Schema:
+        return shown_schema(self._schema, self._blobs)
+
+    @cached_property
+    def arrow_schema(self) -> pa.Schema:
+        """Arrow schema of the result."""
+        return self._shown.to_arrow()
+
+    @cached_property
+    def reads(self) -> list[FieldRead]:
+        """What is read for each field.
+
+        Raises
+        ------
+        FormatError
+            The metadata of a column is damaged.
+        UnsupportedError
+            A field has a type that has no decoder here.
+        """
+        is_old = self._columns.container.version == Version.V2_0
+        if not is_old:
+            for field in self._schema.fields:
+                check_supported(field)
+        pairs = zip(self._schema.fields, self._shown.fields, strict=True)
+        read = self._read_old if is_old else self._read
+        return [read(position, stored, shown) for position, (stored, shown) in enumerate(pairs)]
+
+    def _read(self, position: int, stored: Field, shown: Field) -> FieldRead:
+        pages = self._columns.of(stored)
+        largest = max(pages, key=lambda column: column.encoded_bytes)
+        encoded = sum(column.encoded_bytes for column in pages)
+        return FieldRead(
+            position, stored, shown, *self._row_bytes(stored, shown, encoded), largest.first_rows
+        )
+
+    def _read_old(self, position: int, stored: Field, shown: Field) -> FieldRead:
+        reader, num_rows = self._columns.v20, self._columns.container.num_rows
+        encoded = reader.encoded_bytes(stored)
+        first_rows = reader.first_rows(stored)
+        if first_rows[-1] != num_rows:  # reading it will say what is wrong
+            first_rows = [0, num_rows]
+        return FieldRead(position, stored, shown, *self._row_bytes(stored, shown, encoded), first_rows)
+
+    def _row_bytes(self, stored: Field, shown: Field, encoded_bytes: int) -> tuple[float, bool]:
+        """Guess what a decoded row takes, and tell whether it is certain."""
+        container = self._columns.container
+        num_rows = max(container.num_rows, 1)
+        if shows_values(stored, shown):  # their sizes are not known yet, only that the file holds them all
+            return (2 * encoded_bytes + container.data_stop) / num_rows, False
+        try:
+            return stored.arrow_type.bit_width / 8, True
+        except ValueError:
+            return 2 * encoded_bytes / num_rows, False
+
+    @property
+    def together(self) -> bool:
+        """Whether all fields are to be read with one request: the file is really read, not viewed."""
+        return not self._columns.container.source.gives_views
+
+    def groups(self, reads: Sequence[FieldRead], most: int) -> list[Group]:
+        """Divide some of :attr:`reads` into at most `most` groups."""
+        make = self._v20_group if self._columns.container.version == Version.V2_0 else self._pages_group
+        return make_groups(reads, 1 if self.together else most, make)
+
+    def _pages_group(self, reads: Sequence[FieldRead]) -> Group:
+        columns = [self._columns.of(read.stored) for read in reads]
+        return PagesGroup(reads, self._columns.container, columns, self._columns.columns_of)
+
+    def _v20_group(self, reads: Sequence[FieldRead]) -> Group:
+        return V20Group(reads, self._columns.container, self._columns.v20)
