@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
+from lancelet.pages.base import Layout
+
 if TYPE_CHECKING:
     from lancelet.pages.base import OpenPage
 
@@ -80,19 +82,27 @@ class PageCache:
 
 
 def held_bytes(page: Any) -> int:
-    """Return about how many bytes a page, or what it consists of, holds: arrays, buffers, and what describes them."""
+    """Return about how many bytes a page holds: its arrays and buffers, and those of the dictionary that it has."""
     return _PAGE_BYTES + _weigh(page)
 
 
+#: By class: the names of the attributes that may hold something.
+_attributes: dict[type, tuple[str, ...]] = {}
+
+
 def _weigh(value: Any) -> int:
-    if isinstance(value, (np.ndarray, memoryview)):
-        return int(value.nbytes)
-    if isinstance(value, (bytes, bytearray)):
-        return len(value)
-    if isinstance(value, pa.Buffer):
-        return int(value.size)
-    if isinstance(value, (tuple, list)):
-        return sum(map(_weigh, value))
-    if is_dataclass(value):
-        return sum(_weigh(getattr(value, field.name)) for field in fields(value))
-    return 0
+    names = _attributes.get(type(value))
+    if names is None:
+        described = is_dataclass(value) and not isinstance(value, Layout)  # layouts hold parameters
+        names = tuple(field.name for field in fields(value)) if described else ()
+        _attributes[type(value)] = names
+    total = 0
+    for name in names:
+        part = getattr(value, name)
+        if isinstance(part, (np.ndarray, memoryview)):
+            total += part.nbytes
+        elif isinstance(part, (bytes, pa.Buffer)):
+            total += len(part)
+        elif part is not None:
+            total += _weigh(part)
+    return total
