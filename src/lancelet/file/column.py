@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lancelet.file.cache import PageCache
     from lancelet.levels import Leaf
     from lancelet.pages.base import Layout, OpenPage, PagePart
-    from lancelet.storage.store import Source
+    from lancelet.storage import Source
 
 __all__ = ["ColumnPages", "ColumnPart", "plan_columns"]
 

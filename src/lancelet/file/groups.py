@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lancelet.levels import Leaf
     from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field
-    from lancelet.storage.store import Source
+    from lancelet.storage import Source
 
 __all__ = ["FieldRead", "Group", "PagesGroup", "V20Group", "make_groups"]
 
