@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 
 class CountingSource(MemorySource):
-    """Counts requests and their bytes."""
+    """Counts requests and their bytes, as if every read had its price."""
 
+    gives_views = False
     requests = 0
     num_bytes = 0
 

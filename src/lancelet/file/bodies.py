@@ -8,6 +8,7 @@ from lancelet.errors import FormatError
 from lancelet.fields.blob import Bodies, check_places
 from lancelet.fields.paths import innermost, leaf_paths, with_innermost
 from lancelet.schema.blobs import is_blob
+from lancelet.storage.coalesce import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -96,7 +97,7 @@ def load_bodies(
                 raise error.locate(column=columns_of[path.leaf.id]) from None
     outs = [bodies.reserve(allocate) for *_, bodies in places]
     ranges = [range_ for *_, bodies in places for range_ in bodies.ranges]
-    fetched = iter(source.read_ranges(ranges) if ranges else ())
+    fetched = iter(fetch(source, ranges))
     for (arrays, number, path, bodies), out in zip(places, outs, strict=True):
         values = bodies.join([next(fetched) for _ in bodies.ranges], out)
         arrays[number] = with_innermost(arrays[number], path.containers, values)

@@ -12,6 +12,7 @@ from lancelet.errors import FormatError, LanceletError
 from lancelet.pages.base import PageInfo, RowRanges
 from lancelet.pages.registry import parse_page
 from lancelet.pages.rows import PageRows, split_by_page
+from lancelet.storage.coalesce import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,7 +165,7 @@ def plan_columns(columns: Sequence[ColumnPages], rows: RowRanges, source: Source
 
 def _open_pages(missing: Sequence[tuple[ColumnPages, int, Layout]], source: Source) -> list[OpenPage]:
     ranges = [layout.head_ranges() for _, _, layout in missing]
-    fetched = iter(source.read_ranges([range_ for heads in ranges for range_ in heads]))
+    fetched = iter(fetch(source, [range_ for heads in ranges for range_ in heads], scattered=True))
     return [
         pages.open(page, layout, [next(fetched) for _ in heads])
         for (pages, page, layout), heads in zip(missing, ranges, strict=True)

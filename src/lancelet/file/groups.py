@@ -17,8 +17,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lancelet.errors import FormatError, LanceletError
 from lancelet.fields.decoder import join_leaves, leaf_arrays
+from lancelet.fields.paths import leaf_paths
 from lancelet.file.bodies import load_bodies
 from lancelet.file.column import plan_columns
+from lancelet.schema.blobs import is_blob
+from lancelet.storage.coalesce import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +40,10 @@ if TYPE_CHECKING:
 __all__ = ["FieldRead", "Group", "PagesGroup", "V20Group", "make_groups"]
 
 
+#: So few rows stand alone: what lies around them will not be read.
+_FEW_ROWS = 64
+
+
 class FieldRead(NamedTuple):
     """A top-level field to read.
 
@@ -44,6 +51,8 @@ class FieldRead(NamedTuple):
     ----------
     position
         Its position in the schema of the result.
+    columns
+        Pages of its leaves; none in version 2.0.
     stored, shown
         The field as it is stored and as it is shown; they differ in blobs.
     row_bytes
@@ -55,6 +64,7 @@ class FieldRead(NamedTuple):
     """
 
     position: int
+    columns: tuple[ColumnPages, ...]
     stored: Field
     shown: Field
     row_bytes: float
@@ -126,44 +136,40 @@ class PagesGroup(_FieldsGroup):
         The fields.
     container
         The open file.
-    columns
-        For each field the pages of its leaves.
     columns_of
         Field id -> physical column.
     """
 
     def __init__(
-        self,
-        reads: Sequence[FieldRead],
-        container: Container,
-        columns: Sequence[Sequence[ColumnPages]],
-        columns_of: Mapping[int, int],
+        self, reads: Sequence[FieldRead], container: Container, columns_of: Mapping[int, int]
     ) -> None:
         super().__init__(reads, container)
-        self._columns = columns
+        self._columns = [read.columns for read in reads]
         self._columns_of = columns_of
+        self._has_blobs = any(is_blob(path.leaf) for read in reads for path in leaf_paths(read.stored))
 
     def _read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
         num_fields = len(self._pairs)
-        if not self._source.gives_views:
-            return self._read_fields(slice(0, num_fields), rows, allocate)
+        scattered = len(rows.starts) > 1 or rows.num_rows <= _FEW_ROWS
+        if scattered or not self._source.gives_views:
+            return self._read_fields(slice(0, num_fields), rows, allocate, scattered)
         return [
             arrays
             for number in range(num_fields)
-            for arrays in self._read_fields(slice(number, number + 1), rows, allocate)
+            for arrays in self._read_fields(slice(number, number + 1), rows, allocate, scattered)
         ]
 
-    def _read_fields(self, part: slice, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+    def _read_fields(
+        self, part: slice, rows: RowRanges, allocate: Allocate, scattered: bool
+    ) -> list[list[pa.Array]]:
         """Read some of the fields with one request."""
         pairs, columns = self._pairs[part], self._columns[part]
         flat = [pages for leaves in columns for pages in leaves]
         plans = plan_columns(flat, rows, self._source)
         ranges = [range_ for parts in plans for part in parts for range_ in part.part.ranges]
-        fetched = iter(self._source.read_ranges(ranges))
+        fetched = iter(fetch(self._source, ranges, scattered=scattered))
 
-        def decoded(
-            pages: ColumnPages, parts: Sequence[ColumnPart]
-        ) -> list[tuple[Leaf, RowRanges | None]]:
+        def decoded(pages: ColumnPages, parts: Sequence[ColumnPart]) -> list[tuple[Leaf, RowRanges | None]]:
             return [
                 (pages.decode(part, [next(fetched) for _ in part.part.ranges], allocate), part.part.keep)
                 for part in parts
@@ -174,7 +180,8 @@ class PagesGroup(_FieldsGroup):
             leaf_arrays(stored, [decoded(*next(leaves)) for _ in own], allocate)
             for (stored, _), own in zip(pairs, columns, strict=True)
         ]
-        load_bodies(pairs, arrays, self._source, self._data_stop, self._columns_of, allocate)
+        if self._has_blobs:
+            load_bodies(pairs, arrays, self._source, self._data_stop, self._columns_of, allocate)
         return [join_leaves(shown, parts) for (_, shown), parts in zip(pairs, arrays, strict=True)]
 
 

@@ -69,9 +69,9 @@ class Columns:
             pages = self._pages.setdefault(column, pages)
         return pages
 
-    def of(self, field: Field) -> list[ColumnPages]:
+    def of(self, field: Field) -> tuple[ColumnPages, ...]:
         """Return the columns of the leaves of a field (2.1 and later)."""
-        return [self.pages(self.columns_of[path.leaf.id]) for path in leaf_paths(field)]
+        return tuple([self.pages(self.columns_of[path.leaf.id]) for path in leaf_paths(field)])
 
     @cached_property
     def v20(self) -> V20Reader:
@@ -133,12 +133,11 @@ class Selection:
         return [read(position, stored, shown) for position, (stored, shown) in enumerate(pairs)]
 
     def _read(self, position: int, stored: Field, shown: Field) -> FieldRead:
-        pages = self._columns.of(stored)
-        largest = max(pages, key=lambda column: column.encoded_bytes)
-        encoded = sum(column.encoded_bytes for column in pages)
-        return FieldRead(
-            position, stored, shown, *self._row_bytes(stored, shown, encoded), largest.first_rows
-        )
+        columns = self._columns.of(stored)
+        largest = max(columns, key=lambda column: column.encoded_bytes)
+        encoded = sum(column.encoded_bytes for column in columns)
+        row_bytes = self._row_bytes(stored, shown, encoded)
+        return FieldRead(position, columns, stored, shown, *row_bytes, largest.first_rows)
 
     def _read_old(self, position: int, stored: Field, shown: Field) -> FieldRead:
         reader, num_rows = self._columns.v20, self._columns.container.num_rows
@@ -146,7 +145,7 @@ class Selection:
         first_rows = reader.first_rows(stored)
         if first_rows[-1] != num_rows:  # reading it will say what is wrong
             first_rows = [0, num_rows]
-        return FieldRead(position, stored, shown, *self._row_bytes(stored, shown, encoded), first_rows)
+        return FieldRead(position, (), stored, shown, *self._row_bytes(stored, shown, encoded), first_rows)
 
     def _row_bytes(self, stored: Field, shown: Field, encoded_bytes: int) -> tuple[float, bool]:
         """Guess what a decoded row takes, and tell whether it is certain."""
@@ -170,8 +169,7 @@ class Selection:
         return make_groups(reads, 1 if self.together else most, make)
 
     def _pages_group(self, reads: Sequence[FieldRead]) -> Group:
-        columns = [self._columns.of(read.stored) for read in reads]
-        return PagesGroup(reads, self._columns.container, columns, self._columns.columns_of)
+        return PagesGroup(reads, self._columns.container, self._columns.columns_of)
 
     def _v20_group(self, reads: Sequence[FieldRead]) -> Group:
         return V20Group(reads, self._columns.container, self._columns.v20)

@@ -11,6 +11,7 @@ from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from lancelet.pages.base import ByteRange
+from lancelet.storage.coalesce import fetch as fetch_ranges
 
 if TYPE_CHECKING:
     from lancelet.buffers import Data
@@ -51,7 +52,7 @@ def run(fetch: Fetch[T], source: Source) -> T:
     try:
         ranges = next(fetch)
         while True:
-            ranges = fetch.send(source.read_ranges(ranges))
+            ranges = fetch.send(fetch_ranges(source, ranges))
     except StopIteration as stop:
         result: T = stop.value
         return result
