@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from lancelet.cli import cat, convert, head, info, pages, schema
+from lancelet.cli import cat, convert, head, info, pages, plan, schema
 from lancelet.errors import LanceletError, OptionError
 
 if TYPE_CHECKING:
@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_VERBS = (info, schema, pages, head, cat, convert)
+_VERBS = (info, schema, pages, plan, head, cat, convert)
 
 _DESCRIPTION = "Look into Lance files and convert them."
 _EPILOG = """\
 examples:
   lancelet info flights.lance                what it is: version, rows, sizes
   lancelet pages flights.lance               how each page is encoded
+  lancelet plan flights.lance --rows 5,100   which bytes a read fetches
   lancelet head flights.lance -n 5           the first rows
   lancelet convert flights.csv flights.lance
 

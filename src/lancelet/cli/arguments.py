@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_columns", "add_file", "add_json", "positive", "row_range"]
+__all__ = ["add_columns", "add_file", "add_json", "positive", "row_range", "rows"]
 
 
 def add_file(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +43,11 @@ def row_range(text: str) -> tuple[int, int | None]:
     if not colon:
         raise argparse.ArgumentTypeError(f"{text!r} is no range; write START:STOP, for example 0:100")
     return _count(start) if start else 0, _count(stop) if stop else None
+
+
+def rows(text: str) -> tuple[int, int | None] | list[int]:
+    """Parse ``START:STOP``, or numbers of single rows with commas between them."""
+    return row_range(text) if ":" in text else [_count(number) for number in text.split(",")]
 
 
 def _count(text: str) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.arrow import is_variable_width
+from lancelet.buffers import allocate
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.fields.blob import Bodies, check_places
 from lancelet.fields.joining import join
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Allocate
     from lancelet.container.reader import Container
-    from lancelet.pages.base import RowRanges
+    from lancelet.pages.base import ByteRange, RowRanges
     from lancelet.schema.fields import Field, Schema
     from lancelet.v20.fetch import Fetch
 
@@ -83,9 +84,23 @@ class V20Reader:
         UnsupportedError
             A page has an encoding that is not known here.
         """
+        return run(self._fetch(fields, rows, allocate), self._container.source)
+
+    def first_ranges(self, fields: Sequence[tuple[Field, Field]], rows: RowRanges) -> list[ByteRange]:
+        """Return what :meth:`read` asks for first."""
+        return list(next(self._fetch(fields, rows, allocate), ()))
+
+    def _fetch(
+        self, fields: Sequence[tuple[Field, Field]], rows: RowRanges, allocate: Allocate
+    ) -> Fetch[list[list[pa.Array]]]:
         readers = [self._reader(*field, self._container.num_rows) for field in fields]
-        fetch = together([reader.read(rows, allocate) for reader in readers])
-        return run(fetch, self._container.source)
+        return together([reader.read(rows, allocate) for reader in readers])
+
+    def columns(self, field: Field) -> list[tuple[str, int]]:
+        """Return the paths of a field and of those below it that own columns, and these columns."""
+        own = [(field.name, self._columns[field.id])] if field.id in self._columns else []
+        below = [pair for child in field.children for pair in self.columns(child)]
+        return own + [(f"{field.name}.{name}", column) for name, column in below]
 
     def encoded_bytes(self, field: Field) -> int:
         """Bytes of all pages of a field."""
@@ -103,7 +118,8 @@ class V20Reader:
         while field.children and len(self.pages(column)) == 1 and field.logical_type == "struct":
             field = field.children[0]
             column = self._columns.get(field.id, column)
-        return self.pages(column).first_rows.tolist()
+        first_rows: list[int] = self.pages(column).first_rows.tolist()
+        return first_rows
 
     def pages(self, column: int) -> PageList:
         """Return the pages of a physical column."""

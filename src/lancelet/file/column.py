@@ -64,6 +64,8 @@ class ColumnPages:
 
     Attributes
     ----------
+    column
+        Physical column.
     encoded_bytes
         Bytes of all page buffers.
     first_rows
@@ -71,7 +73,7 @@ class ColumnPages:
     """
 
     def __init__(self, container: Container, column: int, cache: PageCache, rows_per_row: int = 1) -> None:
-        self._column = column
+        self.column = column
         self._cache = cache
         self._metadata: ColumnMetadata = container.column(column)
         container.check_rows(column, rows_per_row)
@@ -96,7 +98,7 @@ class ColumnPages:
 
     def kept(self, page: int) -> OpenPage | None:
         """Return the opened page if it is kept."""
-        return self._cache.get((self._column, page))
+        return self._cache.get((self.column, page))
 
     def plan(self, rows: PageRows, page: OpenPage) -> ColumnPart:
         """Plan the read of `rows` of one opened page."""
@@ -104,14 +106,14 @@ class ColumnPages:
         try:
             return ColumnPart(rows.page, page, wanted, page.plan(wanted))
         except FormatError as error:
-            raise error.locate(column=self._column, page=rows.page) from None
+            raise error.locate(column=self.column, page=rows.page) from None
 
     def decode(self, part: ColumnPart, data: Sequence[Data], allocate: Allocate) -> Leaf:
         """Decode the bytes fetched for `part`."""
         try:
             return part.open_page.decode(part.part, data, allocate)
         except FormatError as error:
-            raise error.locate(column=self._column, page=part.page) from None
+            raise error.locate(column=self.column, page=part.page) from None
 
     def layout(self, page: int) -> Layout:
         """Parse the layout of one page without reading from it."""
@@ -120,17 +122,17 @@ class ColumnPages:
         try:
             return parse_page(metadata.type_name, metadata.encoding, info)
         except FormatError as error:
-            raise error.locate(column=self._column, page=page) from None
+            raise error.locate(column=self.column, page=page) from None
         except LanceletError as error:
-            raise type(error)(f"column {self._column}, page {page}: {error}") from None
+            raise type(error)(f"column {self.column}, page {page}: {error}") from None
 
     def open(self, page: int, layout: Layout, heads: Sequence[Data]) -> OpenPage:
         """Open a page, whose `layout` and its head are known, and keep it."""
         try:
             opened = layout.open(heads)
         except FormatError as error:
-            raise error.locate(column=self._column, page=page) from None
-        return self._cache.put((self._column, page), opened)
+            raise error.locate(column=self.column, page=page) from None
+        return self._cache.put((self.column, page), opened)
 
 
 def plan_columns(columns: Sequence[ColumnPages], rows: RowRanges, source: Source) -> list[list[ColumnPart]]:

@@ -10,7 +10,7 @@ from lancelet.container.reader import Container
 from lancelet.errors import FormatError, LanceletError
 from lancelet.file.result import ReadResult
 from lancelet.file.rows import as_row_numbers, check_batch_size, check_range, order_rows
-from lancelet.file.scan import Limits
+from lancelet.file.scan import DEFAULT_BYTES_IN_FLIGHT, Limits
 from lancelet.file.selection import Columns, Selection
 from lancelet.pages.base import RowRanges
 from lancelet.schema.blobs import check_view
@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from lancelet.buffers import Int64Array
     from lancelet.container.metadata import ColumnMetadata
     from lancelet.file.column import ColumnPages
+    from lancelet.file.plan import ReadPlan
     from lancelet.schema.blobs import BlobView
     from lancelet.storage import Source
     from lancelet.versions import Version
@@ -200,17 +202,30 @@ class FileReader:
         """
         return self._columns.pages(column)
 
-    def read_all(self, *, batch_size: int | None = None, columns: Sequence[str] | None = None) -> ReadResult:
+    def read_all(
+        self,
+        *,
+        batch_size: int | None = None,
+        batch_readahead: int | None = None,
+        max_bytes_in_flight: int = DEFAULT_BYTES_IN_FLIGHT,
+        columns: Sequence[str] | None = None,
+    ) -> ReadResult:
         """Read all rows.
 
         Parameters
         ----------
         batch_size
             Rows per batch; by default what makes about 1 MiB.
+        batch_readahead
+            Most batches that are made before they are asked for; by default only their bytes count.
+        max_bytes_in_flight
+            Most bytes of decoded rows that a stream has in memory: those that are used, and those that are made ahead. One batch is
+            always there, however large it is.
         columns
             Names of columns, a part of those of the reader.
         """
-        return self.read_range(0, self.num_rows, batch_size=batch_size, columns=columns)
+        limits = Limits(max_bytes_in_flight, batch_readahead)
+        return self._range(0, self.num_rows, batch_size, limits, columns)
 
     def read_range(
         self,
@@ -218,9 +233,11 @@ class FileReader:
         num_rows: int,
         *,
         batch_size: int | None = None,
+        batch_readahead: int | None = None,
+        max_bytes_in_flight: int = DEFAULT_BYTES_IN_FLIGHT,
         columns: Sequence[str] | None = None,
     ) -> ReadResult:
-        """Read `num_rows` rows from row `start` on.
+        """Read `num_rows` rows from row `start` on. Other parameters are those of :meth:`read_all`.
 
         Raises
         ------
@@ -228,11 +245,17 @@ class FileReader:
             The rows do not exist.
         """
         check_range(start, num_rows, self.num_rows)
-        rows = RowRanges.single(start, start + num_rows) if num_rows else None
-        return self._result(rows, None, batch_size, columns)
+        limits = Limits(max_bytes_in_flight, batch_readahead)
+        return self._range(start, num_rows, batch_size, limits, columns)
 
     def take_rows(
-        self, indices: Any, *, batch_size: int | None = None, columns: Sequence[str] | None = None
+        self,
+        indices: Any,
+        *,
+        batch_size: int | None = None,
+        batch_readahead: int | None = None,
+        max_bytes_in_flight: int = DEFAULT_BYTES_IN_FLIGHT,
+        columns: Sequence[str] | None = None,
     ) -> ReadResult:
         """Read single rows, in the order asked for; a row may be asked for twice.
 
@@ -240,26 +263,81 @@ class FileReader:
         ----------
         indices
             Row numbers from 0: a sequence, a numpy array or an Arrow array of integers.
+        batch_size, batch_readahead, max_bytes_in_flight, columns
+            See :meth:`read_all`.
 
         Raises
         ------
         OptionError
             A row does not exist, or `indices` are no integers.
         """
+        limits = Limits(max_bytes_in_flight, batch_readahead)
         wanted = as_row_numbers(indices)
         if wanted.size == 0:
-            return self._result(None, None, batch_size, columns)
+            return self._result(None, None, batch_size, limits, columns)
         order = order_rows(wanted, self.num_rows)
-        return self._result(order.rows, order.positions, batch_size, columns)
+        return self._result(order.rows, order.positions, batch_size, limits, columns)
+
+    def plan(
+        self,
+        rows: Any = None,
+        *,
+        start: int = 0,
+        num_rows: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> ReadPlan:
+        """Say which bytes a read fetches: for each column the pages, their rows and ranges, and the requests that these become.
+
+        Parameters
+        ----------
+        rows
+            Single rows, as for :meth:`take_rows`; ``None``: a range.
+        start, num_rows
+            The range, as for :meth:`read_range`; by default up to the last row.
+        columns
+            Names of columns, a part of those of the reader.
+
+        Raises
+        ------
+        OptionError
+            A row or a column does not exist.
+
+        Examples
+        --------
+        >>> print(reader.plan([5, 100], columns=["n"]))  # doctest: +SKIP
+        column  page  layout      rows   wanted  bytes
+        n       0     mini_block  10000  5, 100  1536
+        """
+        if rows is not None:
+            return self.take_rows(rows, columns=columns).plan()
+        if num_rows is None:
+            num_rows = max(self.num_rows - start, 0)
+        return self.read_range(start, num_rows, columns=columns).plan()
+
+    def _range(
+        self,
+        start: int,
+        num_rows: int,
+        batch_size: int | None,
+        limits: Limits,
+        columns: Sequence[str] | None,
+    ) -> ReadResult:
+        rows = RowRanges.single(start, start + num_rows) if num_rows else None
+        return self._result(rows, None, batch_size, limits, columns)
 
     def _result(
-        self, rows: RowRanges | None, positions: Any, batch_size: int | None, columns: Sequence[str] | None
+        self,
+        rows: RowRanges | None,
+        positions: Int64Array | None,
+        batch_size: int | None,
+        limits: Limits,
+        columns: Sequence[str] | None,
     ) -> ReadResult:
         check_batch_size(batch_size)
         selection = self._selection
         if columns is not None:
             selection = Selection(self._columns, project(self._schema, columns), self._blobs)
-        return ReadResult(selection, rows, batch_size, Limits(), positions)
+        return ReadResult(selection, rows, batch_size, limits, positions)
 
     def close(self) -> None:
         """Let go of the file; arrays that were handed out stay valid."""

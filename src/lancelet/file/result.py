@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lancelet.buffers import Int64Array
+    from lancelet.file.plan import ReadPlan
     from lancelet.file.scan import Limits
     from lancelet.file.selection import Selection
     from lancelet.pages.base import RowRanges
@@ -117,6 +118,24 @@ class ReadResult:
             groups=found.groups,
             together=found.together,
         )
+
+    def plan(self) -> ReadPlan:
+        """Say which bytes will be fetched, in one piece; only the heads of pages are read for it.
+
+        A stream fetches the same in windows, and :meth:`to_table` in runs of pages.
+
+        Raises
+        ------
+        FormatError
+            Metadata or the head of a page is damaged.
+        UnsupportedError
+            A page has an encoding that is not known here.
+        """
+        return self._selection.plan(self._rows)
+
+    def explain(self) -> str:
+        """Return :meth:`plan` as text."""
+        return str(self.plan())
 
     def to_reader(self) -> pa.RecordBatchReader:
         """Return a ``pyarrow.RecordBatchReader`` over the batches."""

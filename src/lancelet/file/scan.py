@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from lancelet.errors import OptionError
 from lancelet.file.batches import cut
 from lancelet.file.budget import Budget, Meter, physical_memory
 from lancelet.file.rows import RowCursor
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
     Columns = list[list[pa.Array]]
 
-__all__ = ["MAX_BATCH_ROWS", "Limits", "Request", "read_table", "stream"]
+__all__ = ["DEFAULT_BYTES_IN_FLIGHT", "MAX_BATCH_ROWS", "Limits", "Request", "read_table", "stream"]
 
+DEFAULT_BYTES_IN_FLIGHT = 32 << 20
 #: Streams aim at batches of so many bytes: larger ones spend their time on fresh memory.
 _BATCH_BYTES = 1 << 20
 MAX_BATCH_ROWS = 65536
@@ -58,10 +60,21 @@ class Limits:
         Bytes of decoded rows that are made, wait, or are being used up; a batch may take more.
     batch_readahead
         Most batches that wait; ``None``: only bytes count.
+
+    Raises
+    ------
+    OptionError
+        A limit is no number of at least 0.
     """
 
-    max_bytes_in_flight: int = 32 << 20
+    max_bytes_in_flight: int = DEFAULT_BYTES_IN_FLIGHT
     batch_readahead: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_bytes_in_flight", "batch_readahead"):
+            value = getattr(self, name)
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+                raise OptionError(f"{name} is {value!r}; it must be a whole number of at least 0")
 
 
 @dataclass(frozen=True, slots=True, eq=False)

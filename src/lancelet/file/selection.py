@@ -11,8 +11,9 @@ from lancelet.fields.paths import leaf_paths
 from lancelet.fields.v20_reader import V20Reader
 from lancelet.file.bodies import shows_values
 from lancelet.file.cache import PageCache
-from lancelet.file.column import ColumnPages
+from lancelet.file.column import ColumnPages, plan_columns
 from lancelet.file.groups import FieldRead, PagesGroup, V20Group, make_groups
+from lancelet.file.plan import leaf_names, make_plan, plan_of_column, plan_of_v20
 from lancelet.schema.blobs import shown_schema
 from lancelet.versions import Version
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from lancelet.container.reader import Container
     from lancelet.file.groups import Group
+    from lancelet.file.plan import ReadPlan
+    from lancelet.pages.base import RowRanges
     from lancelet.schema.blobs import BlobView
     from lancelet.schema.fields import Field, Schema
 
@@ -113,6 +116,10 @@ class Selection:
         """Arrow schema of the result."""
         return self._shown.to_arrow()
 
+    @property
+    def _pairs(self) -> list[tuple[Field, Field]]:
+        return list(zip(self._schema.fields, self._shown.fields, strict=True))
+
     @cached_property
     def reads(self) -> list[FieldRead]:
         """What is read for each field.
@@ -128,9 +135,8 @@ class Selection:
         if not is_old:
             for field in self._schema.fields:
                 check_supported(field)
-        pairs = zip(self._schema.fields, self._shown.fields, strict=True)
         read = self._read_old if is_old else self._read
-        return [read(position, stored, shown) for position, (stored, shown) in enumerate(pairs)]
+        return [read(position, stored, shown) for position, (stored, shown) in enumerate(self._pairs)]
 
     def _read(self, position: int, stored: Field, shown: Field) -> FieldRead:
         columns = self._columns.of(stored)
@@ -157,6 +163,37 @@ class Selection:
             return stored.arrow_type.bit_width / 8, True
         except ValueError:
             return 2 * encoded_bytes / num_rows, False
+
+    def plan(self, rows: RowRanges | None) -> ReadPlan:
+        """Say what will be fetched for `rows` of the file; only the heads of pages are read.
+
+        Raises
+        ------
+        FormatError
+            Metadata or the head of a page is damaged.
+        UnsupportedError
+            A page has an encoding that is not known here.
+        """
+        source, num_rows = self._columns.container.source, 0 if rows is None else rows.num_rows
+        try:
+            if self._columns.container.version == Version.V2_0:
+                found = [] if rows is None else plan_of_v20(self._columns.v20, self._pairs, rows)
+                return make_plan(num_rows, found, source, is_complete=False)
+            owned = [
+                (name, pages)
+                for read in self.reads
+                for name, pages in zip(leaf_names(read.stored), read.columns, strict=True)
+            ]
+            pages = [pages for _, pages in owned]
+            parts = [[] for _ in pages] if rows is None else plan_columns(pages, rows, source)
+            columns = [
+                plan_of_column(name, pages, planned)
+                for (name, pages), planned in zip(owned, parts, strict=True)
+            ]
+            bodies = any(shows_values(read.stored, read.shown) for read in self.reads)
+            return make_plan(num_rows, columns, source, is_complete=not bodies)
+        except FormatError as error:
+            raise error.locate(path=source.name) from None
 
     @property
     def together(self) -> bool:
