@@ -231,8 +231,9 @@ class Container:
             return found
         if not 0 <= index < self.num_columns:
             raise IndexError(f"column {index} does not exist; the file has {self.num_columns}")
-        start = int(self._block_table[index, 0]) - self.footer.column_metadata_offset
-        block = self._blocks[start : start + int(self._block_table[index, 1])]
+        position, size = self._block_table[index].tolist()
+        start = position - self.footer.column_metadata_offset
+        block = self._blocks[start : start + size]
         try:
             parsed = parse_column(block, self._region, self.version)
         except FormatError as error:
