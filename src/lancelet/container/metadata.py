@@ -11,7 +11,6 @@ What the encodings mean is not known here; they are a message name and bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -24,7 +23,7 @@ from lancelet.pb import file2_pb2
 from lancelet.versions import COLUMN_ENCODING, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from lancelet.buffers import Data
 
