@@ -48,6 +48,11 @@ def _num_processors() -> int:
     return os.cpu_count() or 1
 
 
+def _is_worker() -> bool:
+    """Tell whether this is a worker: one that collects the garbage of an unfinished read cannot wait for itself."""
+    return threading.current_thread().name.startswith(_NAME)
+
+
 class _Pool:
     """The threads of this process and how many lists of tasks use them."""
 
@@ -70,10 +75,8 @@ class _Pool:
             if self.num_users:
                 return
             executor, self.executor = self.executor, None
-        if (
-            executor is not None
-        ):  # a worker that collects the garbage of an unfinished read cannot wait for itself
-            executor.shutdown(wait=not threading.current_thread().name.startswith(_NAME))
+        if executor is not None:
+            executor.shutdown(wait=not _is_worker())
 
 
 _pool = _Pool()
@@ -138,7 +141,9 @@ class OrderedTasks(Generic[T]):
         self._waiting.clear()
         if pool is None or pool is not _pool:
             return
-        wait([future for future in futures if not future.cancel()])
+        running = [future for future in futures if not future.cancel()]
+        if not _is_worker():
+            wait(running)
         pool.leave()
 
     def _submit(self, task: Callable[[], T]) -> Future[T] | None:

@@ -48,11 +48,11 @@ class PageCache:
     Parameters
     ----------
     max_bytes
-        Most bytes that the pages may hold together; a single page may hold more.
+        Most bytes that the pages may hold together, by default 128 MiB; a single page may hold more.
     """
 
-    def __init__(self, max_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        self._max_bytes = max_bytes
+    def __init__(self, max_bytes: int | None = None) -> None:
+        self._max_bytes = DEFAULT_CACHE_BYTES if max_bytes is None else max_bytes
         self._pages: OrderedDict[Key, OpenPage] = OrderedDict()
         self._sizes: dict[Key, int] = {}
         self._bytes = 0

@@ -142,7 +142,10 @@ def make_plan(
     """Make the plan of some columns, and find the requests that `source` will see."""
     found = tuple(columns)
     ranges = [range_ for column in found for page in column.pages for range_ in page.ranges]
-    reads = merge_ranges(ranges, source.gap_bytes, source.most_bytes).reads
+    reads: list[tuple[int, int]] = sorted(ranges)
+    if not source.gives_views:
+        merged = merge_ranges(ranges, source.gap_bytes, source.most_bytes).reads
+        reads = merged if len(merged) < len(ranges) else reads
     requests = tuple(ByteRange(position, size) for position, size in reads)
     return ReadPlan(num_rows, found, requests, source.gap_bytes, is_complete)
 
