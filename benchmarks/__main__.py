@@ -1,0 +1,93 @@
+"""Command line: which tables, operations and engines, how often, and where the results go."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.bars import ENGINE, JUDGE
+from benchmarks.consume import build
+from benchmarks.engines.base import INSTALLATIONS
+from benchmarks.machine import describe_machine
+from benchmarks.operations import OPERATIONS
+from benchmarks.report import report_text
+from benchmarks.run import Settings, WorkloadRun
+from benchmarks.samples import Results
+from benchmarks.workloads import WORKLOADS
+
+
+def _names(known: dict[str, object]) -> object:
+    def parse(text: str) -> list[str]:
+        names = list(known) if text == "all" else text.split(",")
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"no {', '.join(unknown)}; there are {', '.join(known)} and all")
+        return [name for name in known if name in names]
+
+    return parse
+
+
+def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+
+    def add_choice(name: str, known: dict[str, object], default: str) -> None:
+        parser.add_argument(
+            f"--{name}",
+            type=_names(known),
+            default=default,
+            help=f"separated by commas: all, {', '.join(known)} (default: %(default)s)",
+        )
+
+    add_choice("workloads", dict(WORKLOADS), "all")
+    add_choice("operations", dict(OPERATIONS), "all")
+    add_choice("engines", dict(INSTALLATIONS), f"{ENGINE},{JUDGE}")
+    parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--scale", type=float, default=1.0, help="share of the rows (default: %(default)s)")
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        default=Path(tempfile.gettempdir()) / "lancelet-benchmarks",
+        help="work folder, some gigabytes; tables stay there for the next run (default: %(default)s)",
+    )
+    parser.add_argument("--json", type=Path, help="write all samples to this file")
+    return parser.parse_args(arguments)
+
+
+def _progress(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run and report."""
+    options = parse_arguments(arguments)
+    results = Results()
+    engines = []
+    for name in options.engines:
+        if INSTALLATIONS[name].is_there:
+            engines.append(name)
+        else:
+            results.problems.append(f"{name} is not installed: `make bench` does that")
+    settings = Settings(
+        operations=[OPERATIONS[name] for name in options.operations],
+        engines=engines,
+        rounds=options.rounds,
+        scale=options.scale,
+        directory=options.dir,
+        library=build(options.dir),
+        progress=_progress,
+    )
+    for name in options.workloads:
+        WorkloadRun(WORKLOADS[name], settings, results).run()
+    print(report_text(results))
+    if options.json:
+        report = {"machine": describe_machine(), "scale": options.scale, **results.as_json()}
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

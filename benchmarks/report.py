@@ -1,0 +1,93 @@
+"""The text of a run: ratios to pylance beside what is asked, then the medians of all engines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.bars import BARS, ENGINE, JUDGE
+from benchmarks.operations import OPERATIONS, Quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.samples import Results
+
+
+def text_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows in aligned columns, the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for row in rows:
+        cells = [row[0].ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
+
+
+def quantity_text(value: float, quantity: Quantity) -> str:
+    """Return seconds or bytes for people."""
+    if quantity is not Quantity.SECONDS:
+        return f"{value / 1e6:.1f} MB"
+    if value >= 1:
+        return f"{value:.2f} s"
+    return f"{value * 1e3:.1f} ms" if value >= 1e-3 else f"{value * 1e6:.0f} us"
+
+
+def _ratio_cell(results: Results, operation: str, workload: str) -> str:
+    ratio = results.ratio(workload, operation, ENGINE, JUDGE)
+    if ratio is None:
+        return "-"
+    asked = BARS.get((operation, workload))
+    if asked is None:
+        return f"{ratio:.2f}"
+    return f"{ratio:.2f} ({asked.bar:g}/{asked.aim:g}) {asked.verdict(ratio):6}"
+
+
+def ratios_text(results: Results) -> str:
+    """Return the ratios of lancelet to pylance, ``ratio (bar/aim) verdict``; operations down, workloads across."""
+    workloads = results.names("workload")
+    measured = results.names("operation")
+    names = [name for name in OPERATIONS if name in measured]
+    rows = [["", *workloads]]
+    for name in names:
+        cells = [_ratio_cell(results, name, workload) for workload in workloads]
+        if any(cell != "-" for cell in cells):
+            rows.append([OPERATIONS[name].title, *cells])
+    return text_table(rows)
+
+
+def medians_text(results: Results, workload: str) -> str:
+    """Return what each engine took, and by how much that is pylance's; operations down, engines across."""
+    engines = results.names("engine")
+    measured = results.names("operation")
+    rows = [[workload, *engines]]
+    for name, operation in OPERATIONS.items():
+        if name not in measured:
+            continue
+        cells = []
+        for engine in engines:
+            value = results.middle(workload, name, engine)
+            ratio = results.ratio(workload, name, engine, JUDGE)
+            shown = "-" if value is None else quantity_text(value, operation.quantity)
+            cells.append(shown if ratio is None or engine == JUDGE else f"{shown} {ratio:6.2f}x")
+        if any(cell != "-" for cell in cells):
+            rows.append([operation.title, *cells])
+    return text_table(rows)
+
+
+def report_text(results: Results) -> str:
+    """Return the whole report."""
+    parts = [
+        "\n".join(
+            f"{name} {versions['version']}, files: {versions['file_version']}"
+            for name, versions in results.versions.items()
+        )
+    ]
+    if {ENGINE, JUDGE} <= set(results.names("engine")):
+        parts.append(
+            f"{ENGINE} : {JUDGE}, medians of the ratios of a round (bar/aim)\n\n{ratios_text(results)}"
+        )
+    parts += [medians_text(results, workload) for workload in results.names("workload")]
+    if results.problems:
+        parts.append("\n".join(results.problems))
+    return "\n\n".join(parts)
