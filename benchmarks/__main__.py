@@ -7,6 +7,7 @@ import json
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks.bars import ENGINE, JUDGE
 from benchmarks.consume import build
@@ -18,8 +19,11 @@ from benchmarks.run import Settings, WorkloadRun
 from benchmarks.samples import Results
 from benchmarks.workloads import WORKLOADS
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def _names(known: dict[str, object]) -> object:
+
+def _names(known: dict[str, object]) -> Callable[[str], list[str]]:
     def parse(text: str) -> list[str]:
         names = list(known) if text == "all" else text.split(",")
         if unknown := [name for name in names if name not in known]:

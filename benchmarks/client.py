@@ -76,6 +76,8 @@ class Client:
 
     def memory_of(self, **arguments: Any) -> tuple[int, int]:
         """Do a piece of work; return the private bytes that it added at most, and the peak of the resident bytes."""
+        path: Path = arguments["path"]
+        self.ask("load_all", scratch=path.with_name(f"tiny-{path.name}"))
         self.ask("forget_peak")
         before = private_bytes(self._process.pid)
         with PrivatePeak(self._process.pid) as sampler:

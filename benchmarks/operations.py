@@ -27,15 +27,18 @@ MOST_SECONDS = 4.0  # a measurement of many repetitions ends after this, whateve
 class Quantity(Enum):
     """What a sample of an operation tells."""
 
-    SECONDS = "s"
-    PRIVATE_BYTES = "private bytes"
-    RESIDENT_BYTES = "resident bytes"
-    FILE_BYTES = "file bytes"
+    SECONDS = "seconds"
+    MEMORY = "memory"
+    FILE_BYTES = "bytes of the file"
+
+
+PRIVATE = "private"
+RESIDENT = "resident"
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One row of the report.
+    """One row of the report; two rows for memory, whose samples are named ``<work>_private`` and ``<work>_resident``.
 
     Parameters
     ----------
@@ -59,6 +62,16 @@ class Operation:
     quantity: Quantity = Quantity.SECONDS
     num_taken: int = 0
     by_pylance: bool = False
+
+    @property
+    def rows(self) -> dict[str, str]:
+        """Name of samples -> title in the report."""
+        if self.quantity is not Quantity.MEMORY:
+            return {self.name: self.title}
+        return {
+            f"{self.work}_{PRIVATE}": f"{self.title}, private memory",
+            f"{self.work}_{RESIDENT}": f"{self.title}, peak resident memory",
+        }
 
     def suits(self, num_rows: int) -> bool:
         """Whether a table is large enough for the take."""
@@ -92,10 +105,7 @@ def _operations() -> list[Operation]:
             ),
         ]
     for work, title in (("write", "write"), ("scan", "scan, streamed"), ("table", "scan to table")):
-        found += [
-            Operation(f"{work}_private", f"{title}: private memory", work, Quantity.PRIVATE_BYTES),
-            Operation(f"{work}_resident", f"{title}: peak resident", work, Quantity.RESIDENT_BYTES),
-        ]
+        found.append(Operation(f"{work}_memory", title, work, Quantity.MEMORY))
     found += [
         Operation("size", "file size", "size", Quantity.FILE_BYTES),
         Operation("cold", "cold open + take 1", "cold", num_taken=1),  # last: it empties the page cache

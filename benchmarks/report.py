@@ -46,33 +46,34 @@ def _ratio_cell(results: Results, operation: str, workload: str) -> str:
 def ratios_text(results: Results) -> str:
     """Return the ratios of lancelet to pylance, ``ratio (bar/aim) verdict``; operations down, workloads across."""
     workloads = results.names("workload")
-    measured = results.names("operation")
-    names = [name for name in OPERATIONS if name in measured]
     rows = [["", *workloads]]
-    for name in names:
-        cells = [_ratio_cell(results, name, workload) for workload in workloads]
-        if any(cell != "-" for cell in cells):
-            rows.append([OPERATIONS[name].title, *cells])
+    for operation in OPERATIONS.values():
+        for name, title in operation.rows.items():
+            cells = [_ratio_cell(results, name, workload) for workload in workloads]
+            if any(cell != "-" for cell in cells):
+                rows.append([title, *cells])
     return text_table(rows)
 
 
 def medians_text(results: Results, workload: str) -> str:
     """Return what each engine took, and by how much that is pylance's; operations down, engines across."""
     engines = results.names("engine")
-    measured = results.names("operation")
     rows = [[workload, *engines]]
-    for name, operation in OPERATIONS.items():
-        if name not in measured:
-            continue
-        cells = []
-        for engine in engines:
-            value = results.middle(workload, name, engine)
-            ratio = results.ratio(workload, name, engine, JUDGE)
-            shown = "-" if value is None else quantity_text(value, operation.quantity)
-            cells.append(shown if ratio is None or engine == JUDGE else f"{shown} {ratio:6.2f}x")
-        if any(cell != "-" for cell in cells):
-            rows.append([operation.title, *cells])
+    for operation in OPERATIONS.values():
+        for name, title in operation.rows.items():
+            cells = [_median_cell(results, workload, name, engine, operation.quantity) for engine in engines]
+            if any(cell != "-" for cell in cells):
+                rows.append([title, *cells])
     return text_table(rows)
+
+
+def _median_cell(results: Results, workload: str, name: str, engine: str, quantity: Quantity) -> str:
+    value = results.middle(workload, name, engine)
+    if value is None:
+        return "-"
+    shown = quantity_text(value, quantity)
+    ratio = results.ratio(workload, name, engine, JUDGE)
+    return shown if ratio is None or engine == JUDGE else f"{shown} {ratio:6.2f}x"
 
 
 def report_text(results: Results) -> str:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.bars import ENGINE, JUDGE
 from benchmarks.client import Client, EngineError
 from benchmarks.engines.base import INSTALLATIONS
-from benchmarks.operations import Quantity
+from benchmarks.operations import PRIVATE, RESIDENT, Quantity
 from benchmarks.samples import Sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
     from benchmarks.operations import Operation
     from benchmarks.samples import Results
@@ -78,23 +79,21 @@ class WorkloadRun:
     def run(self) -> None:
         """Start the engines, write a file with each, do the rounds, end the engines and remove the files."""
         with ExitStack() as stack:
+            # Of its own for each run: several may share the tables of the work folder.
+            scratch = stack.enter_context(TemporaryDirectory(prefix="run-", dir=self._settings.directory))
             for name in self._settings.engines:
-                self._start(name, stack)
-            try:
-                for round_number in range(self._settings.rounds):
-                    self._round(round_number)
-            finally:
-                for path in self._paths.values():
-                    path.unlink(missing_ok=True)
+                self._start(name, Path(scratch), stack)
+            for round_number in range(self._settings.rounds):
+                self._round(round_number)
 
     def _client(self, name: str) -> Client:
         return Client(INSTALLATIONS[name], self._workload.name, self._source, self._settings.library)
 
-    def _start(self, name: str, stack: ExitStack) -> None:
+    def _start(self, name: str, scratch: Path, stack: ExitStack) -> None:
         try:
             client = stack.enter_context(self._client(name))
             about = client.ask("describe")
-            path = self._settings.directory / f"{self._workload.name}-{name}{about['suffix']}"
+            path = scratch / f"{self._workload.name}-{name}{about['suffix']}"
             client.ask("map_source")
             client.ask("run", work="write", path=path)
             self._paths[name] = path
@@ -139,11 +138,11 @@ class WorkloadRun:
                 num_taken=operation.num_taken,
             )
             self._add(operation.name, name, round_number, **sample)
-        elif operation.quantity is Quantity.PRIVATE_BYTES and round_number < MEMORY_ROUNDS:
+        elif operation.quantity is Quantity.MEMORY and round_number < MEMORY_ROUNDS:
             with self._client(name) as fresh:
                 private, resident = fresh.memory_of(work=operation.work, path=path)
-            self._add(f"{operation.work}_private", name, round_number, value=private)
-            self._add(f"{operation.work}_resident", name, round_number, value=resident)
+            self._add(f"{operation.work}_{PRIVATE}", name, round_number, value=private)
+            self._add(f"{operation.work}_{RESIDENT}", name, round_number, value=resident)
 
     def _add(self, operation: str, name: str, round_number: int, **values: Any) -> None:
         self._results.samples.append(Sample(self._workload.name, operation, name, round_number, **values))

@@ -7,6 +7,7 @@ count as memory of the writer.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,7 +71,7 @@ class Workload:
         path = directory / f"{self.name}-{scale:g}-v{RECIPE}.arrow"
         if not path.exists():
             directory.mkdir(parents=True, exist_ok=True)
-            unfinished = path.with_suffix(".part")
+            unfinished = path.with_suffix(f".{os.getpid()}")  # another run may make it, too
             batches = self.batches(scale)
             first = next(batches)
             with pa.OSFile(str(unfinished), "wb") as sink, pa.ipc.new_file(sink, first.schema) as writer:

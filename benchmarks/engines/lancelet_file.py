@@ -1,4 +1,4 @@
-"""This project, through its public names."""
+"""Files of lancelet, through its public names."""
 
 from __future__ import annotations
 
