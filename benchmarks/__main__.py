@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING
 from benchmarks.bars import ENGINE, JUDGE
 from benchmarks.consume import build
 from benchmarks.engines.base import INSTALLATIONS
+from benchmarks.footprint import measure_footprints
 from benchmarks.machine import describe_machine
 from benchmarks.operations import OPERATIONS
+from benchmarks.picture import ratios_svg
 from benchmarks.report import report_text
 from benchmarks.run import Settings, WorkloadRun
 from benchmarks.samples import Results
@@ -57,6 +59,16 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
         help="work folder, some gigabytes; tables stay there for the next run (default: %(default)s)",
     )
     parser.add_argument("--json", type=Path, help="write all samples to this file")
+    parser.add_argument("--svg", type=Path, help="draw the ratios into this file")
+    parser.add_argument(
+        "--imports",
+        type=int,
+        default=9,
+        help="imports of each library; 0: no import times, no installed sizes",
+    )
+    parser.add_argument(
+        "--show", type=Path, metavar="JSON", help="run nothing: report what an earlier run wrote"
+    )
     return parser.parse_args(arguments)
 
 
@@ -64,9 +76,7 @@ def _progress(text: str) -> None:
     sys.stderr.write(f"{text}\n")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run and report."""
-    options = parse_arguments(arguments)
+def _run(options: argparse.Namespace) -> Results:
     results = Results()
     engines = []
     for name in options.engines:
@@ -83,13 +93,26 @@ def main(arguments: list[str] | None = None) -> int:
         library=build(options.dir),
         progress=_progress,
     )
+    if options.imports:
+        _progress("imports")
+        results.footprints = measure_footprints(engines, options.imports)
     for name in options.workloads:
         WorkloadRun(WORKLOADS[name], settings, results).run()
+    return results
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run and report."""
+    options = parse_arguments(arguments)
+    results = Results.from_json(json.loads(options.show.read_text())) if options.show else _run(options)
     print(report_text(results))
     if options.json:
         report = {"machine": describe_machine(), "scale": options.scale, **results.as_json()}
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(report, indent=1) + "\n")
+    if options.svg:
+        options.svg.parent.mkdir(parents=True, exist_ok=True)
+        options.svg.write_text(ratios_svg(results))
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.bars import BARS, ENGINE, JUDGE
+from benchmarks.footprint import footprints_table
 from benchmarks.operations import OPERATIONS, Quantity
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def report_text(results: Results) -> str:
             f"{ENGINE} : {JUDGE}, medians of the ratios of a round (bar/aim)\n\n{ratios_text(results)}"
         )
     parts += [medians_text(results, workload) for workload in results.names("workload")]
+    if results.footprints:
+        parts.append(text_table(footprints_table(results.footprints)))
     if results.problems:
         parts.append("\n".join(results.problems))
     return "\n\n".join(parts)

@@ -47,11 +47,14 @@ class Results:
         Sentences: an engine that is missing, or failed.
     versions
         Engine -> its version and that of the files it wrote.
+    footprints
+        Engine -> its import times and installed bytes.
     """
 
     samples: list[Sample] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
+    footprints: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def names(self, attribute: str) -> list[str]:
         """Return the different values of an attribute of the samples, in the order of appearance."""
@@ -85,6 +88,7 @@ class Results:
         return {
             "versions": self.versions,
             "problems": self.problems,
+            "footprints": self.footprints,
             "measurements": [
                 {
                     "workload": workload,
@@ -103,3 +107,12 @@ class Results:
                 for (workload, operation, engine), group in groups.items()
             ],
         }
+
+    @classmethod
+    def from_json(cls, report: dict[str, Any]) -> Results:
+        """Return the results that :meth:`as_json` described."""
+        results = cls([], report["problems"], report["versions"], report["footprints"])
+        for group in report["measurements"]:
+            names = {name: group[name] for name in ("workload", "operation", "engine")}
+            results.samples += [Sample(**names, **sample) for sample in group["samples"]]
+        return results

@@ -85,8 +85,6 @@ class Installation:
         The interpreter that runs it.
     folder
         A folder on PYTHONPATH that holds the library, if it is not in the environment of the interpreter.
-    packaged
-        A folder with the installed package, where the engine runs from its sources: for import time and installed size.
     """
 
     name: str
@@ -96,7 +94,6 @@ class Installation:
     distribution: str
     python: Path = Path(sys.executable)
     folder: Path | None = None
-    packaged: Path | None = None
 
     @property
     def is_there(self) -> bool:
@@ -114,14 +111,7 @@ PYLANCE_RELEASE = "14.0.2"
 INSTALLATIONS = {
     installation.name: installation
     for installation in (
-        Installation(
-            "lancelet",
-            "lancelet_file",
-            "Lancelet",
-            "lancelet",
-            "lancelet",
-            packaged=REPOSITORY / ".bench" / "lancelet",
-        ),
+        Installation("lancelet", "lancelet_file", "Lancelet", "lancelet", "lancelet"),
         Installation(
             "pylance",
             "pylance_file",
