@@ -95,24 +95,32 @@ def _run(options: argparse.Namespace) -> Results:
     )
     if options.imports:
         _progress("imports")
-        results.footprints = measure_footprints(engines, options.imports)
+        results.footprints = measure_footprints(engines, options.imports, results.problems)
     for name in options.workloads:
         WorkloadRun(WORKLOADS[name], settings, results).run()
+        _write(results, options)  # an interrupted run keeps what it has
     return results
+
+
+def _write(results: Results, options: argparse.Namespace) -> None:
+    for path in filter(None, (options.json, options.svg)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    if options.json and not options.show:
+        report = {"machine": describe_machine(), "scale": options.scale, **results.as_json()}
+        options.json.write_text(json.dumps(report, indent=1) + "\n")
+    if options.svg:
+        options.svg.write_text(ratios_svg(results))
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run and report."""
     options = parse_arguments(arguments)
-    results = Results.from_json(json.loads(options.show.read_text())) if options.show else _run(options)
+    if options.show:
+        results = Results.from_json(json.loads(options.show.read_text()))
+        _write(results, options)
+    else:
+        results = _run(options)
     print(report_text(results))
-    if options.json:
-        report = {"machine": describe_machine(), "scale": options.scale, **results.as_json()}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
-    if options.svg:
-        options.svg.parent.mkdir(parents=True, exist_ok=True)
-        options.svg.write_text(ratios_svg(results))
     return 0
 
 

@@ -80,7 +80,9 @@ def _ask(installation: Installation, *arguments: str) -> Any:
     return json.loads(_run(installation, "-m", "benchmarks.footprint", *arguments))
 
 
-def measure_footprints(engines: Sequence[str], repetitions: int) -> dict[str, dict[str, Any]]:
+def measure_footprints(
+    engines: Sequence[str], repetitions: int, problems: list[str]
+) -> dict[str, dict[str, Any]]:
     """Return per engine the seconds of each import and of each first read, and the installed bytes.
 
     Every import and every first read has a fresh process. A library may import late what it needs, so the time from before the
@@ -92,18 +94,24 @@ def measure_footprints(engines: Sequence[str], repetitions: int) -> dict[str, di
         Names of installations.
     repetitions
         Of imports and first reads; the engines take turns. One before the first is not counted.
+    problems
+        Takes a sentence for each engine that fails; it is left out.
     """
     found: dict[str, dict[str, Any]] = {}
     with TemporaryDirectory() as scratch:
         files = {name: str(Path(scratch) / name) for name in engines}
         for name in engines:
             installation = INSTALLATIONS[name]
-            _ask(installation, "write", name, files[name])
+            try:
+                _ask(installation, "write", name, files[name])
+            except subprocess.CalledProcessError as error:
+                problems.append(f"{name}, first file: {error.stderr.strip().splitlines()[-1]}")
+                continue
             sizes = _ask(installation, "installed", installation.distribution)
             packaged = _python(installation) == PACKAGED
             found[name] = {"import_seconds": [], "first_read_seconds": [], "packaged": packaged, **sizes}
         for repetition in range(repetitions + 1):
-            for name in engines:
+            for name in found:
                 installation = INSTALLATIONS[name]
                 imported = float(_run(installation, "-c", TIMED_IMPORT.format(installation.library)))
                 read = _ask(installation, "first-read", name, files[name])

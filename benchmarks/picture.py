@@ -13,9 +13,11 @@ if TYPE_CHECKING:
     from benchmarks.samples import Results
 
 LABEL_WIDTH = 250
-PANEL_WIDTH = 128
-PANEL_GAP = 14
-ROW_HEIGHT = 22
+PLOT_WIDTH = 100
+PANEL_WIDTH = 140  # the plot, and right of it the number
+PANEL_GAP = 8
+ROW_HEIGHT = 24
+BAR_HEIGHT = 8
 HEAD_HEIGHT = 64
 FOOT_HEIGHT = 34
 SMALLEST, LARGEST = 0.03, 30.0  # ends of the logarithmic scale; what is beyond is drawn at the end
@@ -49,48 +51,54 @@ OTHERS = {"parquet": "other", "vortex": "another"}
 def _place(ratio: float) -> float:
     """Return the distance of a ratio from the left of its panel."""
     share = math.log(ratio / SMALLEST) / math.log(LARGEST / SMALLEST)
-    return PANEL_WIDTH * min(1.0, max(0.0, share))
+    return PLOT_WIDTH * min(1.0, max(0.0, share))
 
 
 def _mark(engine: str, x: float, y: float) -> str:
     """Return a circle for one of the other formats, a diamond for the second."""
     style = OTHERS[engine]
     if style == "other":
-        return f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="3.5"/>'
-    return f'<path class="{style}" d="M{x:.1f} {y - 4.5:.1f}l4.5 4.5l-4.5 4.5l-4.5 -4.5z"/>'
+        return f'<circle class="{style}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
+    return f'<path class="{style}" d="M{x:.1f} {y - 4:.1f}l4 4l-4 4l-4 -4z"/>'
+
+
+def _number(ratio: float) -> str:
+    """Return a ratio with two digits that count."""
+    return f"{ratio:.2f}" if ratio < 1 else f"{ratio:.1f}" if ratio < 10 else f"{ratio:.0f}"
 
 
 def _cell(results: Results, operation: str, workload: str, left: float, top: float) -> list[str]:
-    """Draw lancelet's ratio as a bar from 1, the ratio that is asked as a stroke, the other formats as marks."""
-    middle = top + ROW_HEIGHT / 2
+    """Draw lancelet's ratio as a bar from 1, with what is asked as a stroke; the other formats are marks below it."""
+    bar_top = top + 4
     even = left + _place(1.0)
     parts = [f'<line class="even" x1="{even:.1f}" x2="{even:.1f}" y1="{top}" y2="{top + ROW_HEIGHT}"/>']
     ratio = results.ratio(workload, operation, ENGINE, JUDGE)
     if ratio is not None:
         end = left + _place(ratio)
-        style = "faster" if ratio <= 1 else "slower"
+        asked = BARS.get((operation, workload))
+        missed = ratio > (asked.bar if asked else 1.0)
         parts.append(
-            f'<rect class="{style}" x="{min(even, end):.1f}" y="{middle - 5}" width="{abs(end - even):.1f}" height="10">'
-            f"<title>{ENGINE} {ratio:.2f}</title></rect>"
+            f'<rect class="{"slower" if missed else "faster"}" x="{min(even, end):.1f}" y="{bar_top}" '
+            f'width="{max(1.0, abs(end - even)):.1f}" height="{BAR_HEIGHT}"/>'
+            f'<text x="{left + PANEL_WIDTH - 5}" y="{top + 16}" text-anchor="end">{_number(ratio)}</text>'
         )
-        anchor, x = ("end", end - 3) if ratio <= 1 else ("start", end + 3)
-        parts.append(f'<text x="{x:.1f}" y="{middle + 4}" text-anchor="{anchor}">{ratio:.2g}</text>')
-    if (asked := BARS.get((operation, workload))) is not None and ratio is not None:
-        x = left + _place(asked.bar)
-        parts.append(f'<line class="asked" x1="{x:.1f}" x2="{x:.1f}" y1="{middle - 8}" y2="{middle + 8}"/>')
+        if asked is not None:
+            x = left + _place(asked.bar)
+            ends = f'y1="{bar_top - 3}" y2="{bar_top + BAR_HEIGHT + 3}"'
+            parts.append(f'<line class="asked" x1="{x:.1f}" x2="{x:.1f}" {ends}/>')
     for engine in OTHERS:
         other = results.ratio(workload, operation, engine, JUDGE)
         if other is not None:
-            parts.append(_mark(engine, left + _place(other), middle))
+            parts.append(_mark(engine, left + _place(other), top + 18))
     return parts
 
 
 def _legend(y: float) -> list[str]:
     parts = [
-        f'<text class="quiet" x="0" y="{y}">Ratio to {JUDGE}, logarithmic; the long line is 1, left of it is less. '
-        f"Number: {ENGINE}. Short stroke: what is asked of it.</text>"
+        f'<text class="quiet" x="0" y="{y}">Ratio to {JUDGE}, logarithmic, less is better; the long line is 1. '
+        f"Bar and number: {ENGINE}, red above what is asked (short stroke).</text>"
     ]
-    x = LABEL_WIDTH + 3.9 * (PANEL_WIDTH + PANEL_GAP)
+    x = LABEL_WIDTH + 4.0 * (PANEL_WIDTH + PANEL_GAP)
     for engine in OTHERS:
         parts.append(_mark(engine, x, y - 4))
         parts.append(f'<text class="quiet" x="{x + 9:.1f}" y="{y}">{engine}</text>')
@@ -98,15 +106,21 @@ def _legend(y: float) -> list[str]:
     return parts
 
 
-def ratios_svg(results: Results) -> str:
-    """Return the drawing: operations down, workloads across."""
+def _measured_rows(results: Results) -> list[tuple[str, str]]:
+    """Return name and title of what lancelet and pylance have both done."""
     workloads = results.names("workload")
-    rows = [
+    return [
         (name, title)
         for operation in OPERATIONS.values()
         for name, title in operation.rows.items()
         if any(results.ratio(workload, name, ENGINE, JUDGE) for workload in workloads)
     ]
+
+
+def ratios_svg(results: Results) -> str:
+    """Return the drawing: operations down, workloads across."""
+    workloads = results.names("workload")
+    rows = _measured_rows(results)
     width = LABEL_WIDTH + len(workloads) * (PANEL_WIDTH + PANEL_GAP)
     height = HEAD_HEIGHT + ROW_HEIGHT * len(rows) + FOOT_HEIGHT
     versions = ", ".join(
