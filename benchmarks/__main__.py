@@ -77,7 +77,7 @@ def _progress(text: str) -> None:
 
 
 def _run(options: argparse.Namespace) -> Results:
-    results = Results()
+    results = Results(describe_machine(), options.scale)
     engines = []
     for name in options.engines:
         if INSTALLATIONS[name].is_there:
@@ -106,8 +106,7 @@ def _write(results: Results, options: argparse.Namespace) -> None:
     for path in filter(None, (options.json, options.svg)):
         path.parent.mkdir(parents=True, exist_ok=True)
     if options.json and not options.show:
-        report = {"machine": describe_machine(), "scale": options.scale, **results.as_json()}
-        options.json.write_text(json.dumps(report, indent=1) + "\n")
+        options.json.write_text(json.dumps(results.as_json(), indent=1) + "\n")
     if options.svg:
         options.svg.write_text(ratios_svg(results))
 

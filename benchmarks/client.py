@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 
 class EngineError(Exception):
-    """An engine refused, failed or died."""
+    """An engine refused or failed."""
+
+
+class EngineDied(EngineError):  # noqa: N818 - a kind of EngineError
+    """The process of an engine ended; it can do nothing more."""
 
 
 def environment_of(installation: Installation) -> dict[str, str]:
@@ -58,7 +62,9 @@ class Client:
         Raises
         ------
         EngineError
-            The engine failed or its process died; the message has what it printed.
+            The engine failed.
+        EngineDied
+            Its process ended; the message has what it printed.
         """
         if self._process.stdin is None or self._process.stdout is None:
             raise EngineError(f"{self._name}: no pipes")
@@ -69,7 +75,7 @@ class Client:
             answer = None
         if answer is None:
             self._log.seek(0)
-            raise EngineError(f"{self._name} died: {self._log.read()[-2000:].decode(errors='replace')}")
+            raise EngineDied(f"{self._name} died: {self._log.read()[-2000:].decode(errors='replace')}")
         if "error" in answer:
             raise EngineError(f"{self._name}, {request}: {answer['error']}")
         return answer["value"]

@@ -18,7 +18,7 @@ PANEL_WIDTH = 140  # the plot, and right of it the number
 PANEL_GAP = 8
 ROW_HEIGHT = 24
 BAR_HEIGHT = 8
-HEAD_HEIGHT = 64
+HEAD_HEIGHT = 76
 FOOT_HEIGHT = 34
 SMALLEST, LARGEST = 0.03, 30.0  # ends of the logarithmic scale; what is beyond is drawn at the end
 
@@ -117,6 +117,12 @@ def _measured_rows(results: Results) -> list[tuple[str, str]]:
     ]
 
 
+def _where(results: Results) -> str:
+    machine = results.machine
+    day = str(machine["time"])[:10]
+    return f"{machine['processor']}, {machine['num_cpus']} processors, {day}, {results.scale:g} of the rows"
+
+
 def ratios_svg(results: Results) -> str:
     """Return the drawing: operations down, workloads across."""
     workloads = results.names("workload")
@@ -131,6 +137,7 @@ def ratios_svg(results: Results) -> str:
         f"<title>{ENGINE} beside {JUDGE}: ratios by operation and table</title>",
         f"<style>{STYLE}</style>",
         f'<text x="0" y="18">{escape(versions)}</text>',
+        f'<text class="quiet" x="0" y="36">{escape(_where(results))}</text>',
     ]
     for number, workload in enumerate(workloads):
         left = LABEL_WIDTH + number * (PANEL_WIDTH + PANEL_GAP)

@@ -79,11 +79,14 @@ def _median_cell(results: Results, workload: str, name: str, engine: str, quanti
 
 def report_text(results: Results) -> str:
     """Return the whole report."""
+    machine = results.machine
     parts = [
+        f"{machine['processor']}, {machine['num_cpus']} processors, {machine['system']}, Python {machine['python']}, "
+        f"{machine['time']}, scale {results.scale:g}",
         "\n".join(
             f"{name} {versions['version']}, files: {versions['file_version']}"
             for name, versions in results.versions.items()
-        )
+        ),
     ]
     if {ENGINE, JUDGE} <= set(results.names("engine")):
         parts.append(

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.bars import ENGINE, JUDGE
-from benchmarks.client import Client, EngineError
+from benchmarks.client import Client, EngineDied, EngineError
 from benchmarks.engines.base import INSTALLATIONS
 from benchmarks.operations import PRIVATE, RESIDENT, Quantity
 from benchmarks.samples import Sample
@@ -112,11 +112,11 @@ class WorkloadRun:
 
     def _round(self, round_number: int) -> None:
         for operation in self._settings.operations:
-            if not operation.suits(self._num_rows):
+            names = list(self._clients)
+            if not names or not operation.suits(self._num_rows):
                 continue
             self._settings.progress(f"{self._workload.name}: round {round_number + 1}, {operation.title}")
-            names = list(self._clients)
-            shift = round_number % len(names) if names else 0
+            shift = round_number % len(names)
             for name in names[shift:] + names[:shift]:  # each engine is the first one sometimes
                 if operation.by_pylance and (name != ENGINE or JUDGE not in self._clients):
                     continue
@@ -124,6 +124,8 @@ class WorkloadRun:
                     self._measure(operation, name, round_number)
                 except EngineError as error:
                     self._give_up(name, f"{self._workload.name}, {operation.name}", error)
+                    if isinstance(error, EngineDied):
+                        self._clients.pop(name, None)
 
     def _measure(self, operation: Operation, name: str, round_number: int) -> None:
         path = self._paths[JUDGE if operation.by_pylance else name]

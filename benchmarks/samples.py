@@ -41,6 +41,10 @@ class Results:
 
     Parameters
     ----------
+    machine
+        What :func:`benchmarks.machine.describe_machine` says.
+    scale
+        Share of the tables' rows.
     samples
         In the order in which they were taken.
     problems
@@ -51,6 +55,8 @@ class Results:
         Engine -> its import times and installed bytes.
     """
 
+    machine: dict[str, Any]
+    scale: float
     samples: list[Sample] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     versions: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -86,6 +92,8 @@ class Results:
         for sample in self.samples:
             groups[sample.workload, sample.operation, sample.engine].append(sample)
         return {
+            "machine": self.machine,
+            "scale": self.scale,
             "versions": self.versions,
             "problems": self.problems,
             "footprints": self.footprints,
@@ -111,7 +119,14 @@ class Results:
     @classmethod
     def from_json(cls, report: dict[str, Any]) -> Results:
         """Return the results that :meth:`as_json` described."""
-        results = cls([], report["problems"], report["versions"], report["footprints"])
+        results = cls(
+            report["machine"],
+            report["scale"],
+            [],
+            report["problems"],
+            report["versions"],
+            report["footprints"],
+        )
         for group in report["measurements"]:
             names = {name: group[name] for name in ("workload", "operation", "engine")}
             results.samples += [Sample(**names, **sample) for sample in group["samples"]]

@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.bars import BARS, Bar
 from benchmarks.footprint import footprints_table
+from benchmarks.machine import describe_machine
 from benchmarks.operations import OPERATIONS, Quantity
 from benchmarks.picture import ratios_svg
 from benchmarks.report import quantity_text, report_text, text_table
@@ -31,7 +32,7 @@ def results() -> Results:
         for number, value in enumerate(rounds)
     ]
     versions = {"lancelet": {"version": "1", "file_version": "2.2"}}
-    return Results(samples, ["vortex is not installed"], versions)
+    return Results(describe_machine(), 1.0, samples, ["vortex is not installed"], versions)
 
 
 def test_ratios_are_built_within_a_round(results: Results) -> None:
