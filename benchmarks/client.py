@@ -80,10 +80,18 @@ class Client:
             raise EngineError(f"{self._name}, {request}: {answer['error']}")
         return answer["value"]
 
+    def first_of(self, **arguments: Any) -> dict[str, Any]:
+        """Read a tiny file, then do a piece of work once; return its timing."""
+        self._load_all(arguments["path"])
+        timing: dict[str, Any] = self.ask("run", once=True, **arguments)
+        return timing
+
+    def _load_all(self, path: Path) -> None:
+        self.ask("load_all", scratch=path.with_name(f"tiny-{path.name}"))
+
     def memory_of(self, **arguments: Any) -> tuple[int, int]:
         """Do a piece of work; return the private bytes that it added at most, and the peak of the resident bytes."""
-        path: Path = arguments["path"]
-        self.ask("load_all", scratch=path.with_name(f"tiny-{path.name}"))
+        self._load_all(arguments["path"])
         self.ask("forget_peak")
         before = private_bytes(self._process.pid)
         with PrivatePeak(self._process.pid) as sampler:

@@ -132,13 +132,12 @@ class WorkloadRun:
         if operation.quantity is Quantity.FILE_BYTES:
             self._add(operation.name, name, round_number, value=path.stat().st_size)
         elif operation.quantity is Quantity.SECONDS:
-            sample = self._clients[name].ask(
-                "run",
-                work=operation.work,
-                path=path,
-                round_number=round_number,
-                num_taken=operation.num_taken,
-            )
+            work = {"work": operation.work, "path": path, "round_number": round_number}
+            if operation.fresh:
+                with self._client(name) as fresh:
+                    sample = fresh.first_of(**work)
+            else:
+                sample = self._clients[name].ask("run", num_taken=operation.num_taken, **work)
             self._add(operation.name, name, round_number, **sample)
         elif operation.quantity is Quantity.MEMORY and round_number < MEMORY_ROUNDS:
             with self._client(name) as fresh:
