@@ -148,7 +148,10 @@ class OrderedTasks(Generic[T]):
             self._pool, self._executor = _pool, _pool.enter(self._threads)
         if self._executor is None or self._pool is not _pool:
             return None
-        return self._executor.submit(task)
+        try:
+            return self._executor.submit(task)
+        except RuntimeError:  # the interpreter is ending, or the system has no thread left
+            return None
 
     def __enter__(self) -> OrderedTasks[T]:
         return self

@@ -9,6 +9,7 @@ import pytest
 from golden_index import golden_files
 from lancelet.anatomy import column_sizes, summarise
 from lancelet.errors import OptionError
+from lancelet.storage import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +20,13 @@ FILES = [file for file in golden_files() if file.group in ("string", "nested", "
 @pytest.fixture
 def nested(repository_root: Path) -> Path:
     return repository_root / "tests" / "cli" / "files" / "v2.2" / "names_nested.lance"
+
+
+def test_a_source_of_the_user_stays_open(nested: Path) -> None:
+    with open_source(nested) as source:
+        assert summarise(source) == summarise(nested)
+        assert column_sizes(source) == column_sizes(nested)
+        assert source.read(0, 1).nbytes == 1
 
 
 @pytest.mark.parametrize("version", ["2.0", "2.1", "2.2", "2.3"])

@@ -213,6 +213,8 @@ def test_a_file_that_exists_is_not_touched(tmp_path: Path, spill: Path) -> None:
     "options",
     [
         {"page_spill": 5},
+        {"page_spill": ""},
+        {"page_spill": "a\0b"},
         {"page_spill": "a", "page_spill_bytes": 0},
         {"page_spill": "a", "page_spill_bytes": -1},
         {"page_spill": "a", "page_spill_bytes": "1"},

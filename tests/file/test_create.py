@@ -11,7 +11,7 @@ import pytest
 import lancelet
 import lancelet.file
 from lancelet import FileReader, FileWriter, OptionError, UnsupportedError
-from lancelet.storage.store import Sink
+from lancelet.storage import Sink
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from golden_index import is_any_field, select
 from lancelet import FileReader, FileWriter, FormatError, OptionError, UnsupportedError
 from lancelet.container.metadata import BufferRef, ColumnMetadata, PageMetadata
 from lancelet.file import finish_prepared_file
-from lancelet.storage.store import open_sink
+from lancelet.storage import open_sink
 from lancelet.testing import assert_tables_equal
 from oracle import oracle
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from golden_index import GoldenFile
-    from lancelet.storage.store import Sink
+    from lancelet.storage import Sink
 
 VERSIONS = ("2.0", "2.1", "2.2")
 #: Blobs refer to bytes outside of their pages, by positions inside of them.

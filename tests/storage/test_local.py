@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lancelet.errors import FormatError, OptionError
-from lancelet.storage import open_sink, open_source
+from lancelet.storage import fetch, open_sink, open_source
+from lancelet.storage.chunked import in_chunks
 from lancelet.storage.local import LocalSink, LocalSource
 
 if TYPE_CHECKING:
@@ -81,6 +82,67 @@ def test_a_replaced_file_is_still_the_old_one(path, source):
     other.write_bytes(b"x")
     other.replace(path)
     assert source.read(0, 16) == CONTENT[:16]
+
+
+BEYOND = [(0, 1), (5000, 9000), (-1, 5), (1 << 70, 1), (0, -1), (20_000, 1), (0, 0), (0, len(CONTENT))]
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["cached is known", "nobody knows"])
+def test_hints_change_nothing(source, known, monkeypatch):
+    if not known:
+        monkeypatch.setattr("lancelet.storage.local._NO_WAIT", None)
+    for count in range(len(BEYOND) + 1):
+        source.prefetch(BEYOND[:count])
+    assert fetch(source, [(5, 5), (0, 1), (9000, 100)], scattered=True) == [
+        CONTENT[5:10],
+        CONTENT[:1],
+        CONTENT[9000:9100],
+    ]
+    with pytest.raises(FormatError):
+        fetch(source, BEYOND, scattered=True)
+    with pytest.raises(FormatError):
+        fetch(in_chunks(source, 10), BEYOND, scattered=True)
+    source.close()
+    with pytest.raises(ValueError, match="closed"):
+        source.prefetch([(0, 1)])
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system takes no advice")
+def test_only_what_is_not_in_memory_is_asked_for(source, monkeypatch):
+    advised = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda _, *range_: advised.append(range_[:2]))
+    ranges = [(0, 10), (5000, 10), (9000, 10)]
+    source.prefetch(ranges)
+    assert advised == []  # just written
+
+    def cold(*_: object) -> int:
+        raise BlockingIOError
+
+    monkeypatch.setattr(os, "preadv", cold)
+    source.prefetch(ranges)
+    assert advised == ranges
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", b"a\0b", "\ud800"])
+def test_names_that_no_file_can_have(path):
+    for make in (LocalSource, LocalSink):
+        with pytest.raises(OptionError, match="path"):
+            make(path)
+
+
+def test_a_sink_that_does_not_replace(path):
+    sink = LocalSink(path, replace=False)
+    sink.write(b"x" * 100_000)
+    with pytest.raises(FileExistsError, match=r"data\.bin"):
+        sink.commit()
+    assert names(path.parent) == ["data.bin"]
+    assert path.read_bytes() == CONTENT
+    path.unlink()
+    with LocalSink(path, replace=False) as sink:
+        sink.write(b"x")
+        sink.commit()
+    assert path.read_bytes() == b"x"
+    assert names(path.parent) == ["data.bin"]
 
 
 def test_an_empty_file(tmp_path):

@@ -8,7 +8,7 @@ from lancelet.container.writer import ContainerWriter
 from lancelet.pb import encodings20_pb2 as pb
 from lancelet.pb.file_pb2 import FileDescriptor
 from lancelet.schema.fields import Schema
-from lancelet.storage.store import open_sink
+from lancelet.storage import open_sink
 from lancelet.versions import Version
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import lancelet
 from golden_index import golden_files, is_flat_field, select
 from lancelet.container.reader import Container
 from lancelet.errors import OptionError
-from lancelet.storage.store import open_source
+from lancelet.storage import open_source
 from lancelet.testing import as_read_back, assert_tables_equal
 from oracle import RELEASES, OracleError, oracle
 from test_oracle import some_rows

@@ -9,7 +9,7 @@ from lancelet.anatomy.columns import physical_columns
 from lancelet.anatomy.describe import describe_page
 from lancelet.container.reader import Container
 from lancelet.errors import FormatError
-from lancelet.storage.store import open_source
+from lancelet.storage import borrow_source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,7 +72,7 @@ def column_sizes(path: Any, columns: Sequence[str] | None = None) -> list[Column
     OptionError
         A column does not exist.
     """
-    with open_source(path) as source:
+    with borrow_source(path) as source:
         container = Container.open(source)
         return [_size(column, source.name, source.size()) for column in physical_columns(container, columns)]
 

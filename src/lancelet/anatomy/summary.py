@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lancelet.anatomy.columns import read_schema
 from lancelet.container.reader import Container
-from lancelet.storage.store import open_source
+from lancelet.storage import borrow_source
 
 if TYPE_CHECKING:
     from lancelet.versions import Version
@@ -74,7 +74,7 @@ def summarise(path: Any) -> FileSummary:
     FormatError
         The file is no Lance file, or its metadata is damaged.
     """
-    with open_source(path) as source:
+    with borrow_source(path) as source:
         container = Container.open(source)
         schema = read_schema(container)
         columns = [container.column(index) for index in range(container.num_columns)]

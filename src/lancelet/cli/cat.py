@@ -71,7 +71,7 @@ def _print_json_lines(result: ReadResult) -> None:
 def _print_csv(result: ReadResult) -> None:
     from lancelet.interop.base import SinkFile
     from lancelet.interop.delimited import DelimitedBatchWriter
-    from lancelet.storage.store import open_sink
+    from lancelet.storage import open_sink
 
     with open_sink(sys.stdout.buffer) as sink:
         writer = DelimitedBatchWriter(SinkFile(sink), result.schema)

@@ -57,7 +57,7 @@ def _pages(path: str, names: Sequence[str] | None) -> Iterator[Page]:
     from lancelet.anatomy.columns import physical_columns
     from lancelet.anatomy.describe import describe_page
     from lancelet.container.reader import Container
-    from lancelet.storage.store import open_source
+    from lancelet.storage import open_source
 
     with open_source(path) as source:
         for column in physical_columns(Container.open(source), names):

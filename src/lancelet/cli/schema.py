@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the schema."""
     from lancelet.anatomy.columns import read_schema
     from lancelet.container.reader import Container
-    from lancelet.storage.store import open_source
+    from lancelet.storage import open_source
 
     with open_source(arguments.file) as source:
         schema = read_schema(Container.open(source))

@@ -20,6 +20,7 @@ from operator import index
 from typing import TYPE_CHECKING
 
 from lancelet.errors import FormatError, OptionError
+from lancelet.storage.local import path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -127,9 +128,9 @@ class SpilledPages(PageStore):
 
     def __init__(self, path: str | os.PathLike[str], budget: int = DEFAULT_SPILL_BYTES) -> None:
         try:
-            self._path = os.path.abspath(os.fsdecode(path))  # noqa: PTH100 - a change of directory must not move it
+            self._path = os.path.abspath(path_text(path))  # noqa: PTH100 - a change of directory must not move it
             self._budget = index(budget)
-        except TypeError:
+        except (TypeError, OptionError):
             raise OptionError(
                 f"page_spill={path!r}, page_spill_bytes={budget!r}: a path and a number of bytes are needed"
             ) from None

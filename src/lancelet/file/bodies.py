@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lancelet.buffers import Allocate
     from lancelet.fields.paths import LeafPath
     from lancelet.schema.fields import Field
-    from lancelet.storage.store import Source
+    from lancelet.storage import Source
 
 __all__ = ["load_bodies", "shows_values"]
 

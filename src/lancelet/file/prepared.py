@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from lancelet.container.metadata import ColumnMetadata
     from lancelet.schema.fields import Field
-    from lancelet.storage.store import Sink
+    from lancelet.storage import Sink
 
 __all__ = ["finish_prepared_file"]
 

@@ -19,9 +19,9 @@ from lancelet.pages.base import RowRanges
 from lancelet.schema.blobs import check_view, shown_schema
 from lancelet.schema.fields import Schema
 from lancelet.schema.project import columns_of, project
+from lancelet.storage import open_source
 from lancelet.storage.chunked import DEFAULT_CHUNK_BYTES, in_chunks
 from lancelet.storage.memory import MemorySource
-from lancelet.storage.store import open_source
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from lancelet.container.metadata import ColumnMetadata
     from lancelet.schema.blobs import BlobView
     from lancelet.schema.fields import Field
-    from lancelet.storage.store import Source
+    from lancelet.storage import Source
 
 __all__ = ["ColumnStatistics", "FileReader", "FileStatistics"]
 
@@ -71,7 +71,7 @@ class FileReader:
     Parameters
     ----------
     path
-        Path, bytes, binary file object, or a :class:`~lancelet.storage.store.Source`.
+        Path, bytes, binary file object, or a :class:`~lancelet.storage.Source`.
     columns
         Names of the columns to read (``"a"``, or ``"a.b"`` for a child of a struct), in the order wanted; by default all.
     mmap

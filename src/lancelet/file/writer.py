@@ -21,7 +21,7 @@ from lancelet.pb.file_pb2 import FileDescriptor
 from lancelet.schema.blobs import stored_schema
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
-from lancelet.storage.store import open_sink
+from lancelet.storage import open_sink
 from lancelet.versions import Version
 from lancelet.wishes import ColumnOptions, CompressionParams
 

@@ -15,7 +15,7 @@ from lancelet.errors import FormatError, OptionError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from lancelet.storage.store import Sink
+    from lancelet.storage import Sink
 
 __all__ = [
     "BatchWriter",

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import OptionError
 from lancelet.interop.base import ReadOptions, SinkFile, writing
-from lancelet.storage.store import open_sink
+from lancelet.storage import open_sink
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lancelet.interop.base import BatchWriter, Rows
-    from lancelet.storage.store import Sink
+    from lancelet.storage import Sink
 
     Path_ = str | os.PathLike[str]
 

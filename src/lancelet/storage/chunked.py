@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lancelet.buffers import allocate
 from lancelet.errors import OptionError
-from lancelet.storage.store import Source
+from lancelet.storage.base import Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +46,8 @@ class ChunkedSource(Source):
 
     def __init__(self, source: Source, chunk_bytes: int) -> None:
         self.name = source.name
+        self.gap_bytes = source.gap_bytes
+        self.most_bytes = min(source.most_bytes, chunk_bytes)
         self._source = source
         self._chunk_bytes = chunk_bytes
 
@@ -74,6 +76,10 @@ class ChunkedSource(Source):
             stop = min(start + self._chunk_bytes, size)
             whole[start:stop] = self._source.read(position + start, stop - start).cast("B")
         return whole.toreadonly()
+
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Pass the hint on."""
+        self._source.prefetch(ranges)
 
     def close(self) -> None:
         """Close the source behind."""

@@ -16,15 +16,18 @@ from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING, Any
 
 from lancelet.buffers import allocate
-from lancelet.errors import FormatError, OptionError
-from lancelet.storage.store import Sink, Source
+from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.storage.base import Sink, Source
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lancelet.buffers import Data
 
-__all__ = ["LocalSink", "LocalSource"]
+__all__ = ["LocalSink", "LocalSource", "path_text", "sync_directory"]
+
+#: Tells whether a byte is in memory; not every system can.
+_NO_WAIT = getattr(os, "RWF_NOWAIT", None)
 
 
 class LocalSource(Source):
@@ -50,13 +53,18 @@ class LocalSource(Source):
     FileNotFoundError, IsADirectoryError, PermissionError
         There is no such file, or it cannot be opened.
     OptionError
-        The path names a pipe or a device.
+        The path names a pipe or a device, or it is none.
     """
 
+    #: Single reads up to this size are parts of metadata: what is around them is not wanted. See :meth:`prefetch`.
+    SMALL_BYTES = 256 << 10
+
     def __init__(self, path: str | os.PathLike[str], *, mmap: bool = True) -> None:
-        self.name = _name_of(path)
+        self.name = path_text(path)
         self._absolute = os.path.abspath(self.name)  # noqa: PTH100 - a plain string, links kept
         self._mmap = self.gives_views = mmap
+        if mmap:
+            self.gap_bytes = 0
         self._view: memoryview | None = None
         try:
             # A pipe without a writer would block without O_NONBLOCK, which means nothing to files.
@@ -80,12 +88,23 @@ class LocalSource(Source):
     def read(self, position: int, size: int) -> memoryview:
         """Return exactly `size` bytes from `position` on; see :meth:`Source.read`."""
         self._check_alive()
+        if self._mmap and size <= self.SMALL_BYTES:
+            self._read_ahead([(position, size)])
         return self._read(position, size)
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
         """Read several ``(position, size)``; the state of the file is checked once."""
         self._check_alive()
         return [self._read(position, size) for position, size in ranges]
+
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Have the system read these ranges at once and nothing around them; see :meth:`Source.prefetch`.
+
+        Without it, each range that is touched in a cold map waits for the disk alone, and for all that the system reads ahead.
+        """
+        self._check_alive()
+        if ranges and not self._is_cached(ranges):
+            self._read_ahead(ranges)
 
     def close(self) -> None:
         """Close the descriptor. The map is freed with the last view of it."""
@@ -98,6 +117,26 @@ class LocalSource(Source):
         now = os.fstat(self._descriptor).st_size
         if now < self._size:
             raise FormatError(f"the file has shrunk from {self._size} to {now} bytes", path=self.name)
+
+    def _is_cached(self, ranges: Sequence[tuple[int, int]]) -> bool:
+        """Tell from the first, the middle and the last range whether all are in memory: a look costs as much as advice."""
+        if _NO_WAIT is None or len(ranges) < 3:
+            return False
+        byte = [bytearray(1)]
+        try:
+            for number in (0, len(ranges) // 2, -1):
+                if 0 <= ranges[number][0] < self._size:
+                    os.preadv(self._descriptor, byte, ranges[number][0], _NO_WAIT)
+        except OSError:  # not in memory, or nobody can tell
+            return False
+        return True
+
+    def _read_ahead(self, ranges: Sequence[tuple[int, int]]) -> None:
+        if not hasattr(os, "posix_fadvise"):
+            return
+        for position, size in ranges:
+            if position >= 0 and 0 < size <= self._size - position:
+                os.posix_fadvise(self._descriptor, position, size, os.POSIX_FADV_WILLNEED)
 
     def _read(self, position: int, size: int) -> memoryview:
         self._check_range(position, size)
@@ -141,12 +180,20 @@ class LocalSink(Sink):
     Small pieces (metadata, padding) are gathered and go to the system together with the next large one, which
     is not copied.
 
+    Parameters
+    ----------
+    path
+        The file.
+    replace
+        Replace the file that is there at the time of the commit. Otherwise the commit raises FileExistsError and removes what was
+        written: of many that commit to one name at once, exactly one succeeds.
+
     Raises
     ------
     FileNotFoundError, IsADirectoryError, PermissionError
         There is no such directory, the path is one, or nothing can be made in it.
     OptionError
-        The path names a pipe or a device, which must not be replaced.
+        The path names a pipe or a device, which must not be replaced, or it is none.
     """
 
     #: Pieces below this size are copied and gathered.
@@ -154,8 +201,9 @@ class LocalSink(Sink):
     #: At most this many pieces are gathered; one call takes 1024.
     MAX_PIECES = 512
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.name = _name_of(path)
+    def __init__(self, path: str | os.PathLike[str], *, replace: bool = True) -> None:
+        self.name = path_text(path)
+        self._replace = replace
         self._target = os.path.abspath(self.name)  # noqa: PTH100 - a plain string, links kept
         self._directory, base = os.path.split(self._target)
         if os.path.exists(self._target):  # noqa: PTH110
@@ -198,21 +246,48 @@ class LocalSink(Sink):
         return self._position
 
     def commit(self) -> None:
-        """Write everything to disk and rename the file to its name, replacing what is there."""
+        """Write everything to disk and give the file its name.
+
+        Raises
+        ------
+        FileExistsError
+            There is a file of that name, and it is not to be replaced.
+        UnsupportedError
+            The file system has no hard links, and so no way not to replace a file.
+        """
         if self._committed:
             return
         self._check_open()
         self._flush()
         try:
             os.fsync(self._descriptor)
-            os.replace(self._temporary, self._target)  # noqa: PTH105
-        except OSError:
+            if self._replace:
+                os.replace(self._temporary, self._target)  # noqa: PTH105
+            else:
+                self._link()
+        except (OSError, UnsupportedError):
             self.abort()
             raise
         self._committed = True
         self._discard.detach()
         os.close(self._descriptor)
-        _sync_directory(self._directory)
+        sync_directory(self._directory)
+
+    def _link(self) -> None:
+        """Give the file its name beside the temporary one, which fails where there is one; then remove the temporary name."""
+        try:
+            os.link(self._temporary, self._target)
+        except FileExistsError:
+            # A network file system may have lost the answer to a link that it made.
+            if os.fstat(self._descriptor).st_nlink < 2:
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.name) from None
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
+                raise UnsupportedError(
+                    f"{self.name}: the file system has no hard links, which writing a file only if there is none needs"
+                ) from None
+            raise
+        os.unlink(self._temporary)  # noqa: PTH108
 
     def abort(self) -> None:
         """Remove the temporary file."""
@@ -241,10 +316,23 @@ class LocalSink(Sink):
             raise
 
 
-def _name_of(path: str | os.PathLike[str]) -> str:
-    name = os.fspath(path)
+def path_text(path: str | os.PathLike[str]) -> str:
+    """Return a path as text.
+
+    Raises
+    ------
+    OptionError
+        No file can have this path.
+    """
+    name = os.fsdecode(path)
     if not name:
         raise OptionError("the path is empty")
+    if "\0" in name:
+        raise OptionError(f"the path {name!r} has a NUL in it")
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        raise OptionError(f"the path {name!r} cannot be written in the encoding of this system") from None
     return name
 
 
@@ -266,7 +354,7 @@ def _discard(descriptor: int, temporary: str, process: int) -> None:
             return
 
 
-def _sync_directory(directory: str) -> None:
+def sync_directory(directory: str) -> None:
     """Make the new name durable, where the file system can do that."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:

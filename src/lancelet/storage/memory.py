@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 
 from lancelet.buffers import allocate
 from lancelet.errors import FormatError, OptionError
-from lancelet.storage.store import Sink, Source
+from lancelet.storage.base import Sink, Source
 
 if TYPE_CHECKING:
     from lancelet.buffers import Data
@@ -28,6 +29,7 @@ class MemorySource(Source):
     """
 
     gives_views = True
+    gap_bytes = 0
 
     def __init__(self, data: Data, *, name: str = "<memory>") -> None:
         self.name = name
@@ -60,7 +62,8 @@ def _memory_source(buffer: Data, name: str) -> MemorySource:
 class FileObjectSource(Source):
     """A seekable binary file object, as a whole from its position 0. Reads are copies, one at a time.
 
-    The object stays the user's: it is not closed here, and its position changes.
+    The object stays the user's: it is not closed here, and its position changes. A forked child shares the position of a file with
+    its parent, so that only one of them may read; a path has no such limit.
 
     Raises
     ------
@@ -73,6 +76,7 @@ class FileObjectSource(Source):
         self.name = _name_of(file)
         self._file = file
         self._lock = threading.Lock()
+        self._process = os.getpid()
         try:
             file.seek(0, io.SEEK_END)
             self._size = int(file.tell())
@@ -86,6 +90,9 @@ class FileObjectSource(Source):
     def read(self, position: int, size: int) -> memoryview:
         """Return a copy of `size` bytes from `position` on."""
         self._check_range(position, size)
+        if self._process != os.getpid():
+            # A thread that was reading when the process was forked is not here to let go.
+            self._lock, self._process = threading.Lock(), os.getpid()
         with self._lock:
             self._file.seek(position)
             data = self._file.read(size)
