@@ -8,14 +8,15 @@ BIN := .venv/bin
 PIP := -m pip --quiet --disable-pip-version-check
 INSTALL := $(PIP) install --constraint constraints.txt
 NATIVE := pyproject.toml constraints.txt CMakeLists.txt $(wildcard native/* native/*/*)
-CLANG_FORMAT := $(BIN)/clang-format $(wildcard native/*.hpp native/*.cpp native/*/*.hpp native/*/*.cpp)
+PACKAGE := $(NATIVE) $(shell find src -name '*.py')
+CLANG_FORMAT := $(BIN)/clang-format $(wildcard native/*.hpp native/*.cpp native/*/*.hpp native/*/*.cpp benchmarks/*.cpp)
 
 # Without it a compile error would leave a package that works, slowly, without its kernels.
 export LANCELET_REQUIRE_NATIVE := 1
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: demo test test-all lint format protos sanitize wheel clean help
+.PHONY: demo test test-all bench bench-quick lint format protos sanitize wheel clean help
 
 demo: .stamps/build .stamps/demo  ## build, install and run examples/flights.py
 	$(BIN)/python examples/flights.py
@@ -26,6 +27,14 @@ test: lint  ## lint, then all tests with samples of the long ones (minutes)
 test-all: export LANCELET_TEST_FULL := 1
 test-all: lint  ## lint, then all tests at full length
 	$(BIN)/python -m pytest -n 2
+
+BENCH := $(BIN)/python -m benchmarks --json .bench/results.json --svg .bench/results.svg
+
+bench: .stamps/test .stamps/packaged .stamps/vortex  ## lancelet beside pylance, Parquet and Vortex (half an hour, 5 GB on disk)
+	$(BENCH) --engines all
+
+bench-quick: .stamps/test .stamps/packaged  ## lancelet beside pylance on a tenth of the rows (3 minutes)
+	$(BENCH) --scale 0.1 --rounds 3 --imports 5
 
 lint: .stamps/build .stamps/test  ## ruff, mypy, codespell, clang-format
 	$(BIN)/ruff check
@@ -58,11 +67,11 @@ wheel: .stamps/build  ## a wheel for this machine in dist/
 	$(BIN)/python $(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist .
 
 clean:  ## remove everything that make made
-	rm -rf .venv .venv-protos .venv-sanitize .stamps .oracle build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-protos .venv-sanitize .stamps .oracle .bench build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 help:
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target text; do \
-		printf '  make %-9s %s\n' "$$target" "$$text"; done
+		printf '  make %-11s %s\n' "$$target" "$$text"; done
 
 # --- the steps ---
 
@@ -94,6 +103,19 @@ help:
 	rm -rf .oracle/$*
 	$(BIN)/python $(PIP) install --no-deps --target .oracle/$* pylance==$*
 	@touch $@
+
+# What users install, for import time and size: an editable install is neither small nor quick to import.
+.stamps/packaged: $(PACKAGE) | .stamps/build
+	rm -rf .bench/packaged .bench/wheel
+	$(PYTHON) -m venv .bench/packaged
+	$(BIN)/python $(PIP) wheel --no-deps --no-build-isolation --wheel-dir .bench/wheel .
+	.bench/packaged/bin/python $(INSTALL) lance-namespace .bench/wheel/*.whl
+	@touch $@
+
+# An environment of its own: it needs an older protobuf. The benchmark can do without it.
+.stamps/vortex: benchmarks/vortex-requirements.txt | .stamps
+	@{ $(PYTHON) -m venv .bench/vortex && .bench/vortex/bin/python $(PIP) install --requirement $< && touch $@; } \
+	|| { rm -rf .bench/vortex; echo 'Vortex could not be installed; the benchmark runs without it.'; }
 
 .stamps/protos: protos/requirements.txt | .stamps
 	$(PYTHON) -m venv .venv-protos
