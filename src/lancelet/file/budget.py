@@ -9,8 +9,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
+from lancelet.buffers import allocate
 from lancelet.errors import LanceletError, OptionError
 
 if TYPE_CHECKING:
@@ -51,7 +50,7 @@ class Meter:
         self.spent += num_bytes
         self._budget.check()
         try:
-            return pa.allocate_buffer(num_bytes)
+            return allocate(num_bytes)
         except MemoryError:
             raise LanceletError(f"there is no memory for {num_bytes} bytes of the result") from None
 

@@ -75,11 +75,11 @@ class ColumnPages:
     def __init__(self, container: Container, column: int, cache: PageCache, rows_per_row: int = 1) -> None:
         self.column = column
         self._cache = cache
-        self._metadata: ColumnMetadata = container.column(column)
+        self.metadata: ColumnMetadata = container.column(column)
         container.check_rows(column, rows_per_row)
         self._rows_per_row = rows_per_row
-        self.first_rows = [page.first_row for page in self._metadata.pages] + [container.num_rows]
-        self.encoded_bytes = sum(buffer.size for page in self._metadata.pages for buffer in page.buffers)
+        self.first_rows = [page.first_row for page in self.metadata.pages] + [container.num_rows]
+        self.encoded_bytes = sum(buffer.size for page in self.metadata.pages for buffer in page.buffers)
         self._first_rows: Int64Array = np.array(self.first_rows, dtype=np.int64)
 
     def split(self, rows: RowRanges) -> list[PageRows]:
@@ -117,7 +117,7 @@ class ColumnPages:
 
     def layout(self, page: int) -> Layout:
         """Parse the layout of one page without reading from it."""
-        metadata = self._metadata.pages[page]
+        metadata = self.metadata.pages[page]
         info = PageInfo(metadata.buffers, metadata.num_rows)
         try:
             return parse_page(metadata.type_name, metadata.encoding, info)

@@ -4,6 +4,7 @@
 group              reads                                      one request for
 =================  =========================================  ================================================
 ``PagesGroup``     files of version 2.1 and later             a field, where reads cost nothing; else all fields
+``DirectGroup``    the same, in memory: flat columns          none, for those columns
 ``V20Group``       files of version 2.0                       each step of all fields
 =================  =========================================  ================================================
 
@@ -13,6 +14,7 @@ group              reads                                      one request for
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from lancelet.errors import FormatError, LanceletError
@@ -20,6 +22,7 @@ from lancelet.fields.decoder import join_leaves, leaf_arrays
 from lancelet.fields.paths import leaf_paths
 from lancelet.file.bodies import load_bodies
 from lancelet.file.column import plan_columns
+from lancelet.file.direct import DirectFields, NotDirect
 from lancelet.schema.blobs import is_blob
 from lancelet.storage.coalesce import fetch
 
@@ -32,12 +35,13 @@ if TYPE_CHECKING:
     from lancelet.container.reader import Container
     from lancelet.fields.v20_reader import V20Reader
     from lancelet.file.column import ColumnPages, ColumnPart
+    from lancelet.file.direct import DirectColumns
     from lancelet.levels import Leaf
     from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field
     from lancelet.storage import Source
 
-__all__ = ["FieldRead", "Group", "PagesGroup", "V20Group", "make_groups"]
+__all__ = ["DirectGroup", "FieldRead", "Group", "PagesGroup", "V20Group", "make_groups"]
 
 
 #: So few rows stand alone: what lies around them will not be read.
@@ -183,6 +187,66 @@ class PagesGroup(_FieldsGroup):
         if self._has_blobs:
             load_bodies(pairs, arrays, self._source, self._data_stop, self._columns_of, allocate)
         return [join_leaves(shown, parts) for (_, shown), parts in zip(pairs, arrays, strict=True)]
+
+
+class DirectGroup(_FieldsGroup):
+    """Fields of a file that lies in memory: flat columns many a native call, the others by a :class:`PagesGroup`.
+
+    Parameters
+    ----------
+    reads
+        The fields.
+    container
+        The open file.
+    columns_of
+        Field id -> physical column.
+    direct
+        The columns of the file that can be read directly.
+    """
+
+    def __init__(
+        self,
+        reads: Sequence[FieldRead],
+        container: Container,
+        columns_of: Mapping[int, int],
+        direct: DirectColumns,
+    ) -> None:
+        super().__init__(reads, container)
+        self._reads = reads
+        self._direct = direct
+        self._pages_group = partial(PagesGroup, container=container, columns_of=columns_of)
+        self._parts = self._split()
+
+    def _split(self) -> tuple[list[int], DirectFields | None, list[int], PagesGroup | None]:
+        """Divide the fields by the way that they are read: their places here, and what reads them."""
+        numbers = [self._direct.number_of(read.stored, read.columns) for read in self._reads]
+        flat = [place for place, number in enumerate(numbers) if number is not None]
+        others = [place for place, number in enumerate(numbers) if number is None]
+        fields = [self._reads[place] for place in flat]
+        direct = DirectFields(
+            self._direct,
+            [read.stored for read in fields],
+            [read.columns[0].column for read in fields],
+            [number for number in numbers if number is not None],
+        )
+        general = self._pages_group([self._reads[place] for place in others])
+        return flat, direct if flat else None, others, general if others else None
+
+    def _read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+        while True:
+            flat, direct, others, general = self._parts
+            arrays: list[list[pa.Array]] = [[] for _ in self._reads]
+            try:
+                if direct is not None:
+                    for place, array in zip(flat, direct.read(rows, allocate), strict=True):
+                        arrays[place] = [array]
+            except NotDirect:
+                self._parts = self._split()
+                continue
+            if general is not None:
+                for place, parts in zip(others, general.read(rows, allocate), strict=True):
+                    arrays[place] = parts
+            return arrays
 
 
 class V20Group(_FieldsGroup):

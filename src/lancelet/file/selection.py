@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from lancelet import kernels
 from lancelet.errors import FormatError
 from lancelet.fields.decoder import check_supported
 from lancelet.fields.paths import leaf_paths
@@ -12,7 +13,8 @@ from lancelet.fields.v20_reader import V20Reader
 from lancelet.file.bodies import shows_values
 from lancelet.file.cache import PageCache
 from lancelet.file.column import ColumnPages, plan_columns
-from lancelet.file.groups import FieldRead, PagesGroup, V20Group, make_groups
+from lancelet.file.direct import DirectColumns
+from lancelet.file.groups import DirectGroup, FieldRead, PagesGroup, V20Group, make_groups
 from lancelet.file.plan import leaf_names, make_plan, plan_of_column, plan_of_v20
 from lancelet.schema.blobs import shown_schema
 from lancelet.versions import Version
@@ -80,6 +82,12 @@ class Columns:
     def v20(self) -> V20Reader:
         """What reads the fields of a file of version 2.0."""
         return V20Reader(self.container, self._schema)
+
+    @cached_property
+    def direct(self) -> DirectColumns | None:
+        """Columns that can be read directly; ``None`` where reads do not give views, or without native kernels."""
+        source = self.container.source
+        return DirectColumns(source) if source.gives_views and kernels.IMPLEMENTATION == "native" else None
 
     @cached_property
     def _rows_per_row(self) -> dict[int, int]:
@@ -206,7 +214,11 @@ class Selection:
         return make_groups(reads, 1 if self.together else most, make)
 
     def _pages_group(self, reads: Sequence[FieldRead]) -> Group:
-        return PagesGroup(reads, self._columns.container, self._columns.columns_of)
+        container, columns_of = self._columns.container, self._columns.columns_of
+        direct = self._columns.direct
+        if direct is None:
+            return PagesGroup(reads, container, columns_of)
+        return DirectGroup(reads, container, columns_of, direct)
 
     def _v20_group(self, reads: Sequence[FieldRead]) -> Group:
         return V20Group(reads, self._columns.container, self._columns.v20)

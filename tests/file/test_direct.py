@@ -1,0 +1,234 @@
+"""Columns that are read straight from memory give what the general way gives: the same values, the same refusals."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import lancelet
+from golden_index import is_any_field, is_flat_field, select
+from lancelet import kernels
+from lancelet.errors import LanceletError
+from lancelet.file.direct import DirectColumns, DirectFields, NotDirect
+from lancelet.pages.base import RowRanges
+from lancelet.testing import assert_tables_equal
+from lancelet.testing.strategies import flat_tables
+from test_corrupt import mutate, mutated_files
+from test_golden import ranges, rng_for, takes
+from tiers import sample_or_full
+
+if TYPE_CHECKING:
+    from golden_index import GoldenFile
+
+pytestmark = pytest.mark.skipif(
+    kernels.IMPLEMENTATION != "native", reason="columns are read directly by native kernels only"
+)
+
+VERSIONS = ("2.1", "2.2")
+FILES = select(VERSIONS, is_any_field)
+FLAT = [file for file in FILES if all(map(is_flat_field, file.schema()))]
+
+
+def directly_read(reader: lancelet.FileReader) -> list[str]:
+    """Names of the fields that a reader reads directly now."""
+    direct = reader._columns.direct
+    assert direct is not None
+    reads = reader._selection.reads
+    return [read.stored.name for read in reads if direct.number_of(read.stored, read.columns) is not None]
+
+
+def written(table: pa.Table, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    with lancelet.FileWriter(sink, table.schema, **options) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def outcome(data: bytes, *, direct: bool) -> pa.Table | type[Exception]:
+    """Read all rows of a file: bytes can be addressed, file objects must be read."""
+    try:
+        return lancelet.FileReader(data if direct else io.BytesIO(data)).read_all().to_table()
+    except LanceletError as error:
+        return type(error)
+
+
+def same(found: pa.Table, wanted: pa.Table) -> bool:
+    """Compare tables that may hold anything, such as dates that are no days: NaN is equal to itself here."""
+    if found.schema != wanted.schema or found.num_rows != wanted.num_rows:
+        return False
+    pairs = zip(found.itercolumns(), wanted.itercolumns(), strict=True)
+    return all(as_bits(left).equals(as_bits(right)) for left, right in pairs)
+
+
+def as_bits(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_floating(column.type):
+        return column
+    type_ = {16: pa.int16(), 32: pa.int32(), 64: pa.int64()}[column.type.bit_width]
+    return pa.chunked_array([chunk.view(type_) for chunk in column.chunks], type_)
+
+
+@pytest.mark.parametrize(
+    "file", [pytest.param(file, id=file.name) for file in FILES[:: sample_or_full(3, 1)]]
+)
+def test_golden_files_read_as_they_do_the_general_way(file: GoldenFile) -> None:
+    mapped = lancelet.FileReader(str(file.path))
+    general = lancelet.FileReader(str(file.path), mmap=False)
+    assert_tables_equal(mapped.read_all().to_table(), general.read_all().to_table())
+    rng = rng_for(file.name)
+    for start, num_rows in ranges(mapped.num_rows, rng):
+        assert_tables_equal(
+            mapped.read_range(start, num_rows).to_table(), general.read_range(start, num_rows).to_table()
+        )
+    for rows in takes(mapped.num_rows, rng):
+        assert_tables_equal(mapped.take_rows(rows).to_table(), general.take_rows(rows).to_table())
+
+
+def test_most_flat_columns_are_read_directly() -> None:
+    num_direct = num_columns = 0
+    for file in FLAT:
+        reader = lancelet.FileReader(str(file.path))
+        reader.read_all().to_table()
+        num_columns += len(reader.schema)
+        num_direct += len(directly_read(reader))
+    assert num_direct > num_columns / 2, f"{num_direct} of {num_columns}"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@settings(
+    max_examples=sample_or_full(150, 3000),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+@given(data=st.data())
+def test_any_flat_table(version: str, data: st.DataObject) -> None:
+    table = data.draw(flat_tables())
+    profile = data.draw(st.sampled_from(("balanced", "small", "fast", "reference")))
+    file = written(
+        table, version=version, profile=profile, max_page_bytes=data.draw(st.sampled_from((1 << 12, 1 << 20)))
+    )
+    direct, general = lancelet.FileReader(file), lancelet.FileReader(io.BytesIO(file))
+    assert_tables_equal(direct.read_all().to_table(), general.read_all().to_table())
+    if table.num_rows == 0:
+        return
+    batch_size = data.draw(st.integers(1, table.num_rows + 1))
+    if table.num_rows <= 500 * batch_size:
+        batches = direct.read_all(batch_size=batch_size).to_batches()
+        assert_tables_equal(pa.Table.from_batches(batches, direct.schema), general.read_all().to_table())
+    rows = np.array(data.draw(st.lists(st.integers(0, table.num_rows - 1), min_size=1, max_size=40)))
+    assert_tables_equal(direct.take_rows(rows).to_table(), general.take_rows(rows).to_table())
+    for reader in (direct, general):
+        for column in reader.take_rows(rows).to_table().columns:
+            column.validate(full=True)
+
+
+@pytest.mark.parametrize(
+    "file", [pytest.param(file, id=file.name) for file in mutated_files() if file in FLAT]
+)
+def test_damaged_bytes_end_as_they_do_the_general_way(file: GoldenFile) -> None:
+    data = file.path.read_bytes()
+    for index in range(sample_or_full(20, 500)):
+        what, damaged = mutate(data, np.random.default_rng([zlib.crc32(file.name.encode()), 1, index]))
+        found, wanted = outcome(damaged, direct=True), outcome(damaged, direct=False)
+        if isinstance(found, pa.Table) and isinstance(wanted, pa.Table):
+            assert same(found, wanted), f"mutation {index} ({what})"
+        else:
+            assert found == wanted, f"mutation {index} ({what})"
+
+
+def test_a_page_of_another_kind_leaves_its_column_to_the_general_way() -> None:
+    numbers = pa.chunked_array([pa.array(np.arange(3000) % 7), pa.array([5] * 3000)])
+    table = pa.table({"mixed": numbers, "plain": np.arange(6000)})
+    sink = io.BytesIO()
+    with lancelet.FileWriter(sink, table.schema, data_cache_bytes=2) as writer:
+        writer.write_table(table)
+    reader = lancelet.FileReader(sink.getvalue())
+    assert directly_read(reader) == ["mixed", "plain"]
+    assert_tables_equal(reader.read_range(0, 10).to_table(), table.slice(0, 10))
+    assert directly_read(reader) == ["mixed", "plain"]
+    assert_tables_equal(reader.read_all().to_table(), table)
+    assert directly_read(reader) == ["plain"]
+    assert_tables_equal(reader.take_rows([2999, 3000, 5999]).to_table(), table.take([2999, 3000, 5999]))
+
+
+@pytest.mark.parametrize("text", [b"\xc3(", b"\xff", b"ok \xe2\x82"])
+def test_text_that_is_not_utf8_is_refused(text: bytes) -> None:
+    table = pa.table({"text": pa.array([b"caf\xc3\xa9", b"abc" + bytes(len(text)), b"plain"])})
+    good = written(pa.table({"text": table["text"].cast(pa.string())}))
+    damaged = good.replace(b"abc" + bytes(len(text)), b"abc" + text)
+    assert damaged != good
+    with pytest.raises(LanceletError, match="UTF-8"):
+        lancelet.FileReader(damaged).read_all().to_table()
+    with pytest.raises(LanceletError, match="UTF-8"):
+        lancelet.FileReader(damaged).take_rows([1]).to_table()
+    # the damaged value was not asked for
+    assert lancelet.FileReader(damaged).take_rows([2]).to_table()["text"].to_pylist() == ["plain"]
+
+
+def direct_fields(reader: lancelet.FileReader, max_bytes: int) -> DirectFields:
+    direct = DirectColumns(reader._container.source, max_bytes)
+    reads = reader._selection.reads
+    numbers = [direct.number_of(read.stored, read.columns) for read in reads]
+    assert None not in numbers
+    return DirectFields(
+        direct, [read.stored for read in reads], [read.columns[0].column for read in reads], numbers
+    )
+
+
+def test_open_pages_are_bounded_in_bytes() -> None:
+    table = pa.table({"a": np.arange(50_000), "b": pa.array(["x", "yy", None, "zz"] * 12_500)})
+    reader = lancelet.FileReader(written(table, max_page_bytes=100_000))
+    assert len(reader.metadata()[0].pages) > 3
+    for max_bytes in (0, 500, 1 << 20):
+        fields = direct_fields(reader, max_bytes)
+        for start in range(0, 50_000, 7_000):
+            stop = min(start + 9_000, 50_000)
+            arrays = fields.read(RowRanges.single(start, stop), pa.allocate_buffer)
+            assert_tables_equal(pa.table(arrays, table.column_names), table.slice(start, stop - start))
+
+
+@settings(max_examples=sample_or_full(100, 2000), deadline=None)
+@given(data=st.data())
+def test_tables_in_parts(data: st.DataObject) -> None:
+    table = data.draw(flat_tables())
+    if table.num_rows == 0:
+        return
+    reader = lancelet.FileReader(written(table, max_page_bytes=1 << 12))
+    direct = reader._columns.direct
+    assert direct is not None
+    reads = [
+        read for read in reader._selection.reads if direct.number_of(read.stored, read.columns) is not None
+    ]
+    if not reads:
+        return
+    numbers = [direct.number_of(read.stored, read.columns) for read in reads]
+    fields = DirectFields(
+        direct, [read.stored for read in reads], [read.columns[0].column for read in reads], numbers
+    )
+    rows = np.unique(data.draw(st.lists(st.integers(0, table.num_rows - 1), min_size=1)))
+    wanted = data.draw(st.sampled_from((RowRanges.single(0, table.num_rows), RowRanges.from_sorted(rows))))
+    step = 64 * data.draw(st.integers(1, 40))
+    numbers_of_rows = np.concatenate(
+        [np.arange(start, stop) for start, stop in zip(wanted.starts, wanted.stops, strict=True)]
+    )
+    try:
+        whole = fields.table(wanted, pa.allocate_buffer)
+        parts = [
+            whole.read(
+                RowRanges.from_sorted(numbers_of_rows[start : start + step]), start, pa.allocate_buffer
+            )
+            for start in range(0, len(numbers_of_rows), step)
+        ]
+    except NotDirect:
+        return
+    for read, arrays in zip(reads, whole.finish(parts), strict=True):
+        for array in arrays:
+            array.validate(full=True)
+        expected = reader.take_rows(numbers_of_rows, columns=[read.stored.name]).to_table()
+        assert_tables_equal(pa.table([pa.chunked_array(arrays)], schema=expected.schema), expected)
