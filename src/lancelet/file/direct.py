@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     _Items = tuple[Data | None, int, Data | None]
 
-__all__ = ["DirectColumns", "DirectFields", "DirectTable", "NotDirect"]
+__all__ = ["DirectColumns", "DirectFields", "DirectTable", "NotDirect", "TablePart"]
 
 _SHARED_BYTES = 4096
 _ALIGNMENT = 64
@@ -401,8 +401,9 @@ class DirectFields:
 
 
 class TablePart(NamedTuple):
-    """What a part of a table gave: null counts of all fields, and the arrays of those of variable width."""
+    """What a part of a table gave: its rows in the table, null counts of all fields, the arrays of those of variable width."""
 
+    rows: slice
     null_counts: Int64Array
     arrays: dict[int, pa.Array]
 
@@ -468,17 +469,23 @@ class DirectTable:
             for field, null_count in enumerate(null_counts.tolist())
             if fields.makers[field].is_variable
         }
-        return TablePart(null_counts, arrays)
+        return TablePart(slice(start, start + num_rows), null_counts, arrays)
 
-    def finish(self, parts: Sequence[TablePart]) -> list[list[pa.Array]]:
-        """Return the arrays of each field, when all parts were decoded."""
+    def finish(self, parts: Sequence[TablePart], rows: slice | None = None) -> list[list[pa.Array]]:
+        """Return the arrays of each field for `rows` of the table, by default all, when their `parts` were decoded."""
         null_counts = np.sum([part.null_counts for part in parts], axis=0).tolist()
+        if rows is not None:
+            null_counts = [-1] * len(null_counts)
         return [
             [part.arrays[field] for part in parts]
             if maker.is_variable
-            else [self._fields.array(field, self._num_rows, self._places, null_counts[field], None)]
+            else [self._final(field, null_counts[field], rows)]
             for field, maker in enumerate(self._fields.makers)
         ]
+
+    def _final(self, field: int, null_count: int, rows: slice | None) -> pa.Array:
+        array = self._fields.array(field, self._num_rows, self._places, null_count, None)
+        return array if rows is None else array.slice(rows.start, rows.stop - rows.start)
 
 
 class _Places:

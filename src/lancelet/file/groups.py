@@ -15,14 +15,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lancelet.errors import FormatError, LanceletError
 from lancelet.fields.decoder import join_leaves, leaf_arrays
 from lancelet.fields.paths import leaf_paths
 from lancelet.file.bodies import load_bodies
 from lancelet.file.column import plan_columns
-from lancelet.file.direct import DirectFields, NotDirect
+from lancelet.file.direct import DirectFields, DirectTable, NotDirect, TablePart
 from lancelet.schema.blobs import is_blob
 from lancelet.storage.coalesce import fetch
 
@@ -103,6 +103,72 @@ class Group(ABC):
         UnsupportedError
             A page has an encoding that is not known here.
         """
+
+    def table(self, rows: RowRanges, allocate: Allocate) -> TableReader:
+        """Begin to read `rows` part by part; `allocate` gives the memory that all parts share."""
+        return ArraysOfParts(self)
+
+
+class TableReader(ABC):
+    """Reads the fields of a group part by part. Threads may read parts at the same time.
+
+    Attributes
+    ----------
+    rows_step
+        Parts begin at multiples of so many rows of the table.
+    """
+
+    rows_step = 1
+
+    @abstractmethod
+    def read(self, rows: RowRanges, start: int, allocate: Allocate) -> Any:
+        """Read a part: `rows` of the file, which stand in the table from row `start` on."""
+
+    @abstractmethod
+    def finish(self, parts: Sequence[Any]) -> list[list[pa.Array]]:
+        """Return the arrays of each field, from what :meth:`read` gave for all parts, in order."""
+
+
+class ArraysOfParts(TableReader):
+    """Every part has arrays of its own."""
+
+    def __init__(self, group: Group) -> None:
+        self._group = group
+
+    def read(self, rows: RowRanges, start: int, allocate: Allocate) -> list[list[pa.Array]]:
+        """Read the arrays of a part."""
+        return self._group.read(rows, allocate)
+
+    def finish(self, parts: Sequence[list[list[pa.Array]]]) -> list[list[pa.Array]]:
+        """Put the arrays of the parts after each other."""
+        return [[array for arrays in field for array in arrays] for field in zip(*parts, strict=True)]
+
+
+class SharedBuffers(TableReader):
+    """Flat columns in final buffers; a part that cannot be read directly has arrays of its own."""
+
+    rows_step = DirectTable.ROWS_STEP
+
+    def __init__(self, group: Group, table: DirectTable) -> None:
+        self._group = group
+        self._table = table
+
+    def read(self, rows: RowRanges, start: int, allocate: Allocate) -> TablePart | list[list[pa.Array]]:
+        """Decode a part into the final buffers."""
+        try:
+            return self._table.read(rows, start, allocate)
+        except NotDirect:
+            return self._group.read(rows, allocate)
+
+    def finish(self, parts: Sequence[TablePart | list[list[pa.Array]]]) -> list[list[pa.Array]]:
+        """Make the arrays."""
+        direct = [part for part in parts if isinstance(part, TablePart)]
+        if len(direct) == len(parts):
+            return self._table.finish(direct)
+        pieces = [
+            self._table.finish([part], part.rows) if isinstance(part, TablePart) else part for part in parts
+        ]
+        return [[array for arrays in field for array in arrays] for field in zip(*pieces, strict=True)]
 
 
 class _FieldsGroup(Group):
@@ -247,6 +313,17 @@ class DirectGroup(_FieldsGroup):
                 for place, parts in zip(others, general.read(rows, allocate), strict=True):
                     arrays[place] = parts
             return arrays
+
+    def table(self, rows: RowRanges, allocate: Allocate) -> TableReader:
+        """Begin to read `rows`: into final buffers, if all fields are read directly."""
+        while True:
+            _, direct, _, general = self._parts
+            if direct is None or general is not None:
+                return ArraysOfParts(self)
+            try:
+                return SharedBuffers(self, direct.table(rows, allocate))
+            except NotDirect:
+                self._parts = self._split()
 
 
 class V20Group(_FieldsGroup):

@@ -102,7 +102,7 @@ class ReadResult:
         if self._positions is not None:
             columns = [take(parts, self._positions) for parts in columns]
         arrays = [
-            pa.chunked_array(parts, type=field.type)
+            parts[0] if len(parts) == 1 else pa.chunked_array(parts, type=field.type)
             for field, parts in zip(self.schema, columns, strict=True)
         ]
         return pa.Table.from_arrays(arrays, schema=self.schema)
@@ -117,6 +117,7 @@ class ReadResult:
             limits=self._limits,
             groups=found.groups,
             together=found.together,
+            row_bytes=found.row_bytes,
         )
 
     def plan(self) -> ReadPlan:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lancelet.errors import OptionError
 from lancelet.file.batches import cut
@@ -97,6 +97,8 @@ class Request:
         Divides fields among at most so many groups.
     together
         All fields are to be read by one group, with one request a window.
+    row_bytes
+        About how many bytes a decoded row takes.
     """
 
     schema: pa.Schema
@@ -106,6 +108,17 @@ class Request:
     limits: Limits
     groups: Callable[[Sequence[FieldRead], int], list[Group]]
     together: bool
+    row_bytes: float
+
+    @property
+    def is_small(self) -> bool:
+        """Whether what has to be decoded is not worth a hand-over to other threads."""
+        if not self.reads:
+            return True
+        wanted = self.row_bytes * self.rows.num_rows + _CHUNK_BYTES * (len(self.rows.starts) - 1) * len(
+            self.reads
+        )
+        return min(wanted, self.row_bytes * self.reads[0].first_rows[-1]) < _INLINE_BYTES
 
     def work(self, read: FieldRead) -> float:
         """About how many bytes have to be decoded for the rows of a field: single rows bring their chunks along."""
@@ -143,40 +156,64 @@ def read_table(request: Request, max_bytes: int) -> Columns:
     """
     budget = Budget(max_bytes)
     columns: Columns = [[] for _ in request.schema]
-
-    def take_in(group: Group, meter: Meter, read: Columns) -> None:
-        budget.settle(meter)
-        for position, arrays in zip(group.fields, read, strict=True):
-            columns[position].extend(arrays)
-
-    tasks = _table_tasks(request)
-    if len(tasks) == 1:
-        ((group, rows),) = tasks
-        meter = budget.meter()
-        take_in(group, meter, _read(group, rows, meter))
+    if request.is_small:
+        for group in request.groups(request.reads, 1):
+            _place(columns, group, group.read(request.rows, budget.meter().start()))
         return columns
-    waiting: deque[tuple[Group, Meter]] = deque()
-    pool: OrderedTasks[Columns] = OrderedTasks()
+    tables = [_Table(group, reads, request.rows, budget) for group, reads in _table_groups(request)]
+    waiting: deque[tuple[_Table, Meter]] = deque()
+    pool: OrderedTasks[Any] = OrderedTasks()
+
+    def take_oldest() -> None:
+        table, meter = waiting.popleft()
+        table.parts.append(pool.take())
+        budget.settle(meter)
+
     with pool:
-        for group, rows in tasks:
-            if pool.is_full:
-                take_in(*waiting.popleft(), pool.take())
-            waiting.append((group, budget.meter()))
-            pool.put(partial(_read, group, rows, waiting[-1][1]))
+        for table in tables:
+            for rows, start in table.runs():
+                if pool.is_full:
+                    take_oldest()
+                waiting.append((table, budget.meter()))
+                pool.put(partial(table.read, rows, start, waiting[-1][1]))
         while waiting:
-            take_in(*waiting.popleft(), pool.take())
+            take_oldest()
+    for table in tables:
+        _place(columns, table.group, table.reader.finish(table.parts))
     return columns
 
 
-def _table_tasks(request: Request) -> list[tuple[Group, RowRanges]]:
-    """Divide a table: fields that take little are read together, large ones in runs of whole pages."""
-    if sum(map(request.work, request.reads)) < _INLINE_BYTES:
-        return [(group, request.rows) for group in request.groups(request.reads, 1)]
-    tasks = []
+def _place(columns: Columns, group: Group, read: Columns) -> None:
+    for position, arrays in zip(group.fields, read, strict=True):
+        columns[position] = arrays
+
+
+class _Table:
+    """The part of a table that one group reads."""
+
+    def __init__(self, group: Group, reads: Sequence[FieldRead], rows: RowRanges, budget: Budget) -> None:
+        self.group = group
+        self.reader = group.table(rows, budget.meter().start())
+        self.parts: list[Any] = []
+        self._reads = reads
+        self._rows = rows
+
+    def runs(self) -> Iterator[tuple[RowRanges, int]]:
+        """Cut the rows into parts that are worth a task; gives each with its first row in the table."""
+        start = 0
+        for rows in _page_runs(self._reads, self._rows, self.reader.rows_step):
+            yield rows, start
+            start += rows.num_rows
+
+    def read(self, rows: RowRanges, start: int, meter: Meter) -> Any:
+        return self.reader.read(rows, start, meter.start())
+
+
+def _table_groups(request: Request) -> Iterator[tuple[Group, Sequence[FieldRead]]]:
+    """Divide a table: fields that take little are read together."""
     for reads in _shares(request):
         for group in request.groups(reads, 1):
-            tasks += [(group, rows) for rows in _page_runs(reads, request.rows)]
-    return tasks
+            yield group, reads
 
 
 def _shares(request: Request) -> Iterator[list[FieldRead]]:
@@ -195,11 +232,19 @@ def _shares(request: Request) -> Iterator[list[FieldRead]]:
         yield share
 
 
-def _page_runs(reads: Sequence[FieldRead], rows: RowRanges) -> Iterator[RowRanges]:
-    """Cut `rows` where pages of the largest field start: a page is not decoded twice."""
+def _page_runs(reads: Sequence[FieldRead], rows: RowRanges, step: int) -> Iterator[RowRanges]:
+    """Cut `rows` into parts worth a task, of multiples of `step` rows.
+
+    With a step of 1 cuts are made where pages of the largest field start: a page is not decoded twice, nor cut in two.
+    """
     row_bytes = sum(read.row_bytes for read in reads)
     first_rows = max(reads, key=lambda read: read.row_bytes).first_rows
     cursor = RowCursor(rows)
+    if step > 1:
+        num_rows = -(-int(_TASK_BYTES / max(row_bytes, 1 / 8)) // step) * step
+        while cursor.left:
+            yield cursor.take(min(num_rows, cursor.left))
+        return
     for row in first_rows:
         below = cursor.count_below(row)
         if below and (below * row_bytes >= _TASK_BYTES or row == first_rows[-1]):
@@ -338,7 +383,7 @@ def stream(request: Request) -> Iterator[pa.RecordBatch]:
     FormatError, UnsupportedError
         As :meth:`~lancelet.file.groups.Group.read`, of the first window where it happens.
     """
-    if sum(map(request.work, request.reads)) < _INLINE_BYTES:
+    if request.is_small:
         yield from _batches(_Windows(request, _Inline(), 1), request.schema)
         return
     tasks: OrderedTasks[Columns] = OrderedTasks()

@@ -114,6 +114,7 @@ class Selection:
         self._columns = columns
         self._schema = schema
         self._blobs = blobs
+        self._kept_groups: dict[int, list[Group]] = {}
 
     @cached_property
     def _shown(self) -> Schema:
@@ -208,8 +209,20 @@ class Selection:
         """Whether all fields are to be read with one request: the file is really read, not viewed."""
         return not self._columns.container.source.gives_views
 
+    @cached_property
+    def row_bytes(self) -> float:
+        """About how many bytes a decoded row takes."""
+        return sum(read.row_bytes for read in self.reads)
+
     def groups(self, reads: Sequence[FieldRead], most: int) -> list[Group]:
-        """Divide some of :attr:`reads` into at most `most` groups."""
+        """Divide some of :attr:`reads` into at most `most` groups; those of all are made once."""
+        if reads is not self.reads:
+            return self._groups(reads, most)
+        if most not in self._kept_groups:
+            self._kept_groups[most] = self._groups(reads, most)
+        return self._kept_groups[most]
+
+    def _groups(self, reads: Sequence[FieldRead], most: int) -> list[Group]:
         make = self._v20_group if self._columns.container.version == Version.V2_0 else self._pages_group
         return make_groups(reads, 1 if self.together else most, make)
 
