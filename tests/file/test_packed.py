@@ -119,7 +119,7 @@ def check(path, table):
 
 def layouts(path, column=0):
     pages = FileReader(path).pages(column)
-    return [pages.layout(page) for page in range(len(pages._metadata.pages))]
+    return [pages.layout(page) for page in range(len(pages.metadata.pages))]
 
 
 @pytest.mark.parametrize(
@@ -326,7 +326,7 @@ def test_structs_without_children_of_pylance(tmp_path, version, release, name):
 def test_page_of_a_struct_without_children(tmp_path):
     path = tmp_path / "file.lance"
     write(path, pa.table({"e": EMPTY}), "2.1")
-    (page,) = FileReader(path).pages(0)._metadata.pages
+    (page,) = FileReader(path).pages(0).metadata.pages
     assert page.buffers == ()
     assert page.num_rows == NUM_ROWS
     assert page.encoding.hex() == "12032a0103"  # all_null, layers [NULLABLE_ITEM]

@@ -214,7 +214,7 @@ def test_a_batch_that_its_offsets_cannot_count_becomes_several(path, table, monk
         return concat_arrays(arrays)
 
     monkeypatch.setattr(pa, "concat_arrays", limited)
-    batches = list(FileReader(path).read_all(batch_size=NUM_ROWS).to_batches())
+    batches = list(FileReader(path, mmap=False).read_all(batch_size=NUM_ROWS).to_batches())
     assert 1 < len(batches) < 10
     assert pa.Table.from_batches(batches).equals(table)
 
@@ -265,7 +265,7 @@ def test_memory_that_is_not_there_is_an_error_of_ours(path, monkeypatch):
 
     monkeypatch.setattr("lancelet.file.groups.leaf_arrays", fail)
     with pytest.raises(LanceletError, match="no memory for 5 rows"):
-        FileReader(path).read_range(0, 5).to_table()
+        FileReader(path, mmap=False).read_range(0, 5).to_table()
 
 
 def test_no_rows_of_extension_types_at_any_depth(tmp_path):

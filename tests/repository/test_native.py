@@ -55,6 +55,13 @@ def test_both_implementations_offer_the_same_kernels() -> None:
 def test_both_implementations_take_the_same_parameters() -> None:
     native = pytest.importorskip("lancelet._native", reason="the kernels were not compiled")
     for name in sorted(public_names(native) & public_names(reference)):
-        expected = list(inspect.signature(getattr(reference, name)).parameters)
-        for parameters in native_parameters(getattr(native, name)):
-            assert parameters == expected, name
+        kernel, twin = getattr(native, name), getattr(reference, name)
+        pairs = [(kernel, twin)]
+        if inspect.isclass(twin):
+            assert public_names(kernel) == public_names(twin), name
+            methods = ["__init__", *sorted(public_names(twin))]
+            pairs = [(getattr(kernel, method), getattr(twin, method)) for method in methods]
+        for compiled, described in pairs:
+            expected = list(inspect.signature(described).parameters)
+            for parameters in native_parameters(compiled):
+                assert parameters == expected, f"{name}.{described.__name__}"

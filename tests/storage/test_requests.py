@@ -171,9 +171,23 @@ def test_a_scan_reads_nothing_twice(source, columns, table):
         requested(source)
         assert reader.read_all().to_table() == table.select(columns)
     requests = sorted(requested(source))
+    # heads of pages are read first, and those that are smaller than a gap are read through afterwards
     twice = [
         (first, second)
         for first, second in itertools.pairwise(requests)
-        if first[0] + first[1] > second[0] + 64
+        if first[0] + first[1] > second[0] + 64 and second[1] > source.gap_bytes
     ]
     assert twice == []
+
+
+@pytest.mark.parametrize(("start", "num_rows"), [(0, 10_000), (59_000, 12_000), (199_000, 1000)])
+def test_a_range_asks_for_what_its_plan_says(source, table, start, num_rows):
+    with lancelet.FileReader(source) as reader:
+        result = reader.read_range(start, num_rows)
+        plan = result.plan()
+        requested(source)
+        assert result.to_table() == table.slice(start, num_rows)
+    if plan.is_complete:
+        assert sorted(requested(source)) == sorted(plan.requests)
+    else:
+        assert len(requested(source)) >= len(plan.requests)
