@@ -16,5 +16,6 @@ void bind_miniblock(nanobind::module_& module);
 void bind_fullzip(nanobind::module_& module);
 void bind_levels(nanobind::module_& module);
 void bind_packed(nanobind::module_& module);
+void bind_picks(nanobind::module_& module);
 
 }  // namespace lancelet

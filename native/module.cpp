@@ -29,4 +29,5 @@ NB_MODULE(_native, module) {
   lancelet::bind_fullzip(module);
   lancelet::bind_levels(module);
   lancelet::bind_packed(module);
+  lancelet::bind_picks(module);
 }

@@ -22,6 +22,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from lancelet.blocks.selection import picked_ranges
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -40,6 +42,7 @@ __all__ = [
     "EncodedBlocks",
     "EncodedChunks",
     "EncodedValues",
+    "Picks",
     "Spans",
     "ValueCodec",
 ]
@@ -80,6 +83,23 @@ class Chunks:
 
     buffers: tuple[Spans, ...]
     counts: Int64Array
+    num_values: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picks:
+    """Chosen values of :class:`Chunks`, as sorted, disjoint, possibly empty half-open ranges over the values of all chunks.
+
+    Attributes
+    ----------
+    starts, stops
+        ``int64[num_ranges]``.
+    num_values
+        How many are chosen.
+    """
+
+    starts: Int64Array
+    stops: Int64Array
     num_values: int
 
 
@@ -189,6 +209,15 @@ class ChunkCodec(Codec):
     @abstractmethod
     def decode_chunks(self, chunks: Chunks, allocate: Allocate) -> Block:
         """Decode to one block of ``chunks.num_values`` values; its memory comes from `allocate`, or is a view of the input."""
+
+    def pick_chunks(self, chunks: Chunks, picks: Picks, allocate: Allocate) -> Block:
+        """Decode chosen values to one block of ``picks.num_values`` values.
+
+        The chunks are checked as :meth:`decode_chunks` checks them; what is wrong within
+        values that were not chosen may stay unseen. Codecs that can address values override this.
+        """
+        block = self.decode_chunks(chunks, allocate)
+        return picked_ranges(block, picks.starts, picks.stops, picks.num_values, allocate)
 
 
 @dataclass(frozen=True, slots=True)

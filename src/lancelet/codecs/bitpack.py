@@ -41,7 +41,7 @@ from lancelet.pb.encodings21_pb2 import OutOfLineBitpacking as OutOfLineBitpacki
 if TYPE_CHECKING:
     from lancelet.blocks import Block
     from lancelet.buffers import Allocate, Data, Int64Array
-    from lancelet.codecs.base import ChunkLimits, Chunks, Parse, Spans
+    from lancelet.codecs.base import ChunkLimits, Chunks, Parse, Picks, Spans
 
 __all__ = ["BLOCK_VALUES", "InlineBitpacking", "OutOfLineBitpacking"]
 
@@ -112,6 +112,21 @@ class InlineBitpacking(ChunkCodec, BlockCodec):
             A chunk's width is too large, or its size does not fit its width, or it has more than 1024 values.
         """
         return self._unpack(only_buffer(chunks, self.name), chunks.counts, chunks.num_values, allocate)
+
+    def pick_chunks(self, chunks: Chunks, picks: Picks, allocate: Allocate) -> FixedWidth:
+        """Unpack the chosen values: one by one where a chunk has few of them.
+
+        Raises
+        ------
+        FormatError
+            As for :meth:`decode_chunks`.
+        """
+        spans = only_buffer(chunks, self.name)
+        out = allocate(picks.num_values * self.bits // 8)
+        kernels.inline_pick(
+            spans.data, spans.offsets, spans.sizes, chunks.counts, self.bits, picks.starts, picks.stops, out
+        )
+        return FixedWidth(self.bits, picks.num_values, out)
 
     def encode_blocks(self, block: Block, counts: Int64Array) -> EncodedBlocks:
         """Pack blocks of at most 1024 values.

@@ -44,7 +44,7 @@ from lancelet.errors import FormatError, OptionError, UnsupportedError
 if TYPE_CHECKING:
     from lancelet.blocks import Block, FixedWidth
     from lancelet.buffers import Allocate, Data, Int64Array
-    from lancelet.codecs.base import ChunkLimits, Parse
+    from lancelet.codecs.base import ChunkLimits, Parse, Picks
     from lancelet.pb.encodings21_pb2 import CompressiveEncoding
 
 __all__ = [
@@ -152,12 +152,11 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
 
     def decode_chunks(self, chunks: Chunks, allocate: Allocate) -> Block:
         """Decompress the first buffer of every chunk and decode the chunks."""
-        inner = self._chunk_codec
-        if len(chunks.buffers) != inner.num_buffers:
-            raise FormatError(f"chunks have {len(chunks.buffers)} buffers in place of {inner.num_buffers}")
-        first, *others = chunks.buffers
-        first = self._decompress(first, _most_bytes(inner, chunks.counts), allocate)
-        return inner.decode_chunks(Chunks((first, *others), chunks.counts, chunks.num_values), allocate)
+        return self._chunk_codec.decode_chunks(self._decompress_chunks(chunks, allocate), allocate)
+
+    def pick_chunks(self, chunks: Chunks, picks: Picks, allocate: Allocate) -> Block:
+        """Decompress the first buffer of every chunk and decode the chosen values."""
+        return self._chunk_codec.pick_chunks(self._decompress_chunks(chunks, allocate), picks, allocate)
 
     def encode_values(self, block: Block) -> EncodedValues:
         """Compress every record on its own. (The reference knows only zstd here, and never falls back.)"""
@@ -197,6 +196,15 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
         return inner.decode_blocks(
             self._decompress(spans, _most_bytes(inner, counts), allocate), counts, allocate
         )
+
+    def _decompress_chunks(self, chunks: Chunks, allocate: Allocate) -> Chunks:
+        """Return the chunks of the inner codec."""
+        inner = self._chunk_codec
+        if len(chunks.buffers) != inner.num_buffers:
+            raise FormatError(f"chunks have {len(chunks.buffers)} buffers in place of {inner.num_buffers}")
+        first, *others = chunks.buffers
+        first = self._decompress(first, _most_bytes(inner, chunks.counts), allocate)
+        return Chunks((first, *others), chunks.counts, chunks.num_values)
 
     @property
     def _chunk_codec(self) -> ChunkCodec:
