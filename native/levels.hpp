@@ -9,6 +9,7 @@
 #include <bit>
 #include <tuple>
 
+#include "offsets.hpp"
 #include "span.hpp"
 
 namespace lancelet {
@@ -72,6 +73,19 @@ class BitWriter {
   void put(bool bit) {
     word_ |= static_cast<uint64_t>(bit) << used_;
     if (++used_ == 64) {
+      store(out_, word_);
+      out_ += 8;
+      ones_ += std::popcount(word_);
+      word_ = 0;
+      used_ = 0;
+    }
+  }
+
+  // The same if `wanted`, without a branch on it.
+  void put_if(bool wanted, bool bit) {
+    word_ |= static_cast<uint64_t>(wanted && bit) << used_;
+    used_ += wanted;
+    if (used_ == 64) {
       store(out_, word_);
       out_ += 8;
       ones_ += std::popcount(word_);
@@ -328,9 +342,7 @@ inline int64_t unravel_validity(Levels def, int64_t max_visible, int64_t max_val
           "unravel_validity: out must have one bit per value");
   if (static_cast<size_t>(num_values) == def.size()) return validity_from_levels(def, max_valid, out);
   BitWriter bits(out);
-  for (uint16_t level : def) {
-    if (level <= visible) bits.put(level <= valid);
-  }
+  for (uint16_t level : def) bits.put_if(level <= visible, level <= valid);
   return num_values - bits.finish();
 }
 
@@ -343,57 +355,73 @@ inline std::tuple<int64_t, int64_t> count_lists(Levels rep, Levels def, int64_t 
   return {static_cast<int64_t>(remaining), static_cast<int64_t>(lists)};
 }
 
-template <bool HasDef>
+// Levels of the entries that are left; those nobody wants go nowhere.
+struct RemainingLevels {
+  MutableLevels rep;
+  MutableLevels def;
+  bool wanted;
+};
+
+// No branch depends on a level: every entry stores where the next list or remaining entry goes, and moves on if it is
+// one. The store behind the last one is caught by `spare`.
+template <bool HasDef, class Offset>
 int64_t unravel_lists_of(Levels rep, Levels def, uint16_t visible, uint16_t child, uint16_t empty,
-                         MutableLevels rep_out, MutableLevels def_out, std::span<int64_t> offsets_out,
-                         MutableBytes validity_out) {
-  const size_t num_lists = offsets_out.size() - 1;
+                         RemainingLevels remaining, MutableBytes raw_offsets, MutableBytes validity_out) {
+  const size_t num_lists = raw_offsets.size() / sizeof(Offset) - 1;
+  uint8_t* const offsets = raw_offsets.data();
+  uint16_t spare = 0;
   BitWriter bits(validity_out);
   size_t at = 0;
   size_t list = 0;
-  int64_t num_children = 0;
+  Offset num_children = 0;
   bool open = false;
+  bool wrong = false;
   for (size_t entry = 0; entry < rep.size(); ++entry) {
     const uint16_t r = rep[entry];
     const uint16_t d = HasDef ? def[entry] : uint16_t{0};
+    const bool starts = r != 0;
     const bool is_child = d <= child;
-    if (r == 0) {
-      check_data(open && is_child,
-                 "an entry continues a list that is not open, or a null or empty list continues another");
-      ++num_children;
-      continue;
+    wrong |= !starts && !(open && is_child);
+    open = starts ? is_child : open;
+    if (remaining.wanted) {
+      require(at < remaining.rep.size() || !starts, "unravel_lists: the level outputs are too small");
+      const bool fits = at < remaining.rep.size();
+      *(fits ? remaining.rep.data() + at : &spare) = static_cast<uint16_t>(r - 1);
+      if constexpr (HasDef) *(fits ? remaining.def.data() + at : &spare) = d;
+      at += starts;
     }
-    require(at < rep_out.size(), "unravel_lists: the level outputs are too small");
-    rep_out[at] = static_cast<uint16_t>(r - 1);
-    if constexpr (HasDef) def_out[at] = d;
-    ++at;
-    open = is_child;
-    if (d > visible) continue;
-    require(list < num_lists, "unravel_lists: the list outputs are too small");
-    offsets_out[list++] = num_children;
-    bits.put(is_child || (empty != 0 && d == empty));
-    num_children += is_child ? 1 : 0;
+    const bool is_list = starts && d <= visible;
+    require(list < num_lists || !is_list, "unravel_lists: the list outputs are too small");
+    store(offsets + list * sizeof(Offset), num_children);
+    bits.put_if(is_list, is_child || (empty != 0 && d == empty));
+    list += is_list;
+    num_children += is_child;
   }
-  require(at == rep_out.size() && list == num_lists, "unravel_lists: the outputs are too large");
-  offsets_out[list] = num_children;
+  check_data(!wrong, "an entry continues a list that is not open, or a null or empty list continues another");
+  require(at == remaining.rep.size() && list == num_lists, "unravel_lists: the outputs are too large");
+  store(offsets + list * sizeof(Offset), num_children);
   return static_cast<int64_t>(num_lists) - bits.finish();
 }
 
-inline int64_t unravel_lists(Levels rep, Levels def, int64_t max_visible, int64_t max_child, int64_t empty_level,
-                             MutableLevels rep_out, MutableLevels def_out, std::span<int64_t> offsets_out,
-                             MutableBytes validity_out) {
+template <class Offset>
+int64_t unravel_lists(Levels rep, Levels def, int64_t max_visible, int64_t max_child, int64_t empty_level,
+                      MutableLevels rep_out, MutableLevels def_out, MutableBytes offsets_out,
+                      MutableBytes validity_out) {
   const uint16_t visible = as_level(max_visible);
   const uint16_t child = as_level(max_child);
   const uint16_t empty = as_level(empty_level);
   num_entries_of(rep, def);
   require(def.empty() || !rep.empty(), "unravel_lists: repetition levels are missing");
   require(def_out.size() == (def.empty() ? 0 : rep_out.size()), "unravel_lists: the level outputs must have one size");
-  require(!offsets_out.empty(), "unravel_lists: there must be num_lists + 1 offsets");
-  require(validity_out.size() == bitmap_bytes(offsets_out.size() - 1),
+  require(offsets_out.size() >= sizeof(Offset) && offsets_out.size() % sizeof(Offset) == 0,
+          "unravel_lists: there must be num_lists + 1 offsets");
+  require(rep.size() <= static_cast<size_t>(max_total<Offset>), "unravel_lists: too many entries for such offsets");
+  require(validity_out.size() == bitmap_bytes(offsets_out.size() / sizeof(Offset) - 1),
           "unravel_lists: validity_out must have one bit per list");
+  const RemainingLevels remaining{rep_out, def_out, !rep_out.empty()};
   return def.empty()
-             ? unravel_lists_of<false>(rep, def, visible, child, empty, rep_out, def_out, offsets_out, validity_out)
-             : unravel_lists_of<true>(rep, def, visible, child, empty, rep_out, def_out, offsets_out, validity_out);
+             ? unravel_lists_of<false, Offset>(rep, def, visible, child, empty, remaining, offsets_out, validity_out)
+             : unravel_lists_of<true, Offset>(rep, def, visible, child, empty, remaining, offsets_out, validity_out);
 }
 
 inline void unravel_fixed(Levels rep, Levels def, int64_t max_visible, int64_t max_valid, int64_t dimension,

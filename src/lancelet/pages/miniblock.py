@@ -408,32 +408,20 @@ class OpenMiniBlock(OpenPage):
 
     def plan(self, rows: RowRanges) -> PagePart:
         """Find the chunks that hold `rows`; neighbouring ones are one byte range (structural.md 5.7)."""
-        start, stop = int(rows.starts[0]), int(rows.stops[-1])
-        if start < 0 or stop > self.num_rows:
-            raise ValueError(f"rows {start} to {stop} are not all in a page of {self.num_rows}")
-        if len(rows.starts) == 1 and stop - start == self.num_rows:
+        starts, stops = rows.starts, rows.stops
+        if len(starts) == 1 and int(stops[0]) - int(starts[0]) == self.num_rows:
             everything = _Runs(np.array([0]), np.array([len(self.slots) - 1]), None)
             return PagePart((self.layout.page.buffers[1],), self.num_rows, None, everything)
-        first = np.searchsorted(self.started, rows.starts, side="right")
-        last = np.searchsorted(self.finished, rows.stops - 1, side="right")
-        breaks = np.flatnonzero(first[1:] > last[:-1] + 1)
-        firsts = first[np.concatenate(([0], breaks + 1))]
-        lasts = last[np.concatenate((breaks, [len(last) - 1]))]
-        skipped = np.where(firsts > 0, self.finished[firsts - 1], 0)
-        num_rows = self.started[lasts] - skipped
-        total = int(num_rows.sum())
-        shifts = np.cumsum(num_rows) - num_rows - skipped
-        shift = np.repeat(shifts, np.diff(breaks + 1, prepend=0, append=len(first)))
-        keep = RowRanges(rows.starts + shift, rows.stops + shift)
-        num_wanted = keep.num_rows
-        runs = _Runs(firsts, lasts, None if num_wanted == total else keep)
-        return PagePart(self._byte_ranges(firsts, lasts), num_wanted, None, runs)
-
-    def _byte_ranges(self, firsts: Int64Array, lasts: Int64Array) -> tuple[ByteRange, ...]:
+        out = np.empty((6, len(starts)), dtype=np.int64)
+        num_runs, num_rows, num_wanted = kernels.miniblock_plan(
+            self.started, self.finished, self.chunk_stops, starts, stops, out
+        )
+        firsts, lasts, byte_starts, byte_stops, keep_starts, keep_stops = out
         base = self.layout.page.buffers[1].position
-        starts = (base + self.chunk_stops[firsts] - self.chunk_sizes[firsts]).tolist()
-        stops = (base + self.chunk_stops[lasts]).tolist()
-        return tuple(ByteRange(start, stop - start) for start, stop in zip(starts, stops, strict=True))
+        borders = zip(byte_starts[:num_runs].tolist(), byte_stops[:num_runs].tolist(), strict=True)
+        ranges = tuple([ByteRange(base + start, stop - start) for start, stop in borders])
+        keep = None if num_rows == num_wanted else RowRanges(keep_starts, keep_stops)
+        return PagePart(ranges, num_wanted, None, _Runs(firsts[:num_runs], lasts[:num_runs], keep))
 
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
         """Decode the chunks, and of their values those that are wanted."""
