@@ -9,6 +9,7 @@
 #include <bit>
 #include <tuple>
 
+#include "flat.hpp"
 #include "offsets.hpp"
 #include "span.hpp"
 
@@ -355,52 +356,87 @@ inline std::tuple<int64_t, int64_t> count_lists(Levels rep, Levels def, int64_t 
   return {static_cast<int64_t>(remaining), static_cast<int64_t>(lists)};
 }
 
-// Levels of the entries that are left; those nobody wants go nowhere.
-struct RemainingLevels {
-  MutableLevels rep;
-  MutableLevels def;
-  bool wanted;
+// One list layer of the levels. Every member is a loop without branches on levels; those that look at neighbours or at
+// nothing but the entry itself vectorise.
+template <bool HasDef>
+struct ListLayer {
+  Levels rep;
+  Levels def;
+  uint16_t visible;
+  uint16_t child;
+  uint16_t empty;
+
+  uint16_t level(size_t i) const { return HasDef ? def[i] : uint16_t{0}; }
+  bool is_child(size_t i) const { return level(i) <= child; }
+  bool is_list(size_t i) const { return (rep[i] != 0) & (level(i) <= visible); }
+  bool is_null(size_t i) const { return is_list(i) & (level(i) > child) & ((empty == 0) | (level(i) != empty)); }
+
+  // An entry that begins no list is an item, and so is the one before it: else its list is null, empty or not begun.
+  void check() const {
+    uint16_t wrong = 0;
+    if (!rep.empty()) wrong = rep[0] == 0;
+    for (size_t i = 1; i < rep.size(); ++i)
+      wrong = static_cast<uint16_t>(wrong | ((rep[i] == 0) & !(is_child(i) & is_child(i - 1))));
+    check_data(wrong == 0, "an entry continues a list that is not open, or a null or empty list continues another");
+  }
+
+  size_t count_lists() const {
+    return count_if_position(rep.size(), [this](size_t i) { return is_list(i); });
+  }
+  size_t count_nulls() const {
+    if constexpr (!HasDef) return 0;
+    return count_if_position(rep.size(), [this](size_t i) { return is_null(i); });
+  }
+
+  // `out` has room for one more than there are lists, so that every entry can store where the next list goes.
+  template <class Offset>
+  void put_offsets(uint8_t* out) const {
+    Offset num_children = 0;
+    for (size_t i = 0; i < rep.size(); ++i) {
+      store(out, num_children);
+      out += is_list(i) ? sizeof(Offset) : 0;
+      num_children = static_cast<Offset>(num_children + is_child(i));
+    }
+    store(out, num_children);
+  }
+
+  void put_validity(MutableBytes out) const {
+    BitWriter bits(out);
+    for (size_t i = 0; i < rep.size(); ++i) bits.put_if(is_list(i), !is_null(i));
+    bits.finish();
+  }
+
+  void put_remaining(MutableLevels rep_out, MutableLevels def_out) const {
+    size_t at = 0;
+    for (size_t i = 0; i < rep.size() && at < rep_out.size(); ++i) {
+      rep_out[at] = static_cast<uint16_t>(rep[i] - 1);
+      if constexpr (HasDef) def_out[at] = def[i];
+      at += rep[i] != 0;
+    }
+    require(at == rep_out.size(), "unravel_lists: the level outputs are too large");
+  }
 };
 
-// No branch depends on a level: every entry stores where the next list or remaining entry goes, and moves on if it is
-// one. The store behind the last one is caught by `spare`.
-template <bool HasDef, class Offset>
-int64_t unravel_lists_of(Levels rep, Levels def, uint16_t visible, uint16_t child, uint16_t empty,
-                         RemainingLevels remaining, MutableBytes raw_offsets, MutableBytes validity_out) {
-  const size_t num_lists = raw_offsets.size() / sizeof(Offset) - 1;
-  uint8_t* const offsets = raw_offsets.data();
-  uint16_t spare = 0;
-  BitWriter bits(validity_out);
-  size_t at = 0;
-  size_t list = 0;
-  Offset num_children = 0;
-  bool open = false;
-  bool wrong = false;
-  for (size_t entry = 0; entry < rep.size(); ++entry) {
-    const uint16_t r = rep[entry];
-    const uint16_t d = HasDef ? def[entry] : uint16_t{0};
-    const bool starts = r != 0;
-    const bool is_child = d <= child;
-    wrong |= !starts && !(open && is_child);
-    open = starts ? is_child : open;
-    if (remaining.wanted) {
-      require(at < remaining.rep.size() || !starts, "unravel_lists: the level outputs are too small");
-      const bool fits = at < remaining.rep.size();
-      *(fits ? remaining.rep.data() + at : &spare) = static_cast<uint16_t>(r - 1);
-      if constexpr (HasDef) *(fits ? remaining.def.data() + at : &spare) = d;
-      at += starts;
-    }
-    const bool is_list = starts && d <= visible;
-    require(list < num_lists || !is_list, "unravel_lists: the list outputs are too small");
-    store(offsets + list * sizeof(Offset), num_children);
-    bits.put_if(is_list, is_child || (empty != 0 && d == empty));
-    list += is_list;
-    num_children += is_child;
+template <class Offset, bool HasDef>
+int64_t unravel_lists_of(const ListLayer<HasDef>& layer, MutableLevels rep_out, MutableLevels def_out,
+                         MutableBytes offsets_out, MutableBytes validity_out) {
+  layer.check();
+  require(layer.count_lists() == offsets_out.size() / sizeof(Offset) - 1,
+          "unravel_lists: the offsets do not fit the lists");
+  layer.template put_offsets<Offset>(offsets_out.data());
+  if (!rep_out.empty()) {
+    const size_t remaining = count_if_position(layer.rep.size(), [&](size_t i) { return layer.rep[i] != 0; });
+    require(remaining == rep_out.size(), "unravel_lists: the level outputs do not fit the entries");
+    layer.put_remaining(rep_out, def_out);
   }
-  check_data(!wrong, "an entry continues a list that is not open, or a null or empty list continues another");
-  require(at == remaining.rep.size() && list == num_lists, "unravel_lists: the outputs are too large");
-  store(offsets + list * sizeof(Offset), num_children);
-  return static_cast<int64_t>(num_lists) - bits.finish();
+  const size_t nulls = layer.count_nulls();
+  if (nulls > 0) {
+    layer.put_validity(validity_out);
+  } else {
+    std::fill(validity_out.begin(), validity_out.end(), uint8_t{0xFF});
+    clear_spare_bits(validity_out.data(), offsets_out.size() / sizeof(Offset) - 1);
+  }
+  return static_cast<int64_t>(nulls);
 }
 
 template <class Offset>
@@ -418,10 +454,10 @@ int64_t unravel_lists(Levels rep, Levels def, int64_t max_visible, int64_t max_c
   require(rep.size() <= static_cast<size_t>(max_total<Offset>), "unravel_lists: too many entries for such offsets");
   require(validity_out.size() == bitmap_bytes(offsets_out.size() / sizeof(Offset) - 1),
           "unravel_lists: validity_out must have one bit per list");
-  const RemainingLevels remaining{rep_out, def_out, !rep_out.empty()};
-  return def.empty()
-             ? unravel_lists_of<false, Offset>(rep, def, visible, child, empty, remaining, offsets_out, validity_out)
-             : unravel_lists_of<true, Offset>(rep, def, visible, child, empty, remaining, offsets_out, validity_out);
+  if (def.empty())
+    return unravel_lists_of<Offset, false>({rep, def, visible, child, empty}, rep_out, def_out, offsets_out,
+                                           validity_out);
+  return unravel_lists_of<Offset, true>({rep, def, visible, child, empty}, rep_out, def_out, offsets_out, validity_out);
 }
 
 inline void unravel_fixed(Levels rep, Levels def, int64_t max_visible, int64_t max_valid, int64_t dimension,
