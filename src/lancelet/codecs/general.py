@@ -78,6 +78,10 @@ _ZSTD_BLOCK_BYTES = (3, 131072)
 
 _STEP_BYTES = 1 << 20
 
+_OUTSIDE = "a compressed buffer lies outside of the page"
+_TOO_MANY = "a compressed buffer declares more bytes than it can hold"
+_TOO_LARGE = f"compressed buffers of a page declare more than {MAX_RAW_BYTES} bytes"
+
 
 @register
 @dataclass(frozen=True, slots=True)
@@ -248,13 +252,14 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
 
     def _decompress(self, spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:
         """Decompress every part into one buffer; `most` bounds the sizes that they may declare."""
+        if self.scheme == "zstd":
+            return _decompress_zstd(spans, most, allocate)
         inside = (
             (spans.offsets >= 0) & (spans.sizes >= 0) & (spans.offsets <= nbytes(spans.data) - spans.sizes)
         )
         if not inside.all():
-            raise FormatError("a compressed buffer lies outside of the page")
-        unpack = _decompress_lz4 if self.scheme == "lz4" else _decompress_zstd
-        return unpack(spans, most, allocate)
+            raise FormatError(_OUTSIDE)
+        return _decompress_lz4(spans, most, allocate)
 
 
 def compress_buffer(data: Data, scheme: str, level: int | None) -> Data:
@@ -304,9 +309,9 @@ def _check_sizes(raw: Int64Array, bound: Int64Array, most: Int64Array | None) ->
     if most is not None:
         bound = np.minimum(bound, most)
     if (raw > bound).any() or (raw < 0).any():
-        raise FormatError("a compressed buffer declares more bytes than it can hold")
+        raise FormatError(_TOO_MANY)
     if (raw > MAX_RAW_BYTES).any() or int(raw.sum()) > MAX_RAW_BYTES:
-        raise UnsupportedError(f"compressed buffers of a page declare more than {MAX_RAW_BYTES} bytes")
+        raise UnsupportedError(_TOO_LARGE)
     return int(raw.sum())
 
 
@@ -338,34 +343,48 @@ def _decompress_lz4(spans: Spans, most: Int64Array | None, allocate: Allocate) -
 
 
 def _decompress_zstd(spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:
+    # Every frame costs a call, so its sizes are looked at one by one as well.
     data = memoryview(as_bytes(spans.data))
-    block_bytes, block_raw = _ZSTD_BLOCK_BYTES
-    bound = (spans.sizes // block_bytes + 1) * block_raw
-    frames = []
-    raw = np.zeros(len(spans.sizes), dtype=np.int64)
+    frames: list[memoryview] = []
+    raw: list[int] = []
     bare: dict[int, bytes] = {}
     left = MAX_RAW_BYTES
     for i, (start, size) in enumerate(zip(spans.offsets.tolist(), spans.sizes.tolist(), strict=True)):
+        if start < 0 or size < 0 or start > len(data) - size:
+            raise FormatError(_OUTSIDE)
         frame = data[start : start + size]
+        num_bytes = 0
         if _is_bare(frame):
             bare[i] = _decompress_bare(frame, left)
-            left -= len(bare[i])
-            raw[i] = len(bare[i])
+            num_bytes = len(bare[i])
+            left -= num_bytes
         elif size > 0:
-            raw[i] = min(_ZSTD_HEAD.unpack_from(frame)[0], 2**63 - 1)
+            num_bytes = _ZSTD_HEAD.unpack_from(frame)[0]
+        if num_bytes > _most_of_frame(size) or (most is not None and num_bytes > most[i]):
+            raise FormatError(_TOO_MANY)
+        raw.append(num_bytes)
         frames.append(frame)
-    total = _check_sizes(raw, bound, most)
+    total = sum(raw)
+    if total > MAX_RAW_BYTES:
+        raise UnsupportedError(_TOO_LARGE)
     out = allocate(total)
-    target = memoryview(as_bytes(out))
+    target = memoryview(out).cast("B")
     codec = pa.Codec("zstd")
     at = 0
-    for i, size in enumerate(raw.tolist()):
+    for i, size in enumerate(raw):
         if i in bare:
             target[at : at + size] = bare[i]
         elif len(frames[i]) > 0:
             target[at : at + size] = _decompress_frame(codec, frames[i][_ZSTD_HEAD.size :], size)
         at += size
-    return Spans(out, np.cumsum(raw) - raw, raw)
+    sizes = np.array(raw, dtype=np.int64)
+    return Spans(out, np.cumsum(sizes) - sizes, sizes)
+
+
+def _most_of_frame(size: int) -> int:
+    """Return the most bytes that a frame of `size` bytes can give."""
+    block_bytes, block_raw = _ZSTD_BLOCK_BYTES
+    return (size // block_bytes + 1) * block_raw
 
 
 def _decompress_frame(codec: pa.Codec, frame: memoryview, size: int) -> memoryview:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from lancelet.buffers import Data
     from lancelet.levels.steps import StepKind
     from lancelet.schema.fields import Field
 
@@ -340,13 +341,17 @@ def without_extensions(type_: pa.DataType) -> pa.DataType:
     return pa.large_list(plain[0]) if pa.types.is_large_list(type_) else pa.list_(plain[0])
 
 
+def _same_bytes(first: Data, other: Data) -> bool:
+    return bool(pa.py_buffer(first).equals(pa.py_buffer(other)))
+
+
 def _check_agreement(first: pa.Array, other: pa.Array, field: Field) -> None:
     """Check that two leaves store the same validity and offsets of `field`."""
     same = len(first) == len(other) and first.null_count == other.null_count
-    if same and first.null_count:
+    if same and first.null_count and not _same_bytes(bitmap_of(first), bitmap_of(other)):
         same = bool((first.is_null().to_numpy(False) == other.is_null().to_numpy(False)).all())
     if same and (pa.types.is_list(first.type) or pa.types.is_large_list(first.type)):
-        same = np.array_equal(list_items(first)[0], list_items(other)[0])
+        same = _same_bytes(list_items(first)[0], list_items(other)[0])
     if not same:
         raise FormatError(f"two columns below the field {field.name!r} disagree about its nulls or lengths")
 

@@ -339,7 +339,7 @@ class _FixedPage(OpenPage):
         """Say which bytes hold `rows`: one range of bytes a range of rows."""
         form = self.layout.form
         record = form.word_bytes + form.value_bytes
-        return _part(self.layout, rows, rows.starts * record, rows.stops * record)
+        return _part(self.layout, rows, (rows.starts * record).tolist(), (rows.stops * record).tolist())
 
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
         """Take the records apart; records without control words in one range are the values, and are not copied."""
@@ -370,13 +370,12 @@ class _IndexedPage(OpenPage):
 
     def plan(self, rows: RowRanges) -> PagePart:
         """Say which bytes hold `rows`: one range of bytes a range of rows."""
-        starts, stops = (self.index[borders].astype(np.int64) for borders in (rows.starts, rows.stops))
-        return _part(self.layout, rows, starts, stops)
+        return _part(self.layout, rows, self.index[rows.starts].tolist(), self.index[rows.stops].tolist())
 
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
         """Take the records apart (checks 21, 22 and 24)."""
         layout, form = self.layout, self.layout.form
-        row_counts, row_offsets, row_sizes = self._rows(part.state)
+        row_counts, row_offsets, row_sizes = self._rows(part)
         if form.max_rep > 0:
             sizes = kernels.unzip_sizes(data, row_counts, row_offsets, *form)
         else:
@@ -413,9 +412,13 @@ class _IndexedPage(OpenPage):
             layout.codec.decode_values(records, allocate),
         )
 
-    def _rows(self, rows: RowRanges) -> tuple[Int64Array, Int64Array, Int64Array]:
+    def _rows(self, part: PagePart) -> tuple[Int64Array, Int64Array, Int64Array]:
         """Return how many rows each range has, and for each row its offset in its range and its size."""
+        rows: RowRanges = part.state
         row_counts = rows.stops - rows.starts
+        if len(row_counts) == part.num_rows:  # no two are neighbours
+            sizes = np.array([range_.size for range_ in part.ranges], dtype=np.int64)
+            return row_counts, np.zeros(part.num_rows, dtype=np.int64), sizes
         if len(row_counts) == 1:
             borders = self.index[int(rows.starts[0]) : int(rows.stops[0]) + 1].astype(np.int64)
             return row_counts, borders[:-1] - borders[0], np.diff(borders)
@@ -426,16 +429,20 @@ class _IndexedPage(OpenPage):
         return row_counts, row_offsets, self.index[numbers + 1].astype(np.int64) - starts
 
 
-def _part(layout: FullZip, rows: RowRanges, starts: Int64Array, stops: Int64Array) -> PagePart:
-    positions = (starts + layout.page.buffers[0].position).tolist()
-    ranges = tuple(map(ByteRange, positions, (stops - starts).tolist()))
+def _part(layout: FullZip, rows: RowRanges, starts: list[int], stops: list[int]) -> PagePart:
+    base = layout.page.buffers[0].position
+    ranges = tuple([ByteRange(base + start, stop - start) for start, stop in zip(starts, stops, strict=True)])
     return PagePart(ranges, rows.num_rows, None, rows)
 
 
 def _sizes_without_lists(row_sizes: Int64Array, form: _Form) -> tuple[int, int, int]:
     """Give entries, slots and bytes of rows of one record each: their sizes tell what they hold."""
     head = form.word_bytes + form.length_bytes
-    valid = row_sizes[row_sizes != form.word_bytes] if form.bits_def > 0 else row_sizes
+    if form.bits_def == 0:
+        if int(row_sizes.min()) < head:
+            raise FormatError("a row of the repetition index is smaller than the length of a value")
+        return len(row_sizes), len(row_sizes), int(row_sizes.sum()) - head * len(row_sizes)
+    valid = row_sizes[row_sizes != form.word_bytes]
     if (valid < head).any():
         raise FormatError("a row of the repetition index is smaller than the length of a value")
     return len(row_sizes), len(row_sizes), int(valid.sum()) - head * len(valid)
