@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from lancelet.blocks.selection import picked_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lancelet.blocks import Block, FixedWidth, VariableWidth
     from lancelet.buffers import Allocate, Data, Int64Array
@@ -231,6 +231,25 @@ class ValueCodec(Codec):
     @abstractmethod
     def decode_values(self, records: FixedWidth | VariableWidth, allocate: Allocate) -> Block:
         """Decode records, which may be any selection of those written."""
+
+    @property
+    def takes_parts(self) -> bool:
+        """Whether :meth:`decode_parts` saves a copy of large records."""
+        return False
+
+    def decode_parts(self, parts: Sequence[memoryview], offset_bits: int, allocate: Allocate) -> Block:
+        """Decode records of any length that lie apart, as :meth:`decode_values` does.
+
+        Parameters
+        ----------
+        parts
+            One record each, as bytes.
+        offset_bits
+            Width of the offsets that the records have when they lie together.
+        allocate
+            Where memory comes from.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ from lancelet.codecs.registry import register
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lancelet.blocks import Block, FixedWidth
     from lancelet.buffers import Allocate, Data, Int64Array
     from lancelet.codecs.base import ChunkLimits, Parse, Picks
@@ -187,6 +189,19 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
             _variable_width(records.offset_bits, values.data, values.sizes, FormatError), allocate
         )
 
+    @property
+    def takes_parts(self) -> bool:
+        """Frames of zstd are decompressed one by one, wherever they lie."""
+        return self.scheme == "zstd"
+
+    def decode_parts(self, parts: Sequence[memoryview], offset_bits: int, allocate: Allocate) -> Block:
+        """Decompress every record where it lies."""
+        inner = self._value_codec
+        values = _decompress_frames(parts, None, allocate)
+        return inner.decode_values(
+            _variable_width(offset_bits, values.data, values.sizes, FormatError), allocate
+        )
+
     def encode_blocks(self, block: Block, counts: Int64Array) -> EncodedBlocks:
         """Compress every block, whether that pays or not."""
         encoded = self._block_codec.encode_blocks(block, counts)
@@ -253,7 +268,7 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
     def _decompress(self, spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:
         """Decompress every part into one buffer; `most` bounds the sizes that they may declare."""
         if self.scheme == "zstd":
-            return _decompress_zstd(spans, most, allocate)
+            return _decompress_frames(_frames_of(spans), most, allocate)
         inside = (
             (spans.offsets >= 0) & (spans.sizes >= 0) & (spans.offsets <= nbytes(spans.data) - spans.sizes)
         )
@@ -342,28 +357,32 @@ def _decompress_lz4(spans: Spans, most: Int64Array | None, allocate: Allocate) -
     return Spans(out, borders[:-1], raw)
 
 
-def _decompress_zstd(spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:
-    # Every frame costs a call, so its sizes are looked at one by one as well.
+def _frames_of(spans: Spans) -> list[memoryview]:
     data = memoryview(as_bytes(spans.data))
-    frames: list[memoryview] = []
+    frames = []
+    for start, size in zip(spans.offsets.tolist(), spans.sizes.tolist(), strict=True):
+        if start < 0 or size < 0 or start > len(data) - size:
+            raise FormatError(_OUTSIDE)
+        frames.append(data[start : start + size])
+    return frames
+
+
+def _decompress_frames(frames: Sequence[memoryview], most: Int64Array | None, allocate: Allocate) -> Spans:
+    # Every frame costs a call, so its sizes are looked at one by one as well.
     raw: list[int] = []
     bare: dict[int, bytes] = {}
     left = MAX_RAW_BYTES
-    for i, (start, size) in enumerate(zip(spans.offsets.tolist(), spans.sizes.tolist(), strict=True)):
-        if start < 0 or size < 0 or start > len(data) - size:
-            raise FormatError(_OUTSIDE)
-        frame = data[start : start + size]
+    for i, frame in enumerate(frames):
         num_bytes = 0
         if _is_bare(frame):
             bare[i] = _decompress_bare(frame, left)
             num_bytes = len(bare[i])
             left -= num_bytes
-        elif size > 0:
+        elif len(frame) > 0:
             num_bytes = _ZSTD_HEAD.unpack_from(frame)[0]
-        if num_bytes > _most_of_frame(size) or (most is not None and num_bytes > most[i]):
+        if num_bytes > _most_of_frame(len(frame)) or (most is not None and num_bytes > most[i]):
             raise FormatError(_TOO_MANY)
         raw.append(num_bytes)
-        frames.append(frame)
     total = sum(raw)
     if total > MAX_RAW_BYTES:
         raise UnsupportedError(_TOO_LARGE)

@@ -28,6 +28,7 @@ The control word is ``rep << bits_def | def`` in 0, 1, 2 or 4 bytes. Lengths hav
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -205,6 +206,9 @@ def _narrow_index(row_starts: Int64Array, bound: int) -> Data:
 
 
 # ---------------------------------------------------------------- decoding
+
+#: Mean size of values, in bytes, from which on a copy costs more than a look at each of them in Python.
+_LARGE_VALUE = 16384
 
 
 class _Form(NamedTuple):
@@ -393,6 +397,10 @@ class _IndexedPage(OpenPage):
             raise UnsupportedError(
                 f"{num_bytes} bytes of values are too many for 32-bit offsets; read fewer rows"
             )
+        if form.word_bytes == 0 and layout.codec.takes_parts and num_bytes > _LARGE_VALUE * num_slots:
+            parts = _cut_records(data, row_counts, row_offsets, row_sizes, form.length_bytes)
+            block = layout.codec.decode_parts(parts, 8 * form.length_bytes, allocate)
+            return Leaf(part.num_rows, layout.layers, None, None, num_slots, block)
         rep = _levels(num_entries, allocate) if form.max_rep > 0 else NO_LEVELS
         def_ = _levels(num_entries, allocate) if form.bits_def > 0 else NO_LEVELS
         offsets = allocate((num_slots + 1) * form.length_bytes)
@@ -446,6 +454,27 @@ def _sizes_without_lists(row_sizes: Int64Array, form: _Form) -> tuple[int, int, 
     if (valid < head).any():
         raise FormatError("a row of the repetition index is smaller than the length of a value")
     return len(row_sizes), len(row_sizes), int(valid.sum()) - head * len(valid)
+
+
+def _cut_records(
+    data: Sequence[Data],
+    row_counts: Int64Array,
+    row_offsets: Int64Array,
+    row_sizes: Int64Array,
+    length_bytes: int,
+) -> list[memoryview]:
+    """Return the values of records that are nothing but a length and a value, without copying them."""
+    rows = zip(row_offsets.tolist(), row_sizes.tolist(), strict=True)
+    parts = []
+    for buffer, count in zip(data, row_counts.tolist(), strict=True):
+        view = memoryview(buffer).cast("B")
+        for start, size in islice(rows, count):
+            length = int.from_bytes(view[start : start + length_bytes], "little")
+            value = view[start + length_bytes : start + size]
+            if length != len(value) or length != size - length_bytes:
+                raise FormatError("the length of a value is not what the repetition index leaves for it")
+            parts.append(value)
+    return parts
 
 
 def _levels(num_levels: int, allocate: Allocate) -> UInt16Array:
