@@ -36,7 +36,7 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.blocks import VariableWidth
-from lancelet.buffers import allocate, as_bytes, as_values, nbytes
+from lancelet.buffers import allocate, as_bytes, as_values, nbytes, total
 from lancelet.codecs.base import (
     BlockCodec,
     ChunkCodec,
@@ -158,7 +158,7 @@ class Variable(ChunkCodec, ValueCodec, BlockCodec):
     def decode_blocks(self, spans: Spans, counts: Int64Array, allocate: Allocate) -> VariableWidth:
         """Decode the block form. The first block tells the width, and all others must have the same."""
         bits = _width_of_block(spans) if len(counts) else self.offset_bits
-        return _decode(spans, counts, int(counts.sum()), bits, True, allocate)
+        return _decode(spans, counts, total(counts), bits, True, allocate)
 
     def _checked(self, block: Block) -> VariableWidth:
         if not isinstance(block, VariableWidth) or block.offset_bits != self.offset_bits:

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from lancelet import kernels
 from lancelet.blocks import FixedWidth
-from lancelet.buffers import nbytes
+from lancelet.buffers import nbytes, total
 from lancelet.codecs.base import BlockCodec, ChunkCodec, EncodedBlocks, EncodedChunks
 from lancelet.codecs.checks import (
     MAX_EXPANDED_BYTES,
@@ -145,7 +145,7 @@ class InlineBitpacking(ChunkCodec, BlockCodec):
 
     def decode_blocks(self, spans: Spans, counts: Int64Array, allocate: Allocate) -> FixedWidth:
         """Unpack blocks, as :meth:`decode_chunks` does."""
-        return self._unpack(spans, counts, int(counts.sum()), allocate)
+        return self._unpack(spans, counts, total(counts), allocate)
 
     def _pack(self, block: FixedWidth, counts: Int64Array, widths: Any) -> tuple[Data, Int64Array]:
         sizes = self.bits // 8 + BLOCK_VALUES // 8 * widths.astype(np.int64)
@@ -239,7 +239,7 @@ class OutOfLineBitpacking(BlockCodec):
         FormatError
             The size of a block does not fit its count and the width.
         """
-        num_values = int(counts.sum())
+        num_values = total(counts)
         num_bytes = num_values * self.bits // 8
         bound = nbytes(spans.data) * self.bits // self.width if self.width else MAX_EXPANDED_BYTES
         check_decoded_bytes(num_bytes, bound, self.name)

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from lancelet import kernels
 from lancelet.blocks import FixedWidth
-from lancelet.buffers import as_bytes, nbytes
+from lancelet.buffers import as_bytes, nbytes, total
 from lancelet.codecs.base import (
     BlockCodec,
     ChunkCodec,
@@ -209,7 +209,7 @@ class Flat(ChunkCodec, ValueCodec, BlockCodec):
 
     def decode_blocks(self, spans: Spans, counts: Int64Array, allocate: Allocate) -> FixedWidth:
         """Join the blocks, as :meth:`decode_chunks` does."""
-        return self._join(spans, counts, int(counts.sum()), allocate)
+        return self._join(spans, counts, total(counts), allocate)
 
     def _join(self, spans: Spans, counts: Int64Array, num_values: int, allocate: Allocate) -> FixedWidth:
         if self.bits != 1 and self.bits % 8:

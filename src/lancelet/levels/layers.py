@@ -46,12 +46,7 @@ class Layer(IntEnum):
     @property
     def is_list(self) -> bool:
         """Whether the layer is a list (and not the validity of an item or struct)."""
-        return self in (
-            Layer.ALL_VALID_LIST,
-            Layer.NULLABLE_LIST,
-            Layer.EMPTYABLE_LIST,
-            Layer.NULL_AND_EMPTY_LIST,
-        )
+        return self == Layer.ALL_VALID_LIST or self >= Layer.NULLABLE_LIST
 
     @property
     def num_def(self) -> int:

@@ -14,6 +14,7 @@ further out (``visible``)::
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,10 +52,15 @@ def check_layers(layers: Sequence[Layer], kinds: Sequence[StepKind]) -> None:
     FormatError
         Their number differs, or a list stands where the type has none, or the other way round.
     """
-    if [layer.is_list for layer in reversed(layers)] != [kind is LIST for kind in kinds]:
+    if not _fit(tuple(layers), tuple(kinds)):
         found = ", ".join(layer.name for layer in layers)
         wanted = ", ".join("list" if kind is LIST else "item" for kind in reversed(kinds))
         raise FormatError(f"the layers of the page ({found}) do not fit those of the type ({wanted})")
+
+
+@lru_cache(1024)
+def _fit(layers: tuple[Layer, ...], kinds: tuple[StepKind, ...]) -> bool:
+    return [layer.is_list for layer in reversed(layers)] == [kind is LIST for kind in kinds]
 
 
 def unravel(leaf: Leaf, kinds: Sequence[StepKind], keep: Int64Array | None = None) -> list[Step]:

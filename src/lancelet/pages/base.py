@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from lancelet.buffers import total
 from lancelet.container.metadata import BufferRef
 from lancelet.errors import FormatError
 
@@ -72,7 +73,7 @@ class RowRanges:
     @property
     def num_rows(self) -> int:
         """Number of rows."""
-        return int((self.stops - self.starts).sum())
+        return total(self.stops - self.starts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,7 +37,7 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.blocks import Dictionary, FixedWidth
-from lancelet.buffers import allocate, as_values, nbytes
+from lancelet.buffers import allocate, as_values, nbytes, total
 from lancelet.codecs.base import BlockCodec, ChunkCodec, Chunks, Picks, Spans
 from lancelet.codecs.registry import parse_as
 from lancelet.errors import FormatError, UnsupportedError
@@ -455,7 +455,7 @@ class OpenMiniBlock(OpenPage):
             kernels.miniblock_check_def(
                 def_, entries, slots, max_def(layout.layers), max_visible(layout.layers)
             )
-        encoded = Chunks(tuple(spans), slots, int(slots.sum()))
+        encoded = Chunks(tuple(spans), slots, total(slots))
         if runs.keep is None:
             values = layout.value_codec.decode_chunks(encoded, allocate)
             return self._leaf(part.num_rows, rep, def_, values)
@@ -488,7 +488,7 @@ class OpenMiniBlock(OpenPage):
             found,
         )
         first, last, first_slot, last_slot = found
-        picks = Picks(first_slot, last_slot, int((last_slot - first_slot).sum()))
+        picks = Picks(first_slot, last_slot, total(last_slot - first_slot))
         def_ = None if def_ is None else _pick_entries(def_, first, last)
         return _pick_entries(rep, first, last), def_, picks
 
@@ -508,6 +508,10 @@ class OpenMiniBlock(OpenPage):
         """Check repetition levels, and let a row begin where a run begins in the middle of one."""
         top = max_rep(self.layout.layers)
         kernels.miniblock_check_rep(rep, entries, chunks, self.started, self.finished, self.leftovers, top)
+        if len(runs.firsts) == 1:
+            first = int(runs.firsts[0])
+            if first == 0 or int(self.leftovers[first - 1]) == 0:
+                return rep
         inside = runs.firsts > 0
         inside[inside] = self.leftovers[runs.firsts[inside] - 1] > 0
         if inside.any():
