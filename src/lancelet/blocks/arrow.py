@@ -38,17 +38,18 @@ __all__ = [
 #: Where a dictionary keeps whether all of its items are text.
 _TEXT_ITEMS = "text"
 
-_BINARY = {pa.binary(): 32, pa.string(): 32, pa.large_binary(): 64, pa.large_string(): 64}
+#: Widths of offsets by the number of a type: types themselves are slow to look up.
+_BINARY = {pa.binary().id: 32, pa.string().id: 32, pa.large_binary().id: 64, pa.large_string().id: 64}
 
 
 def is_variable_width(type_: pa.DataType) -> bool:
     """Whether values of `type_` have lengths of their own: (large) utf8 and binary."""
-    return type_ in _BINARY
+    return type_.id in _BINARY
 
 
 def offset_bits(type_: pa.DataType) -> int:
     """Return the width of the offsets of a (large) utf8 or binary type."""
-    return _BINARY[type_]
+    return _BINARY[type_.id]
 
 
 def fixed_bits(type_: pa.DataType) -> int:

@@ -65,7 +65,9 @@ class RowRanges:
     @classmethod
     def from_sorted(cls, rows: Int64Array) -> RowRanges:
         """Rows given one by one, strictly increasing and at least one; neighbours become one range."""
-        breaks = np.flatnonzero(np.diff(rows) != 1)
+        if len(rows) == 1:
+            return cls(rows.copy(), rows + 1)
+        breaks = np.flatnonzero(rows[1:] - rows[:-1] != 1)
         starts = rows[np.concatenate(([0], breaks + 1))]
         stops = rows[np.concatenate((breaks, [len(rows) - 1]))] + 1
         return cls(starts, stops)
