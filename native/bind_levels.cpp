@@ -95,13 +95,15 @@ void bind_unravel(nb::module_& module) {
       "rep"_a, "def_"_a, "max_visible"_a, Release());
   module.def(
       "unravel_lists",
-      [](InLevels rep, InLevels def, int64_t max_visible, int64_t max_child, int64_t empty_level, OutLevels rep_out,
-         OutLevels def_out, Out<int64_t> offsets_out, Out<uint8_t> validity_out) {
-        return unravel_lists(rep.span, def.span, max_visible, max_child, empty_level, rep_out.span, def_out.span,
-                             offsets_out.span, validity_out.span);
+      [](InLevels rep, InLevels def, int64_t max_visible, int64_t max_child, int64_t empty_level, int offset_bits,
+         OutLevels rep_out, OutLevels def_out, Out<uint8_t> offsets_out, Out<uint8_t> validity_out) {
+        return with_offsets(offset_bits, [&](auto zero) {
+          return unravel_lists<decltype(zero)>(rep.span, def.span, max_visible, max_child, empty_level, rep_out.span,
+                                               def_out.span, offsets_out.span, validity_out.span);
+        });
       },
-      "rep"_a, "def_"_a, "max_visible"_a, "max_child"_a, "empty_level"_a, "rep_out"_a, "def_out"_a, "offsets_out"_a,
-      "validity_out"_a, Release());
+      "rep"_a, "def_"_a, "max_visible"_a, "max_child"_a, "empty_level"_a, "offset_bits"_a, "rep_out"_a, "def_out"_a,
+      "offsets_out"_a, "validity_out"_a, Release());
   module.def(
       "unravel_fixed",
       [](InLevels rep, InLevels def, int64_t max_visible, int64_t max_valid, int64_t dimension, OutLevels rep_out,

@@ -1,4 +1,6 @@
 // Bindings of miniblock.hpp: argument checks and the release of the GIL, nothing else.
+#include <nanobind/stl/tuple.h>
+
 #include "bindings.hpp"
 #include "buffers.hpp"
 #include "miniblock.hpp"
@@ -34,6 +36,11 @@ void rows(In<uint8_t> index, int64_t num_rows, Out<int64_t> out_started, Out<int
   miniblock_rows(index.span, num_rows, out_started.span, out_finished.span, out_leftovers.span);
 }
 
+std::tuple<int64_t, int64_t, int64_t> plan(In<int64_t> started, In<int64_t> finished, In<int64_t> chunk_stops,
+                                           In<int64_t> starts, In<int64_t> stops, Out<int64_t> out) {
+  return miniblock_plan(started.span, finished.span, chunk_stops.span, starts.span, stops.span, out.span);
+}
+
 void headers(In<uint8_t> data, In<int64_t> chunk_sizes, In<int64_t> slots, bool has_rep, bool has_def,
              int64_t num_buffers, bool large, Out<int64_t> out_entries, Out<int64_t> out_offsets,
              Out<int64_t> out_sizes) {
@@ -62,6 +69,8 @@ void bind_miniblock(nb::module_& module) {
   module.def("miniblock_chunks", &chunks, "words"_a, "large"_a, "chunks_bytes"_a, "num_slots"_a, "out_sizes"_a,
              "out_slots"_a, release);
   module.def("miniblock_rows", &rows, "index"_a, "num_rows"_a, "out_started"_a, "out_finished"_a, "out_leftovers"_a,
+             release);
+  module.def("miniblock_plan", &plan, "started"_a, "finished"_a, "chunk_stops"_a, "starts"_a, "stops"_a, "out"_a,
              release);
   module.def("miniblock_headers", &headers, "data"_a, "chunk_sizes"_a, "slots"_a, "has_rep"_a, "has_def"_a,
              "num_buffers"_a, "large"_a, "out_entries"_a, "out_offsets"_a, "out_sizes"_a, release);

@@ -187,24 +187,33 @@ inline size_t inline_pack(Bytes data, std::span<const int64_t> counts, unsigned 
   return written;
 }
 
+// A block that carries its width: checked.
+struct InlineBlock {
+  const uint8_t* packed;
+  unsigned width;
+
+  InlineBlock(Bytes block, int64_t count, unsigned bits) {
+    check_data(count >= 0 && count <= static_cast<int64_t>(block_values),
+               "a bit-packed block has more than 1024 values");
+    check_data(block.size() >= bits / 8, "a bit-packed block is shorter than its header");
+    uint64_t stated = 0;
+    std::memcpy(&stated, block.data(), bits / 8);
+    check_data(stated <= bits, "the width of a bit-packed block is larger than its values");
+    width = static_cast<unsigned>(stated);
+    check_data(block.size() == bits / 8 + packed_bytes(width), "the size of a bit-packed block does not fit its width");
+    packed = block.data() + bits / 8;
+  }
+};
+
 inline void inline_unpack(Bytes data, std::span<const int64_t> offsets, std::span<const int64_t> sizes,
                           std::span<const int64_t> counts, unsigned bits, MutableBytes out) {
   require_word_bits(bits);
   require(offsets.size() == counts.size() && sizes.size() == counts.size(),
           "offsets, sizes and counts differ in length");
   for (size_t i = 0; i < counts.size(); ++i) {
-    const Bytes block = checked_slice(data, offsets[i], sizes[i]);
-    check_data(counts[i] >= 0 && counts[i] <= static_cast<int64_t>(block_values),
-               "a bit-packed block has more than 1024 values");
-    check_data(block.size() >= bits / 8, "a bit-packed block is shorter than its header");
-    uint64_t width = 0;
-    std::memcpy(&width, block.data(), bits / 8);
-    check_data(width <= bits, "the width of a bit-packed block is larger than its values");
-    check_data(block.size() == bits / 8 + packed_bytes(static_cast<unsigned>(width)),
-               "the size of a bit-packed block does not fit its width");
+    const InlineBlock block(checked_slice(data, offsets[i], sizes[i]), counts[i], bits);
     const MutableBytes values = take_values(out, counts[i], bits);
-    unpack_short(block.data() + bits / 8, static_cast<size_t>(counts[i]), bits, static_cast<unsigned>(width),
-                 values.data());
+    unpack_short(block.packed, static_cast<size_t>(counts[i]), bits, block.width, values.data());
   }
   require(out.empty(), "the counts do not fit the values");
 }

@@ -9,6 +9,8 @@
 #include <bit>
 #include <tuple>
 
+#include "flat.hpp"
+#include "offsets.hpp"
 #include "span.hpp"
 
 namespace lancelet {
@@ -72,6 +74,19 @@ class BitWriter {
   void put(bool bit) {
     word_ |= static_cast<uint64_t>(bit) << used_;
     if (++used_ == 64) {
+      store(out_, word_);
+      out_ += 8;
+      ones_ += std::popcount(word_);
+      word_ = 0;
+      used_ = 0;
+    }
+  }
+
+  // The same if `wanted`, without a branch on it.
+  void put_if(bool wanted, bool bit) {
+    word_ |= static_cast<uint64_t>(wanted && bit) << used_;
+    used_ += wanted;
+    if (used_ == 64) {
       store(out_, word_);
       out_ += 8;
       ones_ += std::popcount(word_);
@@ -328,9 +343,7 @@ inline int64_t unravel_validity(Levels def, int64_t max_visible, int64_t max_val
           "unravel_validity: out must have one bit per value");
   if (static_cast<size_t>(num_values) == def.size()) return validity_from_levels(def, max_valid, out);
   BitWriter bits(out);
-  for (uint16_t level : def) {
-    if (level <= visible) bits.put(level <= valid);
-  }
+  for (uint16_t level : def) bits.put_if(level <= visible, level <= valid);
   return num_values - bits.finish();
 }
 
@@ -343,57 +356,108 @@ inline std::tuple<int64_t, int64_t> count_lists(Levels rep, Levels def, int64_t 
   return {static_cast<int64_t>(remaining), static_cast<int64_t>(lists)};
 }
 
+// One list layer of the levels. Every member is a loop without branches on levels; those that look at neighbours or at
+// nothing but the entry itself vectorise.
 template <bool HasDef>
-int64_t unravel_lists_of(Levels rep, Levels def, uint16_t visible, uint16_t child, uint16_t empty,
-                         MutableLevels rep_out, MutableLevels def_out, std::span<int64_t> offsets_out,
-                         MutableBytes validity_out) {
-  const size_t num_lists = offsets_out.size() - 1;
-  BitWriter bits(validity_out);
-  size_t at = 0;
-  size_t list = 0;
-  int64_t num_children = 0;
-  bool open = false;
-  for (size_t entry = 0; entry < rep.size(); ++entry) {
-    const uint16_t r = rep[entry];
-    const uint16_t d = HasDef ? def[entry] : uint16_t{0};
-    const bool is_child = d <= child;
-    if (r == 0) {
-      check_data(open && is_child,
-                 "an entry continues a list that is not open, or a null or empty list continues another");
-      ++num_children;
-      continue;
-    }
-    require(at < rep_out.size(), "unravel_lists: the level outputs are too small");
-    rep_out[at] = static_cast<uint16_t>(r - 1);
-    if constexpr (HasDef) def_out[at] = d;
-    ++at;
-    open = is_child;
-    if (d > visible) continue;
-    require(list < num_lists, "unravel_lists: the list outputs are too small");
-    offsets_out[list++] = num_children;
-    bits.put(is_child || (empty != 0 && d == empty));
-    num_children += is_child ? 1 : 0;
+struct ListLayer {
+  Levels rep;
+  Levels def;
+  uint16_t visible;
+  uint16_t child;
+  uint16_t empty;
+
+  uint16_t level(size_t i) const { return HasDef ? def[i] : uint16_t{0}; }
+  bool is_child(size_t i) const { return level(i) <= child; }
+  bool is_list(size_t i) const { return (rep[i] != 0) & (level(i) <= visible); }
+  bool is_null(size_t i) const { return is_list(i) & (level(i) > child) & ((empty == 0) | (level(i) != empty)); }
+
+  // An entry that begins no list is an item, and so is the one before it: else its list is null, empty or not begun.
+  void check() const {
+    uint16_t wrong = 0;
+    if (!rep.empty()) wrong = rep[0] == 0;
+    for (size_t i = 1; i < rep.size(); ++i)
+      wrong = static_cast<uint16_t>(wrong | ((rep[i] == 0) & !(is_child(i) & is_child(i - 1))));
+    check_data(wrong == 0, "an entry continues a list that is not open, or a null or empty list continues another");
   }
-  require(at == rep_out.size() && list == num_lists, "unravel_lists: the outputs are too large");
-  offsets_out[list] = num_children;
-  return static_cast<int64_t>(num_lists) - bits.finish();
+
+  size_t count_lists() const {
+    return count_if_position(rep.size(), [this](size_t i) { return is_list(i); });
+  }
+  size_t count_nulls() const {
+    if constexpr (!HasDef) return 0;
+    return count_if_position(rep.size(), [this](size_t i) { return is_null(i); });
+  }
+
+  // `out` has room for one more than there are lists, so that every entry can store where the next list goes.
+  template <class Offset>
+  void put_offsets(uint8_t* out) const {
+    Offset num_children = 0;
+    for (size_t i = 0; i < rep.size(); ++i) {
+      store(out, num_children);
+      out += is_list(i) ? sizeof(Offset) : 0;
+      num_children = static_cast<Offset>(num_children + is_child(i));
+    }
+    store(out, num_children);
+  }
+
+  void put_validity(MutableBytes out) const {
+    BitWriter bits(out);
+    for (size_t i = 0; i < rep.size(); ++i) bits.put_if(is_list(i), !is_null(i));
+    bits.finish();
+  }
+
+  void put_remaining(MutableLevels rep_out, MutableLevels def_out) const {
+    size_t at = 0;
+    for (size_t i = 0; i < rep.size() && at < rep_out.size(); ++i) {
+      rep_out[at] = static_cast<uint16_t>(rep[i] - 1);
+      if constexpr (HasDef) def_out[at] = def[i];
+      at += rep[i] != 0;
+    }
+    require(at == rep_out.size(), "unravel_lists: the level outputs are too large");
+  }
+};
+
+template <class Offset, bool HasDef>
+int64_t unravel_lists_of(const ListLayer<HasDef>& layer, MutableLevels rep_out, MutableLevels def_out,
+                         MutableBytes offsets_out, MutableBytes validity_out) {
+  layer.check();
+  require(layer.count_lists() == offsets_out.size() / sizeof(Offset) - 1,
+          "unravel_lists: the offsets do not fit the lists");
+  layer.template put_offsets<Offset>(offsets_out.data());
+  if (!rep_out.empty()) {
+    const size_t remaining = count_if_position(layer.rep.size(), [&](size_t i) { return layer.rep[i] != 0; });
+    require(remaining == rep_out.size(), "unravel_lists: the level outputs do not fit the entries");
+    layer.put_remaining(rep_out, def_out);
+  }
+  const size_t nulls = layer.count_nulls();
+  if (nulls > 0) {
+    layer.put_validity(validity_out);
+  } else {
+    std::fill(validity_out.begin(), validity_out.end(), uint8_t{0xFF});
+    clear_spare_bits(validity_out.data(), offsets_out.size() / sizeof(Offset) - 1);
+  }
+  return static_cast<int64_t>(nulls);
 }
 
-inline int64_t unravel_lists(Levels rep, Levels def, int64_t max_visible, int64_t max_child, int64_t empty_level,
-                             MutableLevels rep_out, MutableLevels def_out, std::span<int64_t> offsets_out,
-                             MutableBytes validity_out) {
+template <class Offset>
+int64_t unravel_lists(Levels rep, Levels def, int64_t max_visible, int64_t max_child, int64_t empty_level,
+                      MutableLevels rep_out, MutableLevels def_out, MutableBytes offsets_out,
+                      MutableBytes validity_out) {
   const uint16_t visible = as_level(max_visible);
   const uint16_t child = as_level(max_child);
   const uint16_t empty = as_level(empty_level);
   num_entries_of(rep, def);
   require(def.empty() || !rep.empty(), "unravel_lists: repetition levels are missing");
   require(def_out.size() == (def.empty() ? 0 : rep_out.size()), "unravel_lists: the level outputs must have one size");
-  require(!offsets_out.empty(), "unravel_lists: there must be num_lists + 1 offsets");
-  require(validity_out.size() == bitmap_bytes(offsets_out.size() - 1),
+  require(offsets_out.size() >= sizeof(Offset) && offsets_out.size() % sizeof(Offset) == 0,
+          "unravel_lists: there must be num_lists + 1 offsets");
+  require(rep.size() <= static_cast<size_t>(max_total<Offset>), "unravel_lists: too many entries for such offsets");
+  require(validity_out.size() == bitmap_bytes(offsets_out.size() / sizeof(Offset) - 1),
           "unravel_lists: validity_out must have one bit per list");
-  return def.empty()
-             ? unravel_lists_of<false>(rep, def, visible, child, empty, rep_out, def_out, offsets_out, validity_out)
-             : unravel_lists_of<true>(rep, def, visible, child, empty, rep_out, def_out, offsets_out, validity_out);
+  if (def.empty())
+    return unravel_lists_of<Offset, false>({rep, def, visible, child, empty}, rep_out, def_out, offsets_out,
+                                           validity_out);
+  return unravel_lists_of<Offset, true>({rep, def, visible, child, empty}, rep_out, def_out, offsets_out, validity_out);
 }
 
 inline void unravel_fixed(Levels rep, Levels def, int64_t max_visible, int64_t max_valid, int64_t dimension,

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <tuple>
 
 #include "span.hpp"
 
@@ -141,6 +142,59 @@ inline void miniblock_rows(Bytes index, int64_t num_rows, std::span<int64_t> sta
   }
   check_data(total == num_rows, "fewer rows end in the chunks than the page has");
   check_data(num_chunks == 0 || leftovers.back() == 0, "a row continues after the last chunk");
+}
+
+// The chunks that hold sorted ranges of rows, as runs of neighbours. out = 6 rows of starts.size() numbers: first and
+// last chunk and first and last byte of every run; and the ranges again, counted from the first row of the runs'
+// chunks. Returns the runs, the rows in their chunks, and the rows in the ranges.
+inline std::tuple<int64_t, int64_t, int64_t> miniblock_plan(std::span<const int64_t> started,
+                                                            std::span<const int64_t> finished,
+                                                            std::span<const int64_t> chunk_stops,
+                                                            std::span<const int64_t> starts,
+                                                            std::span<const int64_t> stops, std::span<int64_t> out) {
+  const size_t num_chunks = started.size();
+  const size_t num_ranges = starts.size();
+  require(finished.size() == num_chunks && chunk_stops.size() == num_chunks, "miniblock_plan: three numbers a chunk");
+  require(stops.size() == num_ranges && num_ranges > 0 && out.size() == 6 * num_ranges,
+          "miniblock_plan: one stop and six numbers out a start");
+  const auto row = [&](size_t i) { return out.subspan(i * num_ranges, num_ranges); };
+  const auto chunk_of = [&](std::span<const int64_t> ends, size_t from, int64_t wanted) {
+    const auto first = ends.begin() + static_cast<std::ptrdiff_t>(from);
+    return static_cast<size_t>(std::upper_bound(first, ends.end(), wanted) - ends.begin());
+  };
+  size_t num_runs = 0;
+  size_t first = 0;
+  size_t last = 0;
+  int64_t previous = 0;
+  int64_t wanted = 0;
+  int64_t before = 0;   // rows in the chunks of earlier runs
+  int64_t skipped = 0;  // rows before the first one of this run
+  const auto close_run = [&] {
+    row(0)[num_runs - 1] = static_cast<int64_t>(first);
+    row(1)[num_runs - 1] = static_cast<int64_t>(last);
+    row(2)[num_runs - 1] = first > 0 ? chunk_stops[first - 1] : 0;
+    row(3)[num_runs - 1] = chunk_stops[last];
+    before += started[last] - skipped;
+  };
+  for (size_t i = 0; i < num_ranges; ++i) {
+    require(starts[i] >= previous && stops[i] > starts[i], "miniblock_plan: the ranges are not sorted and disjoint");
+    previous = stops[i];
+    wanted += stops[i] - starts[i];
+    const size_t from = chunk_of(started, i == 0 ? 0 : first, starts[i]);
+    const size_t to = chunk_of(finished, std::min(from, num_chunks), stops[i] - 1);
+    require(to < num_chunks, "miniblock_plan: a row that the page does not have");
+    if (i == 0 || from > last + 1) {
+      if (i > 0) close_run();
+      ++num_runs;
+      first = from;
+      skipped = first > 0 ? finished[first - 1] : 0;
+    }
+    last = to;
+    row(4)[i] = starts[i] - skipped + before;
+    row(5)[i] = stops[i] - skipped + before;
+  }
+  close_run();
+  return {static_cast<int64_t>(num_runs), before, wanted};
 }
 
 struct ChunkShape {

@@ -30,4 +30,5 @@ NB_MODULE(_native, module) {
   lancelet::bind_levels(module);
   lancelet::bind_packed(module);
   lancelet::bind_direct(module);
+  lancelet::bind_picks(module);
 }

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     UInt8Array = npt.NDArray[np.uint8]
     UInt16Array = npt.NDArray[np.uint16]
 
-__all__ = ["EMPTY", "Allocate", "allocate", "as_bytes", "as_values", "nbytes"]
+__all__ = ["EMPTY", "Allocate", "allocate", "as_bytes", "as_values", "nbytes", "total"]
 
 #: A function ``(num_bytes) -> writable pyarrow.Buffer``.
 Allocate = Callable[[int], Any]
@@ -77,6 +77,11 @@ def _madvise() -> Callable[[int, int, int], int] | None:
 def nbytes(data: Data) -> int:
     """Return the size of `data` in bytes."""
     return memoryview(data).nbytes
+
+
+def total(counts: Int64Array) -> int:
+    """Return the sum of `counts`; reads of a few rows have one, and no time for a reduction."""
+    return int(counts[0]) if len(counts) == 1 else int(counts.sum())
 
 
 def as_bytes(data: Data) -> UInt8Array:

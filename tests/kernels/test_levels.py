@@ -116,7 +116,7 @@ def test_native_lists_equal_the_twins(seed: int, with_def: bool) -> None:
         rep_out, def_out = np.full((2, remaining), 7, np.uint16)
         def_out = def_out if with_def else NONE
         offsets_out, bits = np.full(lists + 1, 7, np.int64), np.full((lists + 7) // 8, 7, np.uint8)
-        nulls = module.unravel_lists(rep, levels, 5, 1, 3, rep_out, def_out, offsets_out, bits)
+        nulls = module.unravel_lists(rep, levels, 5, 1, 3, 64, rep_out, def_out, offsets_out, bits)
         taken.append((nulls, rep_out.tolist(), def_out.tolist(), offsets_out.tolist(), bits.tolist()))
     assert built[0] == built[1]
     assert taken[0] == taken[1]
@@ -152,7 +152,7 @@ def _unravel(module: ModuleType, rep: Any, def_: Any) -> Any:
     remaining, lists = module.count_lists(rep, def_, 1)
     rep_out, def_out = np.zeros((2, remaining), np.uint16)
     offsets, bits = np.zeros(lists + 1, np.int64), np.zeros((lists + 7) // 8, np.uint8)
-    nulls = module.unravel_lists(rep, def_, 1, 0, 1, rep_out, def_out, offsets, bits)
+    nulls = module.unravel_lists(rep, def_, 1, 0, 1, 64, rep_out, def_out, offsets, bits)
     return nulls, rep_out.tolist(), def_out.tolist(), offsets.tolist(), bits.tolist()
 
 
@@ -218,10 +218,13 @@ def test_check_levels_refuses(
         ("validity_from_levels", (u16(0), 0, b"")),
         ("unravel_validity", (u16(0, 1), 0, 0, 2, np.zeros(1, np.uint8))),
         ("unravel_validity", (u16(0, 1), 0, 0, 1, np.zeros(2, np.uint8))),
-        ("unravel_lists", (u16(1, 1), NONE, 0, 0, 0, u16(0), NONE, i64(0, 0, 0), np.zeros(1, np.uint8))),
-        ("unravel_lists", (u16(1, 1), NONE, 0, 0, 0, u16(0, 0), NONE, i64(0, 0), np.zeros(1, np.uint8))),
-        ("unravel_lists", (u16(1, 1), NONE, 0, 0, 0, u16(0, 0), NONE, i64(0, 0, 0), np.zeros(2, np.uint8))),
-        ("unravel_lists", (NONE, u16(1), 0, 0, 0, NONE, NONE, i64(0), np.zeros(0, np.uint8))),
+        ("unravel_lists", (u16(1, 1), NONE, 0, 0, 0, 64, u16(0), NONE, i64(0, 0, 0), np.zeros(1, np.uint8))),
+        ("unravel_lists", (u16(1, 1), NONE, 0, 0, 0, 64, u16(0, 0), NONE, i64(0, 0), np.zeros(1, np.uint8))),
+        (
+            "unravel_lists",
+            (u16(1, 1), NONE, 0, 0, 0, 64, u16(0, 0), NONE, i64(0, 0, 0), np.zeros(2, np.uint8)),
+        ),
+        ("unravel_lists", (NONE, u16(1), 0, 0, 0, 64, NONE, NONE, i64(0), np.zeros(0, np.uint8))),
         ("unravel_fixed", (NONE, u16(0), 0, 0, 0, NONE, u16(0))),
         ("unravel_fixed", (NONE, u16(0, 0), 0, 0, 2, NONE, u16(0, 0))),
     ],

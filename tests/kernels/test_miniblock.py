@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -390,3 +392,60 @@ def test_check_rep_contract(kernels):
     ):
         with pytest.raises(ValueError):
             check_rep(kernels, **change)
+
+
+# ---- planning
+
+
+def random_index(rng, num_chunks):
+    """Rows that start and end in chunks: some go on over several of them."""
+    starts = rng.integers(0, 4, num_chunks)
+    goes_on = rng.random(num_chunks) < 0.4
+    goes_on[-1] = False
+    starts += np.append(True, ~goes_on[:-1])  # a chunk that nothing goes on into begins with a row
+    started = np.cumsum(starts)
+    return i64(started), i64(started - goes_on)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_plan(kernels, seed):
+    rng = np.random.default_rng(seed)
+    num_chunks = int(rng.integers(1, 40))
+    started, finished = random_index(rng, num_chunks)
+    chunk_stops = i64(np.cumsum(rng.integers(1, 9, num_chunks)))
+    num_rows = int(started[-1])
+    rows = np.flatnonzero(rng.random(num_rows) < rng.choice([0.05, 0.3, 1.0]))
+    if not len(rows):
+        rows = np.array([num_rows - 1])
+    breaks = np.flatnonzero(np.diff(rows) > 1)
+    starts = i64(rows[np.concatenate(([0], breaks + 1))])
+    stops = i64(rows[np.concatenate((breaks, [len(rows) - 1]))] + 1)
+    out = np.full((6, len(starts)), -1, dtype=np.int64)
+    num_runs, total, wanted = kernels.miniblock_plan(started, finished, chunk_stops, starts, stops, out)
+    assert wanted == len(rows)
+    touched = set()
+    for row in rows.tolist():
+        first, last = int((started <= row).sum()), int((finished <= row).sum())
+        touched |= set(range(first, last + 1))
+    runs = [range(first, last + 1) for first, last in out[:2, :num_runs].T.tolist()]
+    assert [chunk for run in runs for chunk in run] == sorted(touched)
+    assert all(left.stop < right.start for left, right in pairwise(runs))
+    sizes = np.diff(chunk_stops, prepend=0)
+    for run, first_byte, last_byte in zip(runs, *out[2:4, :num_runs].tolist(), strict=True):
+        assert (first_byte, last_byte) == (sizes[: run.start].sum(), sizes[: run.stop].sum())
+    in_chunks = []  # the row of the page at every row of the runs, in order
+    for run in runs:
+        skipped = int(finished[run.start - 1]) if run.start else 0
+        in_chunks += range(skipped, int(started[run.stop - 1]))
+    assert total == len(in_chunks)
+    shown = [in_chunks[k] for start, stop in out[4:].T.tolist() for k in range(start, stop)]
+    assert shown == rows.tolist()
+
+
+def test_plan_of_rows_that_are_not_there(kernels):
+    started = i64([2, 4])
+    for starts, stops in (([], []), ([3], [5]), ([1], [1]), ([2, 1], [3, 2]), ([-1], [1]), ([0], [1, 2])):
+        with pytest.raises(ValueError, match="miniblock_plan"):
+            kernels.miniblock_plan(
+                started, started, i64([8, 16]), i64(starts), i64(stops), np.empty(6 * len(starts), np.int64)
+            )

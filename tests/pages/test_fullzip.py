@@ -10,6 +10,8 @@ import pytest
 from lancelet.blocks import FixedWidth, VariableWidth
 from lancelet.buffers import as_bytes, nbytes
 from lancelet.codecs.base import EncodedValues
+from lancelet.codecs.binary import Variable
+from lancelet.codecs.general import General
 from lancelet.errors import FormatError, LanceletError, UnsupportedError
 from lancelet.levels import Layer, Leaf
 from lancelet.levels.build import build
@@ -344,3 +346,37 @@ def test_every_changed_byte_of_the_message_gives_rows_or_an_error() -> None:
                 unravel(read(data, opened), kinds_of(("list",)))
             except LanceletError:
                 continue
+
+
+def zstd_page(values: Sequence[bytes], offset_bits: int) -> EncodedPage:
+    leaf, slots = leaf_of((), list(values))
+    codec = General("zstd", None, Variable(offset_bits))
+    return fullzip.encode(leaf, codec.encode_values(strings(*slots, offset_bits=offset_bits)))
+
+
+@pytest.mark.parametrize("offset_bits", [32, 64])
+def test_large_values_are_decompressed_where_they_lie(
+    offset_bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the copy of the records, whatever rows are read."""
+    rng = random.Random(offset_bits)
+    values = [rng.randbytes(rng.randrange(300)) for _ in range(60)]
+    data, opened = open_page(zstd_page(values, offset_bits))
+    wanted = [RowRanges.single(0, 60), RowRanges.single(7, 9)]
+    wanted += [RowRanges.from_sorted(np.array(rows)) for rows in ([3], [0, 59], [1, 2, 3, 30, 31, 50])]
+    for rows in wanted:
+        expected = [values[i] for a, b in zip(rows.starts, rows.stops, strict=True) for i in range(a, b)]
+        for limit in (0, 1 << 30):
+            monkeypatch.setattr(fullzip, "_LARGE_VALUE", limit)
+            assert slots_of(read(data, opened, rows).values) == expected
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 30])
+def test_lengths_of_large_values_are_checked(limit: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fullzip, "_LARGE_VALUE", limit)
+    page = zstd_page([b"one" * 50, b"two" * 50], 32)
+    records = as_bytes(page.buffers[0]).tobytes()
+    length = int.from_bytes(records[:4], "little")
+    for wrong in (0, length - 1, length + 1, 1 << 31):
+        with pytest.raises(LanceletError):
+            read(*open_page(changed(page, {0: wrong.to_bytes(4, "little") + records[4:]})))

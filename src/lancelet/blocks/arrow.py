@@ -35,17 +35,21 @@ __all__ = [
     "valid_mask",
 ]
 
-_BINARY = {pa.binary(): 32, pa.string(): 32, pa.large_binary(): 64, pa.large_string(): 64}
+#: Where a dictionary keeps whether all of its items are text.
+_TEXT_ITEMS = "text"
+
+#: Widths of offsets by the number of a type: types themselves are slow to look up.
+_BINARY = {pa.binary().id: 32, pa.string().id: 32, pa.large_binary().id: 64, pa.large_string().id: 64}
 
 
 def is_variable_width(type_: pa.DataType) -> bool:
     """Whether values of `type_` have lengths of their own: (large) utf8 and binary."""
-    return type_ in _BINARY
+    return type_.id in _BINARY
 
 
 def offset_bits(type_: pa.DataType) -> int:
     """Return the width of the offsets of a (large) utf8 or binary type."""
-    return _BINARY[type_]
+    return _BINARY[type_.id]
 
 
 def fixed_bits(type_: pa.DataType) -> int:
@@ -251,13 +255,15 @@ def from_block(
         raise FormatError(f"expected {num_values} values and found {block.num_values}")
     if pa.types.is_dictionary(type_):
         return _dictionary_array(block, type_, validity, null_count, allocate)
+    is_text = _is_text(type_)
     if isinstance(block, Dictionary):
+        is_text = is_text and not _has_text_items(block, type_, allocate)
         block = expand(block.indices, block.items, validity, allocate)
     bitmap = None if validity is None else pa.py_buffer(validity)
     if is_variable_width(type_):
         if not isinstance(block, VariableWidth):
             raise FormatError(f"values of type {type_} need lengths, and the page has values of one width")
-        return _variable_array(block, type_, bitmap, null_count)
+        return _variable_array(block, type_, bitmap, null_count, check_text=is_text)
     if pa.types.is_fixed_size_list(type_):
         if not isinstance(block, FixedSizeList) or block.dimension != type_.list_size:
             raise FormatError(f"the page does not have values of type {type_}")
@@ -273,6 +279,23 @@ def from_block(
         raise FormatError(f"values of type {type_} have one width, and the page has values of another kind")
     data = _data_of_width(block, fixed_bits(type_), type_)
     return pa.Array.from_buffers(type_, num_values, [bitmap, pa.py_buffer(data)], null_count)
+
+
+def _is_text(type_: pa.DataType) -> bool:
+    return bool(pa.types.is_string(type_) or pa.types.is_large_string(type_))
+
+
+def _has_text_items(block: Dictionary, type_: pa.DataType, allocate: Allocate) -> bool:
+    """Whether all items are UTF-8, so that nothing that is looked up among them needs a check; found out once a page."""
+    known = block.arrays.get(_TEXT_ITEMS)
+    if known is None:
+        try:
+            from_block(block.items, type_, block.items.num_values, None, 0, allocate)
+            known = True
+        except FormatError:  # perhaps nobody refers to what is wrong
+            known = False
+        block.arrays[_TEXT_ITEMS] = known
+    return bool(known)
 
 
 def _dictionary_array(
@@ -328,7 +351,9 @@ def _data_of_width(block: FixedWidth, bits: int, type_: pa.DataType) -> Data:
     return block.data
 
 
-def _variable_array(block: VariableWidth, type_: pa.DataType, bitmap: Any, null_count: int) -> pa.Array:
+def _variable_array(
+    block: VariableWidth, type_: pa.DataType, bitmap: Any, null_count: int, *, check_text: bool
+) -> pa.Array:
     offsets: Data = block.offsets
     wanted = offset_bits(type_)
     if block.offset_bits != wanted:
@@ -338,7 +363,7 @@ def _variable_array(block: VariableWidth, type_: pa.DataType, bitmap: Any, null_
         offsets = wide.astype(np.uint32 if wanted == 32 else np.uint64)
     buffers = [bitmap, pa.py_buffer(offsets), pa.py_buffer(block.data)]
     array = pa.Array.from_buffers(type_, block.num_values, buffers, null_count)
-    if pa.types.is_string(type_) or pa.types.is_large_string(type_):
+    if check_text:
         try:
             array.validate(full=True)
         except pa.ArrowInvalid as error:

@@ -22,8 +22,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from lancelet.blocks.selection import picked_ranges
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lancelet.blocks import Block, FixedWidth, VariableWidth
     from lancelet.buffers import Allocate, Data, Int64Array
@@ -40,6 +42,7 @@ __all__ = [
     "EncodedBlocks",
     "EncodedChunks",
     "EncodedValues",
+    "Picks",
     "Spans",
     "ValueCodec",
 ]
@@ -80,6 +83,23 @@ class Chunks:
 
     buffers: tuple[Spans, ...]
     counts: Int64Array
+    num_values: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picks:
+    """Chosen values of :class:`Chunks`, as sorted, disjoint, possibly empty half-open ranges over the values of all chunks.
+
+    Attributes
+    ----------
+    starts, stops
+        ``int64[num_ranges]``.
+    num_values
+        How many are chosen.
+    """
+
+    starts: Int64Array
+    stops: Int64Array
     num_values: int
 
 
@@ -190,6 +210,15 @@ class ChunkCodec(Codec):
     def decode_chunks(self, chunks: Chunks, allocate: Allocate) -> Block:
         """Decode to one block of ``chunks.num_values`` values; its memory comes from `allocate`, or is a view of the input."""
 
+    def pick_chunks(self, chunks: Chunks, picks: Picks, allocate: Allocate) -> Block:
+        """Decode chosen values to one block of ``picks.num_values`` values.
+
+        The chunks are checked as :meth:`decode_chunks` checks them; what is wrong within
+        values that were not chosen may stay unseen. Codecs that can address values override this.
+        """
+        block = self.decode_chunks(chunks, allocate)
+        return picked_ranges(block, picks.starts, picks.stops, picks.num_values, allocate)
+
 
 @dataclass(frozen=True, slots=True)
 class ValueCodec(Codec):
@@ -202,6 +231,25 @@ class ValueCodec(Codec):
     @abstractmethod
     def decode_values(self, records: FixedWidth | VariableWidth, allocate: Allocate) -> Block:
         """Decode records, which may be any selection of those written."""
+
+    @property
+    def takes_parts(self) -> bool:
+        """Whether :meth:`decode_parts` saves a copy of large records."""
+        return False
+
+    def decode_parts(self, parts: Sequence[memoryview], offset_bits: int, allocate: Allocate) -> Block:
+        """Decode records of any length that lie apart, as :meth:`decode_values` does.
+
+        Parameters
+        ----------
+        parts
+            One record each, as bytes.
+        offset_bits
+            Width of the offsets that the records have when they lie together.
+        allocate
+            Where memory comes from.
+        """
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

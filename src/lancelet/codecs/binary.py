@@ -36,7 +36,7 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.blocks import VariableWidth
-from lancelet.buffers import allocate, as_bytes, as_values, nbytes
+from lancelet.buffers import allocate, as_bytes, as_values, nbytes, total
 from lancelet.codecs.base import (
     BlockCodec,
     ChunkCodec,
@@ -52,7 +52,7 @@ from lancelet.errors import FormatError, OptionError, UnsupportedError
 if TYPE_CHECKING:
     from lancelet.blocks import Block, FixedWidth
     from lancelet.buffers import Allocate, Data, Int64Array
-    from lancelet.codecs.base import ChunkLimits, Chunks, Parse
+    from lancelet.codecs.base import ChunkLimits, Chunks, Parse, Picks
     from lancelet.pb.encodings21_pb2 import CompressiveEncoding
 
 __all__ = ["Variable"]
@@ -131,6 +131,16 @@ class Variable(ChunkCodec, ValueCodec, BlockCodec):
         (spans,) = chunks.buffers
         return _decode(spans, chunks.counts, chunks.num_values, self.offset_bits, False, allocate)
 
+    def pick_chunks(self, chunks: Chunks, picks: Picks, allocate: Allocate) -> VariableWidth:
+        """Copy the chosen values."""
+        (spans,) = chunks.buffers
+        _check_values(chunks.num_values, self.offset_bits, spans)
+        parts = (spans.data, spans.offsets, spans.sizes, chunks.counts, self.offset_bits)
+        offsets = allocate((picks.num_values + 1) * (self.offset_bits // 8))
+        data = allocate(kernels.variable_pick_offsets(*parts, picks.starts, picks.stops, offsets))
+        kernels.variable_pick(*parts, picks.starts, picks.stops, data)
+        return VariableWidth(self.offset_bits, picks.num_values, offsets, data)
+
     def encode_values(self, block: Block) -> EncodedValues:
         """Records are the values."""
         return EncodedValues(self, self._checked(block))
@@ -148,7 +158,7 @@ class Variable(ChunkCodec, ValueCodec, BlockCodec):
     def decode_blocks(self, spans: Spans, counts: Int64Array, allocate: Allocate) -> VariableWidth:
         """Decode the block form. The first block tells the width, and all others must have the same."""
         bits = _width_of_block(spans) if len(counts) else self.offset_bits
-        return _decode(spans, counts, int(counts.sum()), bits, True, allocate)
+        return _decode(spans, counts, total(counts), bits, True, allocate)
 
     def _checked(self, block: Block) -> VariableWidth:
         if not isinstance(block, VariableWidth) or block.offset_bits != self.offset_bits:
@@ -182,12 +192,16 @@ def _width_of_block(spans: Spans) -> int:
     return bits
 
 
+def _check_values(num_values: int, offset_bits: int, spans: Spans) -> None:
+    """Bound what is allocated before a kernel looks at the parts: every value costs an offset in the file."""
+    if num_values * (offset_bits // 8) > nbytes(spans.data):
+        raise FormatError(f"{num_values} values of variable width cannot lie in {nbytes(spans.data)} bytes")
+
+
 def _decode(
     spans: Spans, counts: Int64Array, num_values: int, offset_bits: int, is_block: bool, allocate: Allocate
 ) -> VariableWidth:
-    # Every value costs an offset in the file, so this bounds the allocation before the kernel looks at the parts.
-    if num_values * (offset_bits // 8) > nbytes(spans.data):
-        raise FormatError(f"{num_values} values of variable width cannot lie in {nbytes(spans.data)} bytes")
+    _check_values(num_values, offset_bits, spans)
     offsets = allocate((num_values + 1) * (offset_bits // 8))
     parts = (spans.data, spans.offsets, spans.sizes, counts, offset_bits, is_block)
     data = allocate(kernels.variable_decode_offsets(*parts, offsets))

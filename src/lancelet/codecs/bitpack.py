@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from lancelet import kernels
 from lancelet.blocks import FixedWidth
-from lancelet.buffers import nbytes
+from lancelet.buffers import nbytes, total
 from lancelet.codecs.base import BlockCodec, ChunkCodec, EncodedBlocks, EncodedChunks
 from lancelet.codecs.checks import (
     MAX_EXPANDED_BYTES,
@@ -41,7 +41,7 @@ from lancelet.pb.encodings21_pb2 import OutOfLineBitpacking as OutOfLineBitpacki
 if TYPE_CHECKING:
     from lancelet.blocks import Block
     from lancelet.buffers import Allocate, Data, Int64Array
-    from lancelet.codecs.base import ChunkLimits, Chunks, Parse, Spans
+    from lancelet.codecs.base import ChunkLimits, Chunks, Parse, Picks, Spans
 
 __all__ = ["BLOCK_VALUES", "InlineBitpacking", "OutOfLineBitpacking"]
 
@@ -113,6 +113,21 @@ class InlineBitpacking(ChunkCodec, BlockCodec):
         """
         return self._unpack(only_buffer(chunks, self.name), chunks.counts, chunks.num_values, allocate)
 
+    def pick_chunks(self, chunks: Chunks, picks: Picks, allocate: Allocate) -> FixedWidth:
+        """Unpack the chosen values: one by one where a chunk has few of them.
+
+        Raises
+        ------
+        FormatError
+            As for :meth:`decode_chunks`.
+        """
+        spans = only_buffer(chunks, self.name)
+        out = allocate(picks.num_values * self.bits // 8)
+        kernels.inline_pick(
+            spans.data, spans.offsets, spans.sizes, chunks.counts, self.bits, picks.starts, picks.stops, out
+        )
+        return FixedWidth(self.bits, picks.num_values, out)
+
     def encode_blocks(self, block: Block, counts: Int64Array) -> EncodedBlocks:
         """Pack blocks of at most 1024 values.
 
@@ -130,7 +145,7 @@ class InlineBitpacking(ChunkCodec, BlockCodec):
 
     def decode_blocks(self, spans: Spans, counts: Int64Array, allocate: Allocate) -> FixedWidth:
         """Unpack blocks, as :meth:`decode_chunks` does."""
-        return self._unpack(spans, counts, int(counts.sum()), allocate)
+        return self._unpack(spans, counts, total(counts), allocate)
 
     def _pack(self, block: FixedWidth, counts: Int64Array, widths: Any) -> tuple[Data, Int64Array]:
         sizes = self.bits // 8 + BLOCK_VALUES // 8 * widths.astype(np.int64)
@@ -224,7 +239,7 @@ class OutOfLineBitpacking(BlockCodec):
         FormatError
             The size of a block does not fit its count and the width.
         """
-        num_values = int(counts.sum())
+        num_values = total(counts)
         num_bytes = num_values * self.bits // 8
         bound = nbytes(spans.data) * self.bits // self.width if self.width else MAX_EXPANDED_BYTES
         check_decoded_bytes(num_bytes, bound, self.name)

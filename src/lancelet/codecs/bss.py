@@ -30,7 +30,7 @@ from lancelet.pb.encodings21_pb2 import CompressiveEncoding
 if TYPE_CHECKING:
     from lancelet.blocks import Block
     from lancelet.buffers import Allocate
-    from lancelet.codecs.base import ChunkLimits, Chunks, Parse
+    from lancelet.codecs.base import ChunkLimits, Chunks, Parse, Picks
 
 __all__ = ["ByteStreamSplit"]
 
@@ -102,3 +102,19 @@ class ByteStreamSplit(ChunkCodec):
         out = allocate(num_bytes)
         kernels.bss_decode(spans.data, spans.offsets, spans.sizes, chunks.counts, self.values.bits, out)
         return FixedWidth(self.values.bits, chunks.num_values, out)
+
+    def pick_chunks(self, chunks: Chunks, picks: Picks, allocate: Allocate) -> FixedWidth:
+        """Join the bytes of the chosen values.
+
+        Raises
+        ------
+        FormatError
+            As for :meth:`decode_chunks`.
+        """
+        spans, bits = only_buffer(chunks, self.name), self.values.bits
+        check_decoded_bytes(chunks.num_values * bits // 8, nbytes(spans.data), self.name)
+        out = allocate(picks.num_values * bits // 8)
+        kernels.bss_pick(
+            spans.data, spans.offsets, spans.sizes, chunks.counts, bits, picks.starts, picks.stops, out
+        )
+        return FixedWidth(bits, picks.num_values, out)

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from lancelet import kernels
 from lancelet.blocks import FixedWidth
-from lancelet.buffers import as_bytes, nbytes
+from lancelet.buffers import as_bytes, nbytes, total
 from lancelet.codecs.base import (
     BlockCodec,
     ChunkCodec,
@@ -37,7 +37,7 @@ from lancelet.pb.encodings21_pb2 import Flat as FlatMessage
 if TYPE_CHECKING:
     from lancelet.blocks import Block, VariableWidth
     from lancelet.buffers import Allocate, Data, Int64Array
-    from lancelet.codecs.base import ChunkLimits, Chunks, Parse, Spans
+    from lancelet.codecs.base import ChunkLimits, Chunks, Parse, Picks, Spans
 
 __all__ = ["Flat", "equal_counts", "flat_chunk_values"]
 
@@ -133,6 +133,36 @@ class Flat(ChunkCodec, ValueCodec, BlockCodec):
         """
         return self._join(only_buffer(chunks, self.name), chunks.counts, chunks.num_values, allocate)
 
+    def pick_chunks(self, chunks: Chunks, picks: Picks, allocate: Allocate) -> FixedWidth:
+        """Copy the chosen values; one range of chunks that lie back to back is viewed.
+
+        Raises
+        ------
+        FormatError, UnsupportedError
+            As for :meth:`decode_chunks`.
+        """
+        spans = only_buffer(chunks, self.name)
+        if self.bits % 8:
+            return self._pick_bits(spans, chunks, picks, allocate)
+        num_bytes = picks.num_values * self.bits // 8
+        check_decoded_bytes(chunks.num_values * self.bits // 8, nbytes(spans.data), self.name)
+        if len(picks.starts) == 1:
+            view: Any = self._view(spans, chunks.counts, chunks.num_values * self.bits // 8)
+            if view is not None:
+                data = view.slice(int(picks.starts[0]) * self.bits // 8, num_bytes)
+                return FixedWidth(self.bits, picks.num_values, data)
+        out = allocate(num_bytes)
+        kernels.flat_pick(
+            spans.data, spans.offsets, spans.sizes, chunks.counts, self.bits, picks.starts, picks.stops, out
+        )
+        return FixedWidth(self.bits, picks.num_values, out)
+
+    def _pick_bits(self, spans: Spans, chunks: Chunks, picks: Picks, allocate: Allocate) -> FixedWidth:
+        bits = self._join(spans, chunks.counts, chunks.num_values, allocate)
+        out = allocate(-(-picks.num_values // 8))
+        kernels.pick_fixed(bits.data, 1, picks.starts, picks.stops, out)
+        return FixedWidth(1, picks.num_values, out)
+
     def encode_values(self, block: Block) -> EncodedValues:
         """Make one record a value: the block itself, or a byte 0 or 1 a bool.
 
@@ -179,7 +209,7 @@ class Flat(ChunkCodec, ValueCodec, BlockCodec):
 
     def decode_blocks(self, spans: Spans, counts: Int64Array, allocate: Allocate) -> FixedWidth:
         """Join the blocks, as :meth:`decode_chunks` does."""
-        return self._join(spans, counts, int(counts.sum()), allocate)
+        return self._join(spans, counts, total(counts), allocate)
 
     def _join(self, spans: Spans, counts: Int64Array, num_values: int, allocate: Allocate) -> FixedWidth:
         if self.bits != 1 and self.bits % 8:

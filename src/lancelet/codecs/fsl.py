@@ -25,7 +25,7 @@ import pyarrow as pa
 from lancelet import kernels
 from lancelet.blocks import FixedSizeList, FixedWidth
 from lancelet.buffers import EMPTY, nbytes
-from lancelet.codecs.base import ChunkCodec, Chunks, EncodedChunks, EncodedValues, Spans, ValueCodec
+from lancelet.codecs.base import ChunkCodec, Chunks, EncodedChunks, EncodedValues, Picks, Spans, ValueCodec
 from lancelet.codecs.checks import check_decoded_bytes, expect_buffers, expect_fixed
 from lancelet.codecs.constant import Constant
 from lancelet.codecs.flat import Flat, equal_counts, flat_chunk_values
@@ -183,15 +183,42 @@ class FixedSizeListCodec(ChunkCodec, ValueCodec):
         UnsupportedError
             The items are not flat.
         """
-        expect_buffers(chunks.buffers, self.num_buffers, self.name)
-        if not isinstance(self._leaf, Flat):
-            raise UnsupportedError("chunks of lists of constants are not handled")
+        leaf = self._chunk_leaf(chunks)
         bitmaps = [
             Flat(1).decode_chunks(_scaled(chunks, spans, row_items), allocate).data
             for spans, row_items in zip(chunks.buffers, self._bitmap_items, strict=False)
         ]
-        items = self._leaf.decode_chunks(_scaled(chunks, chunks.buffers[-1], self.num_items), allocate)
+        items = leaf.decode_chunks(_scaled(chunks, chunks.buffers[-1], self.num_items), allocate)
         return self._nest(chunks.num_values, bitmaps, items)
+
+    def pick_chunks(self, chunks: Chunks, picks: Picks, allocate: Allocate) -> FixedSizeList:
+        """Copy the items of the chosen rows, layer by layer.
+
+        Raises
+        ------
+        FormatError, UnsupportedError
+            As for :meth:`decode_chunks`.
+        """
+        leaf = self._chunk_leaf(chunks)
+        bitmaps = [
+            Flat(1)
+            .pick_chunks(_scaled(chunks, spans, row_items), _scaled_picks(picks, row_items), allocate)
+            .data
+            for spans, row_items in zip(chunks.buffers, self._bitmap_items, strict=False)
+        ]
+        items = leaf.pick_chunks(
+            _scaled(chunks, chunks.buffers[-1], self.num_items),
+            _scaled_picks(picks, self.num_items),
+            allocate,
+        )
+        return self._nest(picks.num_values, bitmaps, items)
+
+    def _chunk_leaf(self, chunks: Chunks) -> Flat:
+        """Return the codec of the innermost items after a look at the number of buffers."""
+        expect_buffers(chunks.buffers, self.num_buffers, self.name)
+        if not isinstance(self._leaf, Flat):
+            raise UnsupportedError("chunks of lists of constants are not handled")
+        return self._leaf
 
     def encode_values(self, block: Block) -> EncodedValues:
         """Make one record a row; without validity the items are the records, and nothing is copied.
@@ -297,3 +324,8 @@ def _scaled(chunks: Chunks, spans: Spans, row_items: int) -> Chunks:
     if num_items > np.iinfo(np.int64).max:
         raise FormatError(f"{num_items} items are too many")
     return Chunks((spans,), chunks.counts * row_items, num_items)
+
+
+def _scaled_picks(picks: Picks, row_items: int) -> Picks:
+    """Count in items; after :func:`_scaled`, which checks that they can be counted."""
+    return Picks(picks.starts * row_items, picks.stops * row_items, picks.num_values * row_items)

@@ -23,7 +23,7 @@ from lancelet.errors import FormatError, UnsupportedError
 if TYPE_CHECKING:
     from lancelet.blocks import Block, FixedWidth
     from lancelet.buffers import Allocate
-    from lancelet.codecs.base import ChunkLimits, Chunks, Parse
+    from lancelet.codecs.base import ChunkLimits, Chunks, Parse, Picks
     from lancelet.pb.encodings21_pb2 import CompressiveEncoding
 
 __all__ = ["MIN_VALUE_BYTES", "TABLE_BYTES", "Fsst"]
@@ -109,6 +109,10 @@ class Fsst(ChunkCodec, ValueCodec):
     def decode_chunks(self, chunks: Chunks, allocate: Allocate) -> VariableWidth:
         """Decode the chunks, then decompress all of their values."""
         return self._decompress(self.values.decode_chunks(chunks, allocate), allocate)
+
+    def pick_chunks(self, chunks: Chunks, picks: Picks, allocate: Allocate) -> VariableWidth:
+        """Decompress the chosen values only."""
+        return self._decompress(self.values.pick_chunks(chunks, picks, allocate), allocate)
 
     def encode_values(self, block: Block) -> EncodedValues:
         """Compress; plain records when that does not pay."""

@@ -42,9 +42,11 @@ from lancelet.codecs.registry import register
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lancelet.blocks import Block, FixedWidth
     from lancelet.buffers import Allocate, Data, Int64Array
-    from lancelet.codecs.base import ChunkLimits, Parse
+    from lancelet.codecs.base import ChunkLimits, Parse, Picks
     from lancelet.pb.encodings21_pb2 import CompressiveEncoding
 
 __all__ = [
@@ -77,6 +79,10 @@ _LZ4_RATIO = 255
 _ZSTD_BLOCK_BYTES = (3, 131072)
 
 _STEP_BYTES = 1 << 20
+
+_OUTSIDE = "a compressed buffer lies outside of the page"
+_TOO_MANY = "a compressed buffer declares more bytes than it can hold"
+_TOO_LARGE = f"compressed buffers of a page declare more than {MAX_RAW_BYTES} bytes"
 
 
 @register
@@ -152,12 +158,11 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
 
     def decode_chunks(self, chunks: Chunks, allocate: Allocate) -> Block:
         """Decompress the first buffer of every chunk and decode the chunks."""
-        inner = self._chunk_codec
-        if len(chunks.buffers) != inner.num_buffers:
-            raise FormatError(f"chunks have {len(chunks.buffers)} buffers in place of {inner.num_buffers}")
-        first, *others = chunks.buffers
-        first = self._decompress(first, _most_bytes(inner, chunks.counts), allocate)
-        return inner.decode_chunks(Chunks((first, *others), chunks.counts, chunks.num_values), allocate)
+        return self._chunk_codec.decode_chunks(self._decompress_chunks(chunks, allocate), allocate)
+
+    def pick_chunks(self, chunks: Chunks, picks: Picks, allocate: Allocate) -> Block:
+        """Decompress the first buffer of every chunk and decode the chosen values."""
+        return self._chunk_codec.pick_chunks(self._decompress_chunks(chunks, allocate), picks, allocate)
 
     def encode_values(self, block: Block) -> EncodedValues:
         """Compress every record on its own. (The reference knows only zstd here, and never falls back.)"""
@@ -184,6 +189,19 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
             _variable_width(records.offset_bits, values.data, values.sizes, FormatError), allocate
         )
 
+    @property
+    def takes_parts(self) -> bool:
+        """Frames of zstd are decompressed one by one, wherever they lie."""
+        return self.scheme == "zstd"
+
+    def decode_parts(self, parts: Sequence[memoryview], offset_bits: int, allocate: Allocate) -> Block:
+        """Decompress every record where it lies."""
+        inner = self._value_codec
+        values = _decompress_frames(parts, None, allocate)
+        return inner.decode_values(
+            _variable_width(offset_bits, values.data, values.sizes, FormatError), allocate
+        )
+
     def encode_blocks(self, block: Block, counts: Int64Array) -> EncodedBlocks:
         """Compress every block, whether that pays or not."""
         encoded = self._block_codec.encode_blocks(block, counts)
@@ -197,6 +215,15 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
         return inner.decode_blocks(
             self._decompress(spans, _most_bytes(inner, counts), allocate), counts, allocate
         )
+
+    def _decompress_chunks(self, chunks: Chunks, allocate: Allocate) -> Chunks:
+        """Return the chunks of the inner codec."""
+        inner = self._chunk_codec
+        if len(chunks.buffers) != inner.num_buffers:
+            raise FormatError(f"chunks have {len(chunks.buffers)} buffers in place of {inner.num_buffers}")
+        first, *others = chunks.buffers
+        first = self._decompress(first, _most_bytes(inner, chunks.counts), allocate)
+        return Chunks((first, *others), chunks.counts, chunks.num_values)
 
     @property
     def _chunk_codec(self) -> ChunkCodec:
@@ -240,13 +267,14 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
 
     def _decompress(self, spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:
         """Decompress every part into one buffer; `most` bounds the sizes that they may declare."""
+        if self.scheme == "zstd":
+            return _decompress_frames(_frames_of(spans), most, allocate)
         inside = (
             (spans.offsets >= 0) & (spans.sizes >= 0) & (spans.offsets <= nbytes(spans.data) - spans.sizes)
         )
         if not inside.all():
-            raise FormatError("a compressed buffer lies outside of the page")
-        unpack = _decompress_lz4 if self.scheme == "lz4" else _decompress_zstd
-        return unpack(spans, most, allocate)
+            raise FormatError(_OUTSIDE)
+        return _decompress_lz4(spans, most, allocate)
 
 
 def compress_buffer(data: Data, scheme: str, level: int | None) -> Data:
@@ -296,9 +324,9 @@ def _check_sizes(raw: Int64Array, bound: Int64Array, most: Int64Array | None) ->
     if most is not None:
         bound = np.minimum(bound, most)
     if (raw > bound).any() or (raw < 0).any():
-        raise FormatError("a compressed buffer declares more bytes than it can hold")
+        raise FormatError(_TOO_MANY)
     if (raw > MAX_RAW_BYTES).any() or int(raw.sum()) > MAX_RAW_BYTES:
-        raise UnsupportedError(f"compressed buffers of a page declare more than {MAX_RAW_BYTES} bytes")
+        raise UnsupportedError(_TOO_LARGE)
     return int(raw.sum())
 
 
@@ -329,35 +357,53 @@ def _decompress_lz4(spans: Spans, most: Int64Array | None, allocate: Allocate) -
     return Spans(out, borders[:-1], raw)
 
 
-def _decompress_zstd(spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:
+def _frames_of(spans: Spans) -> list[memoryview]:
     data = memoryview(as_bytes(spans.data))
-    block_bytes, block_raw = _ZSTD_BLOCK_BYTES
-    bound = (spans.sizes // block_bytes + 1) * block_raw
     frames = []
-    raw = np.zeros(len(spans.sizes), dtype=np.int64)
+    for start, size in zip(spans.offsets.tolist(), spans.sizes.tolist(), strict=True):
+        if start < 0 or size < 0 or start > len(data) - size:
+            raise FormatError(_OUTSIDE)
+        frames.append(data[start : start + size])
+    return frames
+
+
+def _decompress_frames(frames: Sequence[memoryview], most: Int64Array | None, allocate: Allocate) -> Spans:
+    # Every frame costs a call, so its sizes are looked at one by one as well.
+    raw: list[int] = []
     bare: dict[int, bytes] = {}
     left = MAX_RAW_BYTES
-    for i, (start, size) in enumerate(zip(spans.offsets.tolist(), spans.sizes.tolist(), strict=True)):
-        frame = data[start : start + size]
+    for i, frame in enumerate(frames):
+        num_bytes = 0
         if _is_bare(frame):
             bare[i] = _decompress_bare(frame, left)
-            left -= len(bare[i])
-            raw[i] = len(bare[i])
-        elif size > 0:
-            raw[i] = min(_ZSTD_HEAD.unpack_from(frame)[0], 2**63 - 1)
-        frames.append(frame)
-    total = _check_sizes(raw, bound, most)
+            num_bytes = len(bare[i])
+            left -= num_bytes
+        elif len(frame) > 0:
+            num_bytes = _ZSTD_HEAD.unpack_from(frame)[0]
+        if num_bytes > _most_of_frame(len(frame)) or (most is not None and num_bytes > most[i]):
+            raise FormatError(_TOO_MANY)
+        raw.append(num_bytes)
+    total = sum(raw)
+    if total > MAX_RAW_BYTES:
+        raise UnsupportedError(_TOO_LARGE)
     out = allocate(total)
-    target = memoryview(as_bytes(out))
+    target = memoryview(out).cast("B")
     codec = pa.Codec("zstd")
     at = 0
-    for i, size in enumerate(raw.tolist()):
+    for i, size in enumerate(raw):
         if i in bare:
             target[at : at + size] = bare[i]
         elif len(frames[i]) > 0:
             target[at : at + size] = _decompress_frame(codec, frames[i][_ZSTD_HEAD.size :], size)
         at += size
-    return Spans(out, np.cumsum(raw) - raw, raw)
+    sizes = np.array(raw, dtype=np.int64)
+    return Spans(out, np.cumsum(sizes) - sizes, sizes)
+
+
+def _most_of_frame(size: int) -> int:
+    """Return the most bytes that a frame of `size` bytes can give."""
+    block_bytes, block_raw = _ZSTD_BLOCK_BYTES
+    return (size // block_bytes + 1) * block_raw
 
 
 def _decompress_frame(codec: pa.Codec, frame: memoryview, size: int) -> memoryview:

@@ -33,7 +33,7 @@ from lancelet.pb.encodings21_pb2 import VariablePackedStruct as VariablePackedMe
 
 if TYPE_CHECKING:
     from lancelet.buffers import Allocate, Data, Int64Array
-    from lancelet.codecs.base import ChunkLimits, Chunks, Parse
+    from lancelet.codecs.base import ChunkLimits, Chunks, Parse, Picks
 
 __all__ = ["PackedField", "PackedStruct", "VariablePackedStruct"]
 
@@ -134,6 +134,16 @@ class PackedStruct(ChunkCodec, ValueCodec):
             The size of a chunk is not that of its rows.
         """
         return self._split(self._rows.decode_chunks(chunks, allocate), allocate)
+
+    def pick_chunks(self, chunks: Chunks, picks: Picks, allocate: Allocate) -> Packed:
+        """Copy the chosen rows and take them apart.
+
+        Raises
+        ------
+        FormatError
+            The size of a chunk is not that of its rows.
+        """
+        return self._split(self._rows.pick_chunks(chunks, picks, allocate), allocate)
 
     def encode_values(self, block: Packed | Any) -> EncodedValues:
         """Make one record a row.

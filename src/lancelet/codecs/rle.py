@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from lancelet import kernels
 from lancelet.blocks import FixedWidth
-from lancelet.buffers import nbytes
+from lancelet.buffers import nbytes, total
 from lancelet.codecs.base import BlockCodec, ChunkCodec, EncodedBlocks, EncodedChunks
 from lancelet.codecs.checks import (
     MAX_EXPANDED_BYTES,
@@ -165,7 +165,7 @@ class Rle(ChunkCodec, BlockCodec):
         FormatError
             As for :meth:`decode_chunks`; or a block's header does not fit it.
         """
-        num_values = int(counts.sum())
+        num_values = total(counts)
         out = self._allocate(num_values, spans.data, allocate)
         kernels.rle_decode_blocks(
             spans.data, spans.offsets, spans.sizes, counts, self.values.bits, self.run_lengths.bits, out

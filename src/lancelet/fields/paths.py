@@ -8,7 +8,7 @@ the way up, the arrays of all leaves are put together again, after a check that 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from lancelet.buffers import Data
     from lancelet.levels.steps import StepKind
     from lancelet.schema.fields import Field
 
@@ -72,31 +73,36 @@ class LeafPath:
         The field that owns the column.
     containers
         Structs and lists around the leaf, outer-most first.
+    kinds
+        Kinds of the steps of the column's structure, outer-most first, the leaf's validity last.
+    rows_per_row
+        Rows that a page counts for one top-level row: the product of the fixed-size lists outside of all lists.
     """
 
     leaf: Field
     containers: tuple[Container | FixedList, ...] = ()
+    kinds: tuple[StepKind, ...] = field(init=False, repr=False)
+    rows_per_row: int = field(init=False, repr=False)
 
-    @property
-    def kinds(self) -> tuple[StepKind, ...]:
-        """Kinds of the steps of the column's structure, outer-most first, the leaf's validity last."""
-        return (*(_kind(container) for container in self.containers), ITEM)
+    def __post_init__(self) -> None:
+        # what every read asks for is computed once
+        object.__setattr__(self, "kinds", (*(_kind(container) for container in self.containers), ITEM))
+        object.__setattr__(self, "rows_per_row", _rows_per_row(self.containers))
 
     @property
     def value_type(self) -> pa.DataType:
         """Arrow type of the values in the column's pages: that of the leaf, for blobs that of their descriptors."""
         return descriptor_type(self.leaf) if is_blob(self.leaf) else self.leaf.storage_type
 
-    @property
-    def rows_per_row(self) -> int:
-        """Rows that a page counts for one top-level row: the product of the fixed-size lists outside of all lists."""
-        product = 1
-        for container in self.containers:
-            if container in (Container.LIST, Container.LARGE_LIST):
-                break
-            if isinstance(container, FixedList):
-                product *= container.dimension
-        return product
+
+def _rows_per_row(containers: Sequence[Container | FixedList]) -> int:
+    product = 1
+    for container in containers:
+        if container in (Container.LIST, Container.LARGE_LIST):
+            break
+        if isinstance(container, FixedList):
+            product *= container.dimension
+    return product
 
 
 def _kind(container: Container | FixedList) -> StepKind:
@@ -115,16 +121,32 @@ def is_empty_struct(field: Field) -> bool:
     return field.logical_type == "struct" and not field.children and not is_blob(field)
 
 
-def leaf_paths(field: Field) -> list[LeafPath]:
+#: Paths of fields by identity, with the field, so that no other one takes its place. Every read asks for them.
+_PATHS: dict[int, tuple[Field, tuple[LeafPath, ...]]] = {}
+_MOST_PATHS = 8192
+
+
+def leaf_paths(field: Field) -> tuple[LeafPath, ...]:
     """Return the paths of all leaves of `field`, depth first."""
+    known = _PATHS.get(id(field))
+    if known is not None and known[0] is field:
+        return known[1]
+    paths = _leaf_paths(field)
+    if len(_PATHS) >= _MOST_PATHS:
+        _PATHS.clear()
+    _PATHS[id(field)] = (field, paths)
+    return paths
+
+
+def _leaf_paths(field: Field) -> tuple[LeafPath, ...]:
     if is_leaf(field):
-        return [LeafPath(field)]
+        return (LeafPath(field),)
     container = container_of(field.storage_type)
-    return [
+    return tuple(
         LeafPath(path.leaf, (container, *path.containers))
         for child in field.children
-        for path in leaf_paths(child)
-    ]
+        for path in _leaf_paths(child)
+    )
 
 
 def container_of(type_: pa.DataType) -> Container | FixedList:
@@ -319,13 +341,17 @@ def without_extensions(type_: pa.DataType) -> pa.DataType:
     return pa.large_list(plain[0]) if pa.types.is_large_list(type_) else pa.list_(plain[0])
 
 
+def _same_bytes(first: Data, other: Data) -> bool:
+    return bool(pa.py_buffer(first).equals(pa.py_buffer(other)))
+
+
 def _check_agreement(first: pa.Array, other: pa.Array, field: Field) -> None:
     """Check that two leaves store the same validity and offsets of `field`."""
     same = len(first) == len(other) and first.null_count == other.null_count
-    if same and first.null_count:
+    if same and first.null_count and not _same_bytes(bitmap_of(first), bitmap_of(other)):
         same = bool((first.is_null().to_numpy(False) == other.is_null().to_numpy(False)).all())
     if same and (pa.types.is_list(first.type) or pa.types.is_large_list(first.type)):
-        same = np.array_equal(list_items(first)[0], list_items(other)[0])
+        same = _same_bytes(list_items(first)[0], list_items(other)[0])
     if not same:
         raise FormatError(f"two columns below the field {field.name!r} disagree about its nulls or lengths")
 

@@ -165,8 +165,9 @@ def _wrap(items: pa.Array, container: Container | FixedList, step: Step) -> pa.A
             raise FormatError(
                 f"{int(offsets[-1])} items do not fit a list with 32-bit offsets; read fewer rows at a time"
             )
-        offsets, list_type = offsets.astype(np.int32), pa.list_
-    buffers = [bitmap, pa.py_buffer(offsets)]
+        list_type = pa.list_
+    stored = offsets.astype(np.int32 if list_type is pa.list_ else np.int64, copy=False)
+    buffers = [bitmap, pa.py_buffer(stored)]
     return pa.Array.from_buffers(
         list_type(items.type), step.num_values, buffers, null_count, children=[items]
     )

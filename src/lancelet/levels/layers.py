@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,9 @@ __all__ = ["NO_LEVELS", "Layer", "Leaf", "max_def", "max_rep", "max_visible", "p
 
 #: Layers of a page that are handled; it bounds the levels (structural.md 10, check 5).
 MAX_LAYERS = 256
+
+#: Sequences of layers whose largest levels are remembered: every page of every read asks for them.
+_MOST_SHAPES = 1024
 
 #: What kernels take for an absent vector of levels.
 NO_LEVELS: UInt16Array = np.empty(0, dtype=np.uint16)
@@ -42,12 +46,7 @@ class Layer(IntEnum):
     @property
     def is_list(self) -> bool:
         """Whether the layer is a list (and not the validity of an item or struct)."""
-        return self in (
-            Layer.ALL_VALID_LIST,
-            Layer.NULLABLE_LIST,
-            Layer.EMPTYABLE_LIST,
-            Layer.NULL_AND_EMPTY_LIST,
-        )
+        return self == Layer.ALL_VALID_LIST or self >= Layer.NULLABLE_LIST
 
     @property
     def num_def(self) -> int:
@@ -58,17 +57,20 @@ class Layer(IntEnum):
 _NUM_DEF = (0, 0, 0, 1, 1, 1, 2)
 
 
-def max_rep(layers: Iterable[Layer]) -> int:
+@lru_cache(_MOST_SHAPES)
+def max_rep(layers: tuple[Layer, ...]) -> int:
     """Return the largest repetition level: the number of lists."""
     return sum(layer.is_list for layer in layers)
 
 
-def max_def(layers: Iterable[Layer]) -> int:
+@lru_cache(_MOST_SHAPES)
+def max_def(layers: tuple[Layer, ...]) -> int:
     """Return the largest definition level."""
     return sum(layer.num_def for layer in layers)
 
 
-def max_visible(layers: Iterable[Layer]) -> int:
+@lru_cache(_MOST_SHAPES)
+def max_visible(layers: tuple[Layer, ...]) -> int:
     """Return the largest definition level of an entry that has a slot (structural.md 4.4)."""
     total = 0
     for layer in layers:

@@ -16,7 +16,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from lancelet.buffers import Data, Int64Array
+
+    Int32Array = npt.NDArray[np.int32]
 
 __all__ = ["ITEM", "LIST", "FixedList", "FixedLists", "Kind", "Lists", "Step", "StepKind", "Validity"]
 
@@ -49,7 +54,8 @@ class Lists:
     num_values
         Lists.
     offsets
-        ``int64[num_values + 1]``, from 0 on; list ``i`` has the items ``offsets[i]`` to ``offsets[i + 1]`` of the next step.
+        ``int64[num_values + 1]``, after unravelling also ``int32``; from 0 on. List ``i`` has the items ``offsets[i]`` to
+        ``offsets[i + 1]`` of the next step.
     validity
         Bitmap of the lists. A null list has no items.
     bit_offset
@@ -57,7 +63,7 @@ class Lists:
     """
 
     num_values: int
-    offsets: Int64Array
+    offsets: Int64Array | Int32Array
     validity: Data | None = None
     bit_offset: int = 0
 

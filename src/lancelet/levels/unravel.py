@@ -14,6 +14,7 @@ further out (``visible``)::
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Int64Array, UInt8Array, UInt16Array
     from lancelet.levels.layers import Leaf
-    from lancelet.levels.steps import Step, StepKind
+    from lancelet.levels.steps import Int32Array, Step, StepKind
+
+#: Most entries whose numbers fit 32-bit offsets.
+_MOST_SHORT_OFFSETS = 2**31 - 1
 
 __all__ = ["check_layers", "innermost_fixed_list", "unravel"]
 
@@ -48,10 +52,15 @@ def check_layers(layers: Sequence[Layer], kinds: Sequence[StepKind]) -> None:
     FormatError
         Their number differs, or a list stands where the type has none, or the other way round.
     """
-    if [layer.is_list for layer in reversed(layers)] != [kind is LIST for kind in kinds]:
+    if not _fit(tuple(layers), tuple(kinds)):
         found = ", ".join(layer.name for layer in layers)
         wanted = ", ".join("list" if kind is LIST else "item" for kind in reversed(kinds))
         raise FormatError(f"the layers of the page ({found}) do not fit those of the type ({wanted})")
+
+
+@lru_cache(1024)
+def _fit(layers: tuple[Layer, ...], kinds: tuple[StepKind, ...]) -> bool:
+    return [layer.is_list for layer in reversed(layers)] == [kind is LIST for kind in kinds]
 
 
 def unravel(leaf: Leaf, kinds: Sequence[StepKind], keep: Int64Array | None = None) -> list[Step]:
@@ -142,9 +151,9 @@ class _Levels:
 
     def take(self, index: int, kind: StepKind) -> Step:
         """Take layer `index` off."""
-        layer = self.layers[index]
+        layer, outer = self.layers[index], self.layers[index + 1 :]
         if kind is LIST:
-            return self._take_lists(layer, max_visible(self.layers[index + 1 :]))
+            return self._take_lists(layer, max_visible(outer), not outer)
         visible = self.max_valid + max_visible(self.layers[index:])
         if isinstance(kind, FixedList):
             self._join(kind.dimension, visible)
@@ -159,13 +168,18 @@ class _Levels:
         nulls = kernels.unravel_validity(self.def_, visible, self.max_valid, self.num_values, bitmap)
         return bitmap if nulls else None
 
-    def _take_lists(self, layer: Layer, outer: int) -> Lists:
+    def _take_lists(self, layer: Layer, outer: int, is_last: bool) -> Lists:
         top = self.max_valid + layer.num_def
         visible = top + outer
         has_empty = layer in (Layer.EMPTYABLE_LIST, Layer.NULL_AND_EMPTY_LIST)
         remaining, num_lists = kernels.count_lists(self.rep, self.def_, visible)
-        rep, def_ = _empty(remaining), _empty(remaining if len(self.def_) else 0)
-        offsets = np.empty(num_lists + 1, dtype=np.int64)
+        if is_last:
+            rep = def_ = NO_LEVELS
+        else:
+            rep, def_ = _empty(remaining), _empty(remaining if len(self.def_) else 0)
+        offsets: Int64Array | Int32Array = np.empty(num_lists + 1, dtype=np.int32)
+        if len(self.rep) > _MOST_SHORT_OFFSETS:
+            offsets = np.empty(num_lists + 1, dtype=np.int64)
         validity = _bits(num_lists)
         nulls = kernels.unravel_lists(
             self.rep,
@@ -173,6 +187,7 @@ class _Levels:
             visible,
             self.max_valid,
             top if has_empty else 0,
+            8 * offsets.itemsize,
             rep,
             def_,
             offsets,

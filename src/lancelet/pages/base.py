@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from lancelet.buffers import total
 from lancelet.container.metadata import BufferRef
 from lancelet.errors import FormatError
 
@@ -64,7 +65,9 @@ class RowRanges:
     @classmethod
     def from_sorted(cls, rows: Int64Array) -> RowRanges:
         """Rows given one by one, strictly increasing and at least one; neighbours become one range."""
-        breaks = np.flatnonzero(np.diff(rows) != 1)
+        if len(rows) == 1:
+            return cls(rows.copy(), rows + 1)
+        breaks = np.flatnonzero(rows[1:] - rows[:-1] != 1)
         starts = rows[np.concatenate(([0], breaks + 1))]
         stops = rows[np.concatenate((breaks, [len(rows) - 1]))] + 1
         return cls(starts, stops)
@@ -72,7 +75,7 @@ class RowRanges:
     @property
     def num_rows(self) -> int:
         """Number of rows."""
-        return int((self.stops - self.starts).sum())
+        return total(self.stops - self.starts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ The control word is ``rep << bits_def | def`` in 0, 1, 2 or 4 bytes. Lengths hav
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -206,6 +207,9 @@ def _narrow_index(row_starts: Int64Array, bound: int) -> Data:
 
 # ---------------------------------------------------------------- decoding
 
+#: Mean size of values, in bytes, from which on a copy costs more than a look at each of them in Python.
+_LARGE_VALUE = 16384
+
 
 class _Form(NamedTuple):
     """The shape of the records, in the order in which the kernels want it."""
@@ -339,7 +343,7 @@ class _FixedPage(OpenPage):
         """Say which bytes hold `rows`: one range of bytes a range of rows."""
         form = self.layout.form
         record = form.word_bytes + form.value_bytes
-        return _part(self.layout, rows, rows.starts * record, rows.stops * record)
+        return _part(self.layout, rows, (rows.starts * record).tolist(), (rows.stops * record).tolist())
 
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
         """Take the records apart; records without control words in one range are the values, and are not copied."""
@@ -370,13 +374,12 @@ class _IndexedPage(OpenPage):
 
     def plan(self, rows: RowRanges) -> PagePart:
         """Say which bytes hold `rows`: one range of bytes a range of rows."""
-        starts, stops = (self.index[borders].astype(np.int64) for borders in (rows.starts, rows.stops))
-        return _part(self.layout, rows, starts, stops)
+        return _part(self.layout, rows, self.index[rows.starts].tolist(), self.index[rows.stops].tolist())
 
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
         """Take the records apart (checks 21, 22 and 24)."""
         layout, form = self.layout, self.layout.form
-        row_counts, row_offsets, row_sizes = self._rows(part.state)
+        row_counts, row_offsets, row_sizes = self._rows(part)
         if form.max_rep > 0:
             sizes = kernels.unzip_sizes(data, row_counts, row_offsets, *form)
         else:
@@ -394,6 +397,10 @@ class _IndexedPage(OpenPage):
             raise UnsupportedError(
                 f"{num_bytes} bytes of values are too many for 32-bit offsets; read fewer rows"
             )
+        if form.word_bytes == 0 and layout.codec.takes_parts and num_bytes > _LARGE_VALUE * num_slots:
+            parts = _cut_records(data, row_counts, row_offsets, row_sizes, form.length_bytes)
+            block = layout.codec.decode_parts(parts, 8 * form.length_bytes, allocate)
+            return Leaf(part.num_rows, layout.layers, None, None, num_slots, block)
         rep = _levels(num_entries, allocate) if form.max_rep > 0 else NO_LEVELS
         def_ = _levels(num_entries, allocate) if form.bits_def > 0 else NO_LEVELS
         offsets = allocate((num_slots + 1) * form.length_bytes)
@@ -413,9 +420,13 @@ class _IndexedPage(OpenPage):
             layout.codec.decode_values(records, allocate),
         )
 
-    def _rows(self, rows: RowRanges) -> tuple[Int64Array, Int64Array, Int64Array]:
+    def _rows(self, part: PagePart) -> tuple[Int64Array, Int64Array, Int64Array]:
         """Return how many rows each range has, and for each row its offset in its range and its size."""
+        rows: RowRanges = part.state
         row_counts = rows.stops - rows.starts
+        if len(row_counts) == part.num_rows:  # no two are neighbours
+            sizes = np.array([range_.size for range_ in part.ranges], dtype=np.int64)
+            return row_counts, np.zeros(part.num_rows, dtype=np.int64), sizes
         if len(row_counts) == 1:
             borders = self.index[int(rows.starts[0]) : int(rows.stops[0]) + 1].astype(np.int64)
             return row_counts, borders[:-1] - borders[0], np.diff(borders)
@@ -426,19 +437,44 @@ class _IndexedPage(OpenPage):
         return row_counts, row_offsets, self.index[numbers + 1].astype(np.int64) - starts
 
 
-def _part(layout: FullZip, rows: RowRanges, starts: Int64Array, stops: Int64Array) -> PagePart:
-    positions = (starts + layout.page.buffers[0].position).tolist()
-    ranges = tuple(map(ByteRange, positions, (stops - starts).tolist()))
+def _part(layout: FullZip, rows: RowRanges, starts: list[int], stops: list[int]) -> PagePart:
+    base = layout.page.buffers[0].position
+    ranges = tuple([ByteRange(base + start, stop - start) for start, stop in zip(starts, stops, strict=True)])
     return PagePart(ranges, rows.num_rows, None, rows)
 
 
 def _sizes_without_lists(row_sizes: Int64Array, form: _Form) -> tuple[int, int, int]:
     """Give entries, slots and bytes of rows of one record each: their sizes tell what they hold."""
     head = form.word_bytes + form.length_bytes
-    valid = row_sizes[row_sizes != form.word_bytes] if form.bits_def > 0 else row_sizes
+    if form.bits_def == 0:
+        if int(row_sizes.min()) < head:
+            raise FormatError("a row of the repetition index is smaller than the length of a value")
+        return len(row_sizes), len(row_sizes), int(row_sizes.sum()) - head * len(row_sizes)
+    valid = row_sizes[row_sizes != form.word_bytes]
     if (valid < head).any():
         raise FormatError("a row of the repetition index is smaller than the length of a value")
     return len(row_sizes), len(row_sizes), int(valid.sum()) - head * len(valid)
+
+
+def _cut_records(
+    data: Sequence[Data],
+    row_counts: Int64Array,
+    row_offsets: Int64Array,
+    row_sizes: Int64Array,
+    length_bytes: int,
+) -> list[memoryview]:
+    """Return the values of records that are nothing but a length and a value, without copying them."""
+    rows = zip(row_offsets.tolist(), row_sizes.tolist(), strict=True)
+    parts = []
+    for buffer, count in zip(data, row_counts.tolist(), strict=True):
+        view = memoryview(buffer).cast("B")
+        for start, size in islice(rows, count):
+            length = int.from_bytes(view[start : start + length_bytes], "little")
+            value = view[start + length_bytes : start + size]
+            if length != len(value) or length != size - length_bytes:
+                raise FormatError("the length of a value is not what the repetition index leaves for it")
+            parts.append(value)
+    return parts
 
 
 def _levels(num_levels: int, allocate: Allocate) -> UInt16Array:

@@ -37,11 +37,11 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.blocks import Dictionary, FixedWidth
-from lancelet.buffers import allocate, as_values, nbytes
-from lancelet.codecs.base import BlockCodec, ChunkCodec, Chunks, Spans
+from lancelet.buffers import allocate, as_values, nbytes, total
+from lancelet.codecs.base import BlockCodec, ChunkCodec, Chunks, Picks, Spans
 from lancelet.codecs.registry import parse_as
 from lancelet.errors import FormatError, UnsupportedError
-from lancelet.levels.layers import Layer, Leaf, max_def, max_rep, max_visible, parse_layers
+from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible, parse_layers
 from lancelet.pages.base import ByteRange, DoesNotFit, EncodedPage, Layout, OpenPage, PagePart, RowRanges
 from lancelet.pages.registry import register
 
@@ -357,10 +357,20 @@ def _check_num_items(num_items: int, dictionary_bytes: int) -> None:
 
 
 class _Runs(NamedTuple):
-    """Runs of neighbouring chunks, in order: the first and the last chunk of each, ``int64[num_runs]``."""
+    """Runs of neighbouring chunks, in order, and the rows that are wanted of them.
+
+    Attributes
+    ----------
+    firsts, lasts
+        ``int64[num_runs]``: first and last chunk of each run.
+    keep
+        The wanted rows, counted from the first row of the chunks; ``None``: all of them. Where a run begins in the middle of a row,
+        the rest of that row counts as a row, and so does the beginning of one that goes on after the run: they are never wanted.
+    """
 
     firsts: Int64Array
     lasts: Int64Array
+    keep: RowRanges | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -398,43 +408,23 @@ class OpenMiniBlock(OpenPage):
 
     def plan(self, rows: RowRanges) -> PagePart:
         """Find the chunks that hold `rows`; neighbouring ones are one byte range (structural.md 5.7)."""
-        start, stop = int(rows.starts[0]), int(rows.stops[-1])
-        if start < 0 or stop > self.num_rows:
-            raise ValueError(f"rows {start} to {stop} are not all in a page of {self.num_rows}")
-        if len(rows.starts) == 1 and stop - start == self.num_rows:
-            everything = _Runs(np.array([0]), np.array([len(self.slots) - 1]))
+        starts, stops = rows.starts, rows.stops
+        if len(starts) == 1 and int(stops[0]) - int(starts[0]) == self.num_rows:
+            everything = _Runs(np.array([0]), np.array([len(self.slots) - 1]), None)
             return PagePart((self.layout.page.buffers[1],), self.num_rows, None, everything)
-        first = np.searchsorted(self.started, rows.starts, side="right")
-        last = np.searchsorted(self.finished, rows.stops - 1, side="right")
-        breaks = np.flatnonzero(first[1:] > last[:-1] + 1)
-        firsts = first[np.concatenate(([0], breaks + 1))]
-        lasts = last[np.concatenate((breaks, [len(last) - 1]))]
-        # A row that only ends in the first chunk of a run, or only begins in the last one, comes along as a row of its own.
-        skipped = np.where(firsts > 0, self.finished[firsts - 1], 0)
-        num_rows = self.started[lasts] - skipped
-        total = int(num_rows.sum())
-        shifts = np.cumsum(num_rows) - num_rows - skipped
-        shift = np.repeat(shifts, np.diff(breaks + 1, prepend=0, append=len(first)))
-        keep = RowRanges(rows.starts + shift, rows.stops + shift)
-        return PagePart(
-            self._byte_ranges(firsts, lasts),
-            total,
-            None if keep.num_rows == total else keep,
-            _Runs(firsts, lasts),
+        out = np.empty((6, len(starts)), dtype=np.int64)
+        num_runs, num_rows, num_wanted = kernels.miniblock_plan(
+            self.started, self.finished, self.chunk_stops, starts, stops, out
         )
-
-    def _byte_ranges(self, firsts: Int64Array, lasts: Int64Array) -> tuple[ByteRange, ...]:
+        firsts, lasts, byte_starts, byte_stops, keep_starts, keep_stops = out
         base = self.layout.page.buffers[1].position
-        starts = (base + self.chunk_stops[firsts] - self.chunk_sizes[firsts]).tolist()
-        stops = (base + self.chunk_stops[lasts]).tolist()
-        return tuple(ByteRange(start, stop - start) for start, stop in zip(starts, stops, strict=True))
+        borders = zip(byte_starts[:num_runs].tolist(), byte_stops[:num_runs].tolist(), strict=True)
+        ranges = tuple([ByteRange(base + start, stop - start) for start, stop in borders])
+        keep = None if num_rows == num_wanted else RowRanges(keep_starts, keep_stops)
+        return PagePart(ranges, num_wanted, None, _Runs(firsts[:num_runs], lasts[:num_runs], keep))
 
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
-        """Decode whole chunks.
-
-        Where a run of chunks begins in the middle of a row, the rest of that row stands in the leaf as a row, and so does the
-        beginning of one that goes on after the run. They are never among ``part.keep``.
-        """
+        """Decode the chunks, and of their values those that are wanted."""
         layout = self.layout
         runs: _Runs = part.state
         joined = data[0] if len(data) == 1 else b"".join(data)
@@ -465,13 +455,42 @@ class OpenMiniBlock(OpenPage):
             kernels.miniblock_check_def(
                 def_, entries, slots, max_def(layout.layers), max_visible(layout.layers)
             )
-        num_slots = int(slots.sum())
-        values = layout.value_codec.decode_chunks(Chunks(tuple(spans), slots, num_slots), allocate)
+        encoded = Chunks(tuple(spans), slots, total(slots))
+        if runs.keep is None:
+            values = layout.value_codec.decode_chunks(encoded, allocate)
+            return self._leaf(part.num_rows, rep, def_, values)
+        rep, def_, picks = self._pick_levels(rep, def_, runs.keep, part.num_rows)
+        return self._leaf(part.num_rows, rep, def_, layout.value_codec.pick_chunks(encoded, picks, allocate))
+
+    def _leaf(self, num_rows: int, rep: UInt16Array | None, def_: UInt16Array | None, values: Block) -> Leaf:
         if self.items is not None:
             if not isinstance(values, FixedWidth):
                 raise FormatError("the indices of a dictionary are not values of one width")
-            values = Dictionary(num_slots, values, self.items, self.item_arrays)
-        return Leaf(part.num_rows, layout.layers, rep, def_, num_slots, values)
+            values = Dictionary(values.num_values, values, self.items, self.item_arrays)
+        return Leaf(num_rows, self.layout.layers, rep, def_, values.num_values, values)
+
+    def _pick_levels(
+        self, rep: UInt16Array | None, def_: UInt16Array | None, keep: RowRanges, num_rows: int
+    ) -> tuple[UInt16Array | None, UInt16Array | None, Picks]:
+        """Return the levels of the rows `keep`, and which values they have."""
+        if rep is None:  # a row is an entry and has a slot
+            picks = Picks(keep.starts, keep.stops, num_rows)
+            return None, None if def_ is None else _pick_entries(def_, keep.starts, keep.stops), picks
+        layers = self.layout.layers
+        found = np.empty((4, len(keep.starts)), dtype=np.int64)
+        kernels.select_rows(
+            rep,
+            NO_LEVELS if def_ is None else def_,
+            max_rep(layers),
+            max_visible(layers),
+            keep.starts,
+            keep.stops,
+            found,
+        )
+        first, last, first_slot, last_slot = found
+        picks = Picks(first_slot, last_slot, total(last_slot - first_slot))
+        def_ = None if def_ is None else _pick_entries(def_, first, last)
+        return _pick_entries(rep, first, last), def_, picks
 
     def _select(self, runs: _Runs) -> tuple[Int64Array, Int64Array, Int64Array]:
         """Return the numbers, sizes and slots of all chunks in `runs`."""
@@ -489,6 +508,10 @@ class OpenMiniBlock(OpenPage):
         """Check repetition levels, and let a row begin where a run begins in the middle of one."""
         top = max_rep(self.layout.layers)
         kernels.miniblock_check_rep(rep, entries, chunks, self.started, self.finished, self.leftovers, top)
+        if len(runs.firsts) == 1:
+            first = int(runs.firsts[0])
+            if first == 0 or int(self.leftovers[first - 1]) == 0:
+                return rep
         inside = runs.firsts > 0
         inside[inside] = self.leftovers[runs.firsts[inside] - 1] > 0
         if inside.any():
@@ -497,6 +520,15 @@ class OpenMiniBlock(OpenPage):
             rep = rep.copy()
             rep[entry_starts[(np.cumsum(lengths) - lengths)[inside]]] = top
         return rep
+
+
+def _pick_entries(levels: UInt16Array, starts: Int64Array, stops: Int64Array) -> UInt16Array:
+    """Return levels of ranges of entries, a view of one range."""
+    if len(starts) == 1:
+        return levels[int(starts[0]) : int(stops[0])]
+    out = np.empty(int((stops - starts).sum()), dtype=np.uint16)
+    kernels.pick_fixed(levels, 16, starts, stops, out)
+    return out
 
 
 def _decode_levels(codec: BlockCodec, spans: Spans, entries: Int64Array, allocate: Allocate) -> UInt16Array:

@@ -41,15 +41,19 @@ def split_by_page(rows: RowRanges, first_rows: Int64Array) -> list[PageRows]:
     first_rows
         ``int64[num_pages + 1]``: file row where each page starts, and the end.
     """
-    first_page = int(np.searchsorted(first_rows, rows.starts[0], side="right")) - 1
-    last_page = int(np.searchsorted(first_rows, rows.stops[-1], side="left"))
+    # Methods of arrays, not functions of numpy: small takes come here for every column.
+    first_page = int(first_rows.searchsorted(rows.starts[0], side="right")) - 1
+    last_page = int(first_rows.searchsorted(rows.stops[-1], side="left"))
+    if first_page + 1 == last_page:
+        start = first_rows[first_page]
+        return [PageRows(first_page, RowRanges(rows.starts - start, rows.stops - start) if start else rows)]
     parts = []
     for page in range(first_page, last_page):
         start, stop = first_rows[page], first_rows[page + 1]
         if start == stop:  # old writers made pages without rows
             continue
-        low = int(np.searchsorted(rows.stops, start, side="right"))
-        high = int(np.searchsorted(rows.starts, stop, side="left"))
+        low = int(rows.stops.searchsorted(start, side="right"))
+        high = int(rows.starts.searchsorted(stop, side="left"))
         if low == high:
             continue
         starts = np.maximum(rows.starts[low:high], start) - start

@@ -9,6 +9,7 @@ from lancelet.kernels.reference.levels import *
 from lancelet.kernels.reference.lz4 import *
 from lancelet.kernels.reference.miniblock import *
 from lancelet.kernels.reference.packed import *
+from lancelet.kernels.reference.picks import *
 from lancelet.kernels.reference.runs import *
 from lancelet.kernels.reference.unique import *
 from lancelet.kernels.reference.varwidth import *

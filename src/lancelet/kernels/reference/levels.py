@@ -479,6 +479,7 @@ def unravel_lists(
     max_visible: int,
     max_child: int,
     empty_level: int,
+    offset_bits: int,
     rep_out: Data,
     def_out: Data,
     offsets_out: Data,
@@ -498,11 +499,13 @@ def unravel_lists(
         empty.
     empty_level
         Level of an empty list, 0 when there is none.
+    offset_bits
+        32 or 64; with 32 there are fewer than 2**31 entries.
     rep_out, def_out
         ``uint16[num_remaining]``, the entries of the next layer: those with a repetition level above 0,
-        lowered by one. `def_out` is absent where `def_` is.
+        lowered by one. `def_out` is absent where `def_` is. Both are absent when nobody wants them.
     offsets_out
-        ``int64[num_lists + 1]``, from 0.
+        ``num_lists + 1`` integers of `offset_bits`, from 0.
     validity_out
         ``ceil(num_lists / 8)`` bytes; the last bits are 0.
 
@@ -527,11 +530,14 @@ def unravel_lists(
     follows_open = np.concatenate(([False], is_child))[:num_entries]
     _check((starts | (follows_open & is_child)).all(), "an entry continues a list that is not open")
 
-    _put_levels(reps[starts] - np.uint16(1), rep_out)
-    _put_levels(levels[starts], def_out, absent=len(defs) == 0)
+    wanted = len(_levels(rep_out)) > 0
+    _put_levels(reps[starts] - np.uint16(1), rep_out, absent=not wanted)
+    _put_levels(levels[starts], def_out, absent=len(defs) == 0 or not wanted)
     begins_list = starts & (levels <= max_visible)
     children_before = np.concatenate(([0], np.cumsum(is_child)))
-    target = _numbers(offsets_out)
+    _require(offset_bits in (32, 64), "offset_bits must be 32 or 64")
+    _require(num_entries < 1 << (offset_bits - 1), "too many entries for such offsets")
+    target = as_values(offsets_out, offset_bits)
     _require(len(target) == begins_list.sum() + 1, "there must be num_lists + 1 offsets")
     target[:-1] = children_before[:-1][begins_list]
     target[-1] = children_before[-1]

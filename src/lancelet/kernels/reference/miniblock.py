@@ -26,6 +26,7 @@ __all__ = [
     "miniblock_cut",
     "miniblock_headers",
     "miniblock_index",
+    "miniblock_plan",
     "miniblock_rows",
     "miniblock_scatter",
 ]
@@ -242,6 +243,70 @@ def miniblock_rows(
         before = started
     _check(total == num_rows, "fewer rows end in the chunks than the page has")
     _check(leftover == 0, "a row continues after the last chunk")
+
+
+def miniblock_plan(
+    started: Int64Array,
+    finished: Int64Array,
+    chunk_stops: Int64Array,
+    starts: Int64Array,
+    stops: Int64Array,
+    out: Int64Array,
+) -> tuple[int, int, int]:
+    """Find the chunks that hold rows, as runs of neighbours (5.7).
+
+    Where a run begins in the middle of a row, the rest of that row counts as a row of its chunks, and so does the beginning of one
+    that goes on after the run.
+
+    Parameters
+    ----------
+    started, finished
+        What :func:`miniblock_rows` gave.
+    chunk_stops
+        ``int64[num_chunks]``, where each chunk ends in its buffer.
+    starts, stops
+        ``int64[num_ranges]``, at least one: sorted, disjoint, non-empty ranges of rows of the page.
+    out
+        ``int64[6, num_ranges]``: first and last chunk, first byte and byte after the last one of every run; and the ranges counted
+        from the first row of the chunks of all runs.
+
+    Returns
+    -------
+    num_runs, num_rows, num_wanted
+        Runs, at most as many as ranges; rows in their chunks; rows in the ranges.
+
+    Raises
+    ------
+    ValueError
+        The ranges are none, or not within the rows, or a size does not fit.
+    """
+    _require(len(started) == len(finished) == len(chunk_stops), "miniblock_plan: three numbers a chunk")
+    _require(
+        len(starts) == len(stops) > 0 and out.size == 6 * len(starts),
+        "miniblock_plan: one stop and six numbers out a start",
+    )
+    _require(
+        bool(np.all(starts < stops) and np.all(stops[:-1] <= starts[1:]) and starts[0] >= 0),
+        "miniblock_plan: the ranges are not sorted and disjoint",
+    )
+    first = np.searchsorted(started, starts, side="right")
+    last = np.searchsorted(finished, stops - 1, side="right")
+    _require(bool(last[-1] < len(started)), "miniblock_plan: a row that the page does not have")
+    runs: list[list[int]] = []
+    run_of = []
+    for low, high in zip(first.tolist(), last.tolist(), strict=True):
+        if not runs or low > runs[-1][1] + 1:
+            runs.append([low, high])
+        runs[-1][1] = high
+        run_of.append(len(runs) - 1)
+    table, before = out.reshape(6, len(starts)), 0
+    for i, (low, high) in enumerate(runs):
+        skipped = int(finished[low - 1]) if low > 0 else 0
+        table[:4, i] = (low, high, chunk_stops[low - 1] if low > 0 else 0, chunk_stops[high])
+        for k in np.flatnonzero(np.array(run_of) == i):
+            table[4:, k] = (starts[k] - skipped + before, stops[k] - skipped + before)
+        before += int(started[high]) - skipped
+    return len(runs), before, int((stops - starts).sum())
 
 
 def miniblock_headers(
