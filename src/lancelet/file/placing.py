@@ -1,0 +1,120 @@
+"""From page tasks to pages in the file: encoded on worker threads, placed in the order of the tasks.
+
+The bytes of the file do not depend on the number of threads: what a task gives depends on nothing but its rows, and its place on
+nothing but the tasks before it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from lancelet.fields.base import OutOfLineBuffers
+from lancelet.threads import OrderedTasks, num_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lancelet.buffers import Data
+    from lancelet.container.writer import ContainerWriter
+    from lancelet.fields.base import PageDescription, PageTask
+
+    EncodedPages = OrderedTasks[Sequence[PageDescription]]
+
+__all__ = ["LateBuffers", "PagePlacer"]
+
+#: Tasks of fewer bytes are done by the writer's own thread: handing one over costs as much as encoding this.
+SMALL_BYTES = 256 << 10
+
+
+class PagePlacer:
+    """Encodes pages and places them. Belongs to one thread.
+
+    At most twice as many tasks as there are threads are at work or done, and the rows that they hold take at most as many bytes as
+    one largest page for each thread, or are those of one task.
+
+    Parameters
+    ----------
+    container
+        Where the pages go.
+    max_page_bytes
+        Bytes of the rows of the largest page.
+    """
+
+    def __init__(self, container: ContainerWriter, max_page_bytes: int) -> None:
+        self._container = container
+        self._most_bytes = num_threads() * max_page_bytes
+        self._sizes: deque[int] = deque()
+        #: What runs; it knows nothing of the placer, so that it can be closed when the placer is dropped.
+        self.tasks: EncodedPages = OrderedTasks()
+
+    def put(self, tasks: Iterable[PageTask]) -> None:
+        """Have the pages of `tasks` placed after all others; those that are ready are placed now.
+
+        Raises
+        ------
+        Exception
+            What the first task that failed, in their order, has raised.
+        """
+        for task in tasks:
+            while self._sizes and not self._has_room(task.num_bytes):
+                self._place_oldest()
+            self._sizes.append(task.num_bytes)
+            self.tasks.put(task.encode, inline=task.num_bytes < SMALL_BYTES)
+            while self._sizes and self.tasks.is_ready:
+                self._place_oldest()
+
+    def drain(self) -> None:
+        """Place all pages that wait; raises as :meth:`put` does."""
+        while self._sizes:
+            self._place_oldest()
+
+    def place(self, page: PageDescription) -> None:
+        """Place a `page` after those that were placed."""
+        self._container.write_page(
+            page.column,
+            page.buffers,
+            page.num_rows,
+            page.first_row,
+            page.message.DESCRIPTOR.full_name,
+            page.message.SerializeToString(deterministic=True),
+        )
+
+    def _has_room(self, num_bytes: int) -> bool:
+        return not self.tasks.is_full and sum(self._sizes) + num_bytes <= self._most_bytes
+
+    def _place_oldest(self) -> None:
+        self._sizes.popleft()
+        for page in self.tasks.take():
+            self.place(page)
+
+
+class LateBuffers(OutOfLineBuffers):
+    """Out-of-line buffers of a batch, which lie behind all pages that were due before.
+
+    Where that is, is known when those pages are placed. It is done when the first buffer comes: most files have none.
+
+    Parameters
+    ----------
+    placer
+        Holds the pages that may still wait. Nothing is placed between the first buffer and :meth:`write`.
+    container
+        Where the buffers go.
+    """
+
+    def __init__(self, placer: PagePlacer, container: ContainerWriter) -> None:
+        super().__init__(0, container.alignment)
+        self._placer = placer
+        self._container = container
+
+    def reserve(self, data: Data) -> int:
+        """Queue `data`; returns the file position that it will have."""
+        if not self.buffers:
+            self._placer.drain()
+            self._next = self._container.position
+        return super().reserve(data)
+
+    def write(self) -> None:
+        """Write the buffers."""
+        for buffer in self.buffers:
+            self._container.write_buffer(buffer)
