@@ -176,7 +176,12 @@ def test_small_work_starts_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LANCELET_THREADS", "4")
     started: list[str] = []
     start = threading.Thread.start
-    monkeypatch.setattr(threading.Thread, "start", lambda self: (started.append(self.name), start(self))[1])
+
+    def note_and_start(thread: threading.Thread) -> None:
+        started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", note_and_start)
     written(batches_of("wide"))
     assert started == []
     written([pa.record_batch({"n": np.arange(100_000)})])

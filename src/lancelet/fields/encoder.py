@@ -68,19 +68,41 @@ def page_params(request: FieldRequest) -> PageParams:
         The options of the column ask for what it cannot have, or a key of the metadata has a value that the format does not know.
     """
     leaf, top = request.field, request.top
-    wishes = _wishes(leaf, top.metadata, request.column_options, request)
-    codecs = _codec_params(leaf, wishes, request.options)
     if is_packed(leaf, request.options.version):
-        # the values of each child stand among those of the others, as in full-zip pages
-        rows = {"lance-encoding:structural-encoding": "fullzip"}
-        children = (
-            (child, _wishes(child, rows, request.leaf_options.get(child.id, ColumnOptions()), request))
-            for child in leaf.children
-        )
-        codecs = replace(
-            codecs,
-            children=tuple(_codec_params(child, wishes, request.options) for child, wishes in children),
-        )
+        return _packed_page_params(request)
+    # Tables with thousands of columns have few kinds of them.
+    rules = request.options.compression_params
+    kind = (
+        page_params,
+        leaf.storage_type,
+        is_blob(leaf),
+        tuple(leaf.metadata.items()),
+        tuple(top.metadata.items()),
+        request.column_options,
+        leaf.name if rules.columns else None,
+    )
+    found: PageParams | None = request.shared.get(kind)
+    if found is None:
+        wishes = _wishes(leaf, top.metadata, request.column_options, request)
+        codecs = _codec_params(leaf, wishes, request.options)
+        found = request.shared[kind] = PageParams(codecs, wishes.structural_encoding)
+    return found
+
+
+def _packed_page_params(request: FieldRequest) -> PageParams:
+    leaf = request.field
+    wishes = _wishes(leaf, request.top.metadata, request.column_options, request)
+    codecs = _codec_params(leaf, wishes, request.options)
+    # the values of each child stand among those of the others, as in full-zip pages
+    rows = {"lance-encoding:structural-encoding": "fullzip"}
+    children = (
+        (child, _wishes(child, rows, request.leaf_options.get(child.id, ColumnOptions()), request))
+        for child in leaf.children
+    )
+    codecs = replace(
+        codecs,
+        children=tuple(_codec_params(child, wishes, request.options) for child, wishes in children),
+    )
     return PageParams(codecs, wishes.structural_encoding)
 
 

@@ -27,6 +27,7 @@ from lancelet.schema.limits import check_version
 from lancelet.storage import open_sink
 from lancelet.versions import Version
 from lancelet.wishes import ColumnOptions, CompressionParams
+from lancelet.wishes.column import NO_WISHES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -318,9 +319,10 @@ class FileWriter:
         cache_bytes = self._options.cache_bytes_per_field(len(schema.fields))
         numbering = ColumnNumbering()
         encoders = []
+        shared: dict[Any, Any] = {}
         for field in schema.fields:
-            wishes = leaf_options.get(field.id) or self._column_options.get(field.name, ColumnOptions())
-            request = FieldRequest(field, field, (), self._options, cache_bytes, wishes, leaf_options)
+            wishes = leaf_options.get(field.id) or self._column_options.get(field.name, NO_WISHES)
+            request = FieldRequest(field, field, (), self._options, cache_bytes, wishes, leaf_options, shared)
             encoders.append(self._strategy.field_encoder(request, numbering, self._strategy))
         self._container.expect_columns(numbering.num_columns)
         self._schema, self._arrow_schema = schema, arrow_schema
