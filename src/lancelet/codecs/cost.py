@@ -13,7 +13,6 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.blocks import FixedWidth, VariableWidth
-from lancelet.blocks.stats import Stats
 from lancelet.buffers import allocate, as_bytes, as_values
 from lancelet.codecs.fsst import MIN_VALUE_BYTES, TABLE_BYTES
 from lancelet.codecs.general import compressed_bytes
@@ -21,6 +20,7 @@ from lancelet.options import Profile
 
 if TYPE_CHECKING:
     from lancelet.blocks import Block
+    from lancelet.blocks.stats import Stats
     from lancelet.buffers import Int64Array
     from lancelet.codecs.params import CodecParams
 
@@ -67,19 +67,19 @@ def distinct_values(counts: Int64Array) -> int:
     return len(counts) + (once * once // (2 * twice) if twice else once * (once - 1) // 2)
 
 
-def value_bytes(block: Block, params: CodecParams, *, symbols: bool) -> int:
+def value_bytes(stats: Stats, params: CodecParams, *, symbols: bool) -> int:
     """Estimate the bytes of the values of a mini-block page without a dictionary.
 
     Parameters
     ----------
-    block
-        The values.
+    stats
+        Those of the values.
     params
         What steers their codec.
     symbols
         Symbol tables are among the candidates.
     """
-    stats = Stats(block)
+    block = stats.block
     size = min(fixed_sizes(stats, params).values())
     if symbols and isinstance(block, VariableWidth):
         size = min(size, _with_symbols(block, size))
