@@ -12,6 +12,7 @@ What the encodings mean is not known here; they are a message name and bytes.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -264,11 +265,17 @@ def encode_column(type_name: str, encoding: bytes, buffers: Sequence[BufferRef],
     pages
         The joined results of :func:`encode_page`.
     """
-    head = file2_pb2.ColumnMetadata(encoding=_direct(type_name, encoding))
+    head = _column_head(type_name, encoding)
+    if not buffers:
+        return head + pages
     tail = file2_pb2.ColumnMetadata(
         buffer_offsets=[buffer.position for buffer in buffers],
         buffer_sizes=[buffer.size for buffer in buffers],
     )
-    return b"".join(
-        (head.SerializeToString(deterministic=True), pages, tail.SerializeToString(deterministic=True))
-    )
+    return head + pages + tail.SerializeToString(deterministic=True)
+
+
+@lru_cache(maxsize=4)  # most columns are described by the same few bytes
+def _column_head(type_name: str, encoding: bytes) -> bytes:
+    message = file2_pb2.ColumnMetadata(encoding=_direct(type_name, encoding))
+    return message.SerializeToString(deterministic=True)

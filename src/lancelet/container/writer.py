@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lancelet.buffers import nbytes
 from lancelet.container.footer import Footer, pack_pairs
 from lancelet.container.metadata import ALIGNMENT, BufferRef, PageMetadata, encode_column, encode_page
 from lancelet.container.spill import MemoryPages
@@ -73,11 +74,12 @@ class ContainerWriter:
 
     def write_buffer(self, data: Data) -> BufferRef:
         """Write `data` and its padding; an empty buffer takes no space, but has a position."""
-        position = self._sink.tell()
+        position, size = self._sink.tell(), nbytes(data)
         self._sink.write(data)
-        end = self._sink.tell()
-        self._sink.write(b"H" * (-end % self.alignment))
-        return BufferRef(position, end - position)
+        padding = -(position + size) % self.alignment
+        if padding:
+            self._sink.write(b"H" * padding)
+        return BufferRef(position, size)
 
     def write_page(
         self,

@@ -67,13 +67,19 @@ def _joined(waiting: list[tuple[pa.Array, int]]) -> list[tuple[pa.Array, int]]:
     return _joined(waiting[:half]) + _joined(waiting[half:])
 
 
-def cut_rows(array: pa.Array, max_bytes: int) -> Iterator[pa.Array]:
-    """Cut `array` at row boundaries into slices of at most `max_bytes` logical bytes; one row is never cut."""
+def cut_rows(array: pa.Array, max_bytes: int) -> Iterator[tuple[pa.Array, int]]:
+    """Cut `array` at row boundaries into slices of at most `max_bytes` logical bytes; one row is never cut.
+
+    Yields
+    ------
+    tuple[pyarrow.Array, int]
+        A slice and its logical bytes.
+    """
     num_rows, start = len(array), 0
     while start < num_rows:
-        rest = array.slice(start)
-        stop = num_rows
-        if logical_bytes(rest) > max_bytes:
+        rest = array.slice(start) if start else array
+        num_bytes = logical_bytes(rest)
+        if num_bytes > max_bytes:
             low, high = 1, num_rows - start
             while low < high:
                 middle = (low + high + 1) // 2
@@ -81,6 +87,7 @@ def cut_rows(array: pa.Array, max_bytes: int) -> Iterator[pa.Array]:
                     low = middle
                 else:
                     high = middle - 1
-            stop = start + low
-        yield array.slice(start, stop - start)
-        start = stop
+            rest = array.slice(start, low)
+            num_bytes = logical_bytes(rest)
+        yield rest, num_bytes
+        start += len(rest)

@@ -16,7 +16,6 @@ from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription
 from lancelet.fields.blob import BlobEncoder, encode_descriptors
 from lancelet.fields.decoder import check_supported
 from lancelet.fields.empty import EmptyStructEncoder
-from lancelet.fields.joining import logical_bytes
 from lancelet.fields.packed import check_children
 from lancelet.fields.paths import LeafPath, is_empty_struct, is_leaf, leaf_paths, split_paths, storage_of
 from lancelet.fields.structure import leaf_of_array
@@ -45,13 +44,12 @@ __all__ = ["LeafEncoder", "NestedEncoder", "StructuralStrategy", "flat_leaf", "p
 
 def flat_leaf(array: pa.Array) -> Leaf:
     """Make the leaf of an `array` without structure: the short way of :func:`~lancelet.fields.structure.leaf_of_array`."""
-    num_rows = len(array)
-    if array.null_count == num_rows:
+    num_rows, null_count = len(array), array.null_count
+    if null_count == num_rows:
         return Leaf(num_rows, (Layer.NULLABLE_ITEM,), None, None, num_rows, None)
-    valid = valid_mask(array)
-    values = to_block(array, valid)
-    if valid is None:
-        return Leaf(num_rows, (Layer.ALL_VALID_ITEM,), None, None, num_rows, values)
+    if null_count == 0:
+        return Leaf(num_rows, (Layer.ALL_VALID_ITEM,), None, None, num_rows, to_block(array, None))
+    values = to_block(array, valid_mask(array))
     levels = levels_from_validity(array.buffers()[0], array.offset, num_rows)
     return Leaf(num_rows, (Layer.NULLABLE_ITEM,), None, levels, num_rows, values)
 
@@ -187,10 +185,9 @@ class LeafEncoder(FieldEncoder):
     def _tasks(self, waiting: Sequence[tuple[pa.Array, int]]) -> list[PageTask]:
         tasks = []
         for array, first_row in waiting:
-            for rows in cut_rows(array, self._page_bytes):
-                tasks.append(
-                    PageTask(self._column, logical_bytes(rows), partial(self._encode_rows, rows, first_row))
-                )
+            for rows, num_bytes in cut_rows(array, self._page_bytes):
+                encode = partial(self._encode_rows, rows, first_row)
+                tasks.append(PageTask(self._column, num_bytes, encode))
                 first_row += len(rows)
         return tasks
 

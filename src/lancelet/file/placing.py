@@ -57,6 +57,10 @@ class PagePlacer:
             What the first task that failed, in their order, has raised.
         """
         for task in tasks:
+            if not self._sizes and task.num_bytes < SMALL_BYTES:
+                for page in task.encode():
+                    self.place(page)
+                continue
             while self._sizes and not self._has_room(task.num_bytes):
                 self._place_oldest()
             self._sizes.append(task.num_bytes)
