@@ -107,7 +107,7 @@ class ContainerWriter:
         """
         if column < 0:
             raise ValueError(f"column {column} does not exist")
-        refs = tuple(self.write_buffer(buffer) for buffer in buffers)
+        refs = tuple(map(self.write_buffer, buffers))
         priority = 0 if self.version == Version.V2_0 else first_row
         page = encode_page(PageMetadata(refs, num_rows, priority, type_name, message))
         self._pages.add(column, page)
