@@ -250,27 +250,24 @@ def test_at_most_twice_as_many_pages_as_threads_wait(
     assert most[0] <= 2 * num_threads
 
 
-def test_rows_that_wait_are_bounded_in_bytes(threaded: Callable[[int], None]) -> None:
-    """Tasks are many, but their rows take no more than a largest page for each thread."""
+def test_rows_that_wait_are_bounded_in_bytes(
+    threaded: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where pages are large, no more of them wait than there are threads."""
     threaded(2)
-    held, most = [0], [0]
-    lock = threading.Lock()
+    put, most = OrderedTasks.put, [0]
 
-    def count(number: int) -> None:
-        with lock:
-            held[0] += 1
-            most[0] = max(most[0], held[0])
-        time.sleep(0.002)
-        with lock:
-            held[0] -= 1
+    def count(tasks: OrderedTasks[Any], task: Any, *, inline: bool = False) -> None:
+        put(tasks, task, inline=inline)
+        most[0] = max(most[0], len(tasks))
 
-    batches = one_page_batches(20, 1000)
-    options: dict[str, Any] = {"data_cache_bytes": 0, "encoding_strategy": Scripted(count)}
-    written(batches, max_page_bytes=8500, **options)  # 8000 bytes of rows
-    assert most[0] == 2
-    most[0] = 0
-    written(batches, max_page_bytes=8500 // 2, **options)
-    assert most[0] <= 2
+    monkeypatch.setattr(OrderedTasks, "put", count)
+    slow = Scripted(lambda number: time.sleep(0.002))
+    for cache_bytes, expected in ((8000, 4), (5000, 2), (1, 2)):  # the rows of a page take 8000 bytes
+        monkeypatch.setattr(placing, "DEFAULT_CACHE_BYTES", cache_bytes)
+        most[0] = 0
+        written(one_page_batches(20), data_cache_bytes=0, encoding_strategy=slow)
+        assert most[0] == expected
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

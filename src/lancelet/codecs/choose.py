@@ -53,7 +53,7 @@ _FSST_MIN_LENGTH = 5
 _GENERAL_MIN_LENGTH = 32768
 _PACKABLE = (8, 16, 32, 64)
 
-#: With the profile ``small``, zstd has to leave less than this part.
+#: Where nobody asks for zstd, it has to leave less than this part.
 _WORTHWHILE = 0.9
 
 _APART = "the indices and items of a dictionary are encoded apart from each other"
@@ -204,13 +204,18 @@ def value_codec(block: Block, params: CodecParams, stats: Stats | None = None) -
 
 
 def _wants_general(stats: Stats, params: CodecParams) -> bool:
-    """Tell whether single values are to be compressed: on request, or some are long; zstd is all that readers know there."""
+    """Tell whether single values are to be compressed: on request, or some are long; zstd is all that readers know there.
+
+    Long values are often compressed already (images), so a sample is looked at first, but for the reference profile.
+    """
     if params.compression in ("lz4", "zstd"):
         return True
     long = stats.max_length > _GENERAL_MIN_LENGTH
     if params.is_reference:
         return long
-    return long and params.compression is None and params.profile is not Profile.FAST
+    if not long or params.compression is not None or params.profile is Profile.FAST:
+        return False
+    return cost.general_ratio(stats.block, "zstd", None) < _WORTHWHILE
 
 
 def level_codec(levels: FixedWidth, counts: Int64Array, params: CodecParams) -> BlockCodec:

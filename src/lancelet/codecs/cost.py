@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lancelet.buffers import Int64Array
     from lancelet.codecs.params import CodecParams
 
-__all__ = ["distinct_values", "fixed_sizes", "useful_entries", "value_bytes"]
+__all__ = ["distinct_values", "fixed_sizes", "general_ratio", "useful_entries", "value_bytes"]
 
 _PACKABLE = (8, 16, 32, 64)
 _STRETCHES, _STRETCH_BYTES = 8, 4096
@@ -84,9 +84,9 @@ def value_bytes(stats: Stats, params: CodecParams, *, symbols: bool) -> int:
     if symbols and isinstance(block, VariableWidth):
         size = min(size, _with_symbols(block, size))
     if params.compression in ("lz4", "zstd"):
-        return int(size * _general_ratio(block, params.compression, params.level))
+        return int(size * general_ratio(block, params.compression, params.level))
     if params.profile is Profile.SMALL and params.compression is None:
-        size = min(size, int(stats.data_size * _general_ratio(block, "zstd", None)))
+        size = min(size, int(stats.data_size * general_ratio(block, "zstd", None)))
     return size
 
 
@@ -116,7 +116,7 @@ def _stretches(num_values: int, num_bytes: int) -> list[tuple[int, int]]:
     return [(int(start), int(start) + length) for start in starts]
 
 
-def _general_ratio(block: Block, scheme: str, level: int | None) -> float:
+def general_ratio(block: Block, scheme: str, level: int | None) -> float:
     """Estimate what is left of the bytes of a block under a general compressor, at most all."""
     if isinstance(block, VariableWidth):
         offsets = as_values(block.offsets, block.offset_bits)

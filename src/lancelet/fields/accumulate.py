@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["Accumulator", "cut_rows"]
+__all__ = ["Accumulator", "cut_rows", "joined", "weight"]
 
 #: Arrays are joined up to this size: 32-bit offsets end at 2 GiB.
 _MAX_JOINED_BYTES = 1 << 30
@@ -50,10 +50,26 @@ class Accumulator:
         return self.take() if full else []
 
     def take(self) -> list[tuple[pa.Array, int]]:
-        """Empty the queue: one array with its file row, none when nothing waits, several when one could not hold them."""
-        waiting, num_bytes = self._arrays, self._num_bytes
+        """Empty the queue: what waited, with the file rows. :func:`joined` makes as few arrays of it as can hold it."""
+        waiting = self._arrays
         self._arrays, self._num_bytes, self._scale = [], 0, Scale()
-        return waiting if num_bytes > _MAX_JOINED_BYTES else _joined(waiting)
+        return waiting
+
+
+def joined(waiting: list[tuple[pa.Array, int]]) -> list[tuple[pa.Array, int]]:
+    """Join arrays with their file rows: to one, to several when one could not hold them, to none when nothing waits.
+
+    `waiting` is emptied, so that nothing is held twice.
+    """
+    arrays = list(waiting)
+    waiting.clear()
+    return arrays if weight(arrays) > _MAX_JOINED_BYTES else _joined(arrays)
+
+
+def weight(waiting: list[tuple[pa.Array, int]]) -> int:
+    """Return the logical bytes of arrays with their file rows."""
+    scale = Scale()
+    return sum(scale.add(array) for array, _ in waiting)
 
 
 def _joined(waiting: list[tuple[pa.Array, int]]) -> list[tuple[pa.Array, int]]:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from lancelet.blocks.arrow import to_block, valid_mask
 from lancelet.codecs.params import CodecParams
 from lancelet.errors import OptionError
-from lancelet.fields.accumulate import Accumulator, cut_rows
+from lancelet.fields.accumulate import Accumulator, cut_rows, joined, weight
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
 from lancelet.fields.blob import BlobEncoder, encode_descriptors
 from lancelet.fields.decoder import check_supported
@@ -30,7 +30,7 @@ from lancelet.wishes import ColumnOptions
 from lancelet.wishes.resolve import LeafKind, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lancelet.fields.base import ColumnEnd, ColumnNumbering, FieldRequest, OutOfLineBuffers
     from lancelet.options import WriteOptions
@@ -182,14 +182,28 @@ class LeafEncoder(FieldEncoder):
         """Nothing is left to say."""
         return []
 
-    def _tasks(self, waiting: Sequence[tuple[pa.Array, int]]) -> list[PageTask]:
-        tasks = []
-        for array, first_row in waiting:
+    def _tasks(self, waiting: list[tuple[pa.Array, int]]) -> list[PageTask]:
+        if len(waiting) > 1:
+            num_bytes = weight(waiting)
+            if num_bytes <= self._page_bytes:  # one page, as a rule; it is joined when its turn comes
+                return [PageTask(self._column, num_bytes, partial(self._encode_waiting, waiting))]
+        return [
+            PageTask(self._column, num_bytes, partial(self._encode_rows, rows, first_row))
+            for rows, first_row, num_bytes in self._pages(waiting)
+        ]
+
+    def _pages(self, waiting: list[tuple[pa.Array, int]]) -> Iterator[tuple[pa.Array, int, int]]:
+        """Give the rows of each page, the file row of the first one, and their bytes."""
+        for array, first_row in joined(waiting):
             for rows, num_bytes in cut_rows(array, self._page_bytes):
-                encode = partial(self._encode_rows, rows, first_row)
-                tasks.append(PageTask(self._column, num_bytes, encode))
+                yield rows, first_row, num_bytes
                 first_row += len(rows)
-        return tasks
+
+    def _encode_waiting(self, waiting: list[tuple[pa.Array, int]]) -> list[PageDescription]:
+        """Encode what waited, which is let go as soon as it is joined: it can be done once."""
+        return [
+            page for rows, first_row, _ in self._pages(waiting) for page in self._encode_rows(rows, first_row)
+        ]
 
     def _encode_rows(self, rows: pa.Array, first_row: int) -> list[PageDescription]:
         path = self._path

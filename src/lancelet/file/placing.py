@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from lancelet.fields.base import OutOfLineBuffers
+from lancelet.options import DEFAULT_CACHE_BYTES
 from lancelet.threads import OrderedTasks, num_threads
 
 if TYPE_CHECKING:
@@ -30,20 +31,18 @@ SMALL_BYTES = 256 << 10
 class PagePlacer:
     """Encodes pages and places them. Belongs to one thread.
 
-    At most twice as many tasks as there are threads are at work or done, and the rows that they hold take at most as many bytes as
-    one largest page for each thread, or are those of one task.
+    At most twice as many tasks as there are threads are at work or done. There are no more than threads if their rows take more
+    than two full queues a thread.
 
     Parameters
     ----------
     container
         Where the pages go.
-    max_page_bytes
-        Bytes of the rows of the largest page.
     """
 
-    def __init__(self, container: ContainerWriter, max_page_bytes: int) -> None:
+    def __init__(self, container: ContainerWriter) -> None:
         self._container = container
-        self._most_bytes = num_threads() * max_page_bytes
+        self._num_threads = num_threads()
         self._sizes: deque[int] = deque()
         #: What runs; it knows nothing of the placer, so that it can be closed when the placer is dropped.
         self.tasks: EncodedPages = OrderedTasks()
@@ -85,7 +84,10 @@ class PagePlacer:
         )
 
     def _has_room(self, num_bytes: int) -> bool:
-        return not self.tasks.is_full and sum(self._sizes) + num_bytes <= self._most_bytes
+        if len(self._sizes) < self._num_threads:
+            return True
+        most_bytes = 2 * self._num_threads * DEFAULT_CACHE_BYTES
+        return not self.tasks.is_full and sum(self._sizes) + num_bytes <= most_bytes
 
     def _place_oldest(self) -> None:
         self._sizes.popleft()

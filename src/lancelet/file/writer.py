@@ -146,7 +146,7 @@ class FileWriter:
             alignment = max(alignment, ALIGNMENT)
         self._container = ContainerWriter(open_sink(path), self._version, pages=pages, alignment=alignment)
         self._process = os.getpid()
-        self._placer = PagePlacer(self._container, self._options.max_page_bytes)
+        self._placer = PagePlacer(self._container)
         weakref.finalize(self, self._placer.tasks.close)
         if fields is not None:
             with self._giving_up_on_error():

@@ -191,7 +191,7 @@ def _with_dictionary(leaf: Leaf, stats: Stats, params: PageParams) -> EncodedPag
     if isinstance(values, FixedWidth) and not codecs.is_reference:
         sizes = cost.fixed_sizes(stats, codecs)
         cap = min(cap, cost.useful_entries(values, sizes))
-    if _probe_refuses(values, cap, codecs):
+    if _lengths_refuse(stats, cap) or _probe_refuses(values, cap, codecs):
         return None
     max_bytes = min(budget, rules.max_bytes) if isinstance(values, VariableWidth) else budget
     built = dictionaries.build(values, max_entries=cap, max_bytes=max_bytes)
@@ -234,6 +234,15 @@ def _may_have_dictionary(values: Block, params: PageParams) -> bool:
     if isinstance(values, FixedWidth):
         return values.bits == 128 or (values.bits == 64 and params.version >= Version.V2_2)
     return isinstance(values, VariableWidth)
+
+
+def _lengths_refuse(stats: Stats, cap: int) -> bool:
+    """Whether there are more lengths than a dictionary may have entries: with few long values, this spares hashing their bytes."""
+    values = stats.block
+    if not isinstance(values, VariableWidth) or stats.data_size < NARROW_BYTES * values.num_values:
+        return False
+    lengths = np.diff(as_values(values.offsets, values.offset_bits)[: values.num_values + 1])
+    return len(np.unique(lengths)) > cap
 
 
 def _probe_refuses(values: Block, cap: int, params: CodecParams) -> bool:
