@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from lancelet.fields.base import OutOfLineBuffers
 from lancelet.options import DEFAULT_CACHE_BYTES
 from lancelet.threads import OrderedTasks, num_threads
@@ -27,6 +29,9 @@ __all__ = ["LateBuffers", "PagePlacer"]
 #: Tasks of fewer bytes are done by the writer's own thread: handing one over costs as much as encoding this.
 SMALL_BYTES = 256 << 10
 
+#: Arrow's pool keeps what is freed, and threads free what others allocated: after so many bytes of rows it is told to let go.
+RELEASED_BYTES = 64 << 20
+
 
 class PagePlacer:
     """Encodes pages and places them. Belongs to one thread.
@@ -44,6 +49,7 @@ class PagePlacer:
         self._container = container
         self._num_threads = num_threads()
         self._sizes: deque[int] = deque()
+        self._placed_bytes = 0
         #: What runs; it knows nothing of the placer, so that it can be closed when the placer is dropped.
         self.tasks: EncodedPages = OrderedTasks()
 
@@ -66,6 +72,9 @@ class PagePlacer:
             self.tasks.put(task.encode, inline=task.num_bytes < SMALL_BYTES)
             while self._sizes and self.tasks.is_ready:
                 self._place_oldest()
+        if self._placed_bytes >= RELEASED_BYTES:
+            self._placed_bytes = 0
+            pa.default_memory_pool().release_unused()
 
     def drain(self) -> None:
         """Place all pages that wait; raises as :meth:`put` does."""
@@ -90,7 +99,7 @@ class PagePlacer:
         return not self.tasks.is_full and sum(self._sizes) + num_bytes <= most_bytes
 
     def _place_oldest(self) -> None:
-        self._sizes.popleft()
+        self._placed_bytes += self._sizes.popleft()
         for page in self.tasks.take():
             self.place(page)
 
