@@ -30,7 +30,7 @@ __all__ = ["LateBuffers", "PagePlacer"]
 SMALL_BYTES = 256 << 10
 
 #: Arrow's pool keeps what is freed, and threads free what others allocated: after so many bytes of rows it is told to let go.
-RELEASED_BYTES = 64 << 20
+RELEASED_BYTES = 32 << 20
 
 
 class PagePlacer:
