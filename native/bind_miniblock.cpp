@@ -2,6 +2,7 @@
 #include <nanobind/stl/tuple.h>
 
 #include "bindings.hpp"
+#include "buffer_lists.hpp"
 #include "buffers.hpp"
 #include "miniblock.hpp"
 
@@ -19,8 +20,14 @@ void index(In<uint16_t> rep, int max_rep, In<int64_t> entries, Out<uint64_t> out
   miniblock_index(rep.span, max_rep, entries.span, out_index.span);
 }
 
-void scatter(In<uint8_t> data, In<int64_t> sizes, In<int64_t> positions, Out<uint8_t> out) {
-  miniblock_scatter(data.span, sizes.span, positions.span, out.span);
+int64_t words(In<int64_t> counts, In<int64_t> entries, InList sizes, size_t num_levels, bool large, Out<uint8_t> out) {
+  const FrameShape shape{sizes.spans, num_levels, large};
+  return large ? miniblock_words<uint32_t>(counts.span, entries.span, shape, out.span)
+               : miniblock_words<uint16_t>(counts.span, entries.span, shape, out.span);
+}
+
+void frame(In<int64_t> entries, InList data, InList sizes, size_t num_levels, bool large, Out<uint8_t> out) {
+  miniblock_frame(entries.span, data.spans, {sizes.spans, num_levels, large}, out.span);
 }
 
 void chunks(In<uint8_t> words, bool large, int64_t chunks_bytes, int64_t num_slots, Out<int64_t> out_sizes,
@@ -65,7 +72,9 @@ void bind_miniblock(nb::module_& module) {
   const auto release = nb::call_guard<nb::gil_scoped_release>();
   module.def("miniblock_cut", &cut, "def_"_a, "max_visible"_a, "counts"_a, "out_entries"_a, release);
   module.def("miniblock_index", &index, "rep"_a, "max_rep"_a, "entries"_a, "out_index"_a, release);
-  module.def("miniblock_scatter", &scatter, "data"_a, "sizes"_a, "positions"_a, "out"_a, release);
+  module.def("miniblock_words", &words, "counts"_a, "entries"_a, "sizes"_a, "num_levels"_a, "large"_a, "out"_a,
+             release);
+  module.def("miniblock_frame", &frame, "entries"_a, "data"_a, "sizes"_a, "num_levels"_a, "large"_a, "out"_a, release);
   module.def("miniblock_chunks", &chunks, "words"_a, "large"_a, "chunks_bytes"_a, "num_slots"_a, "out_sizes"_a,
              "out_slots"_a, release);
   module.def("miniblock_rows", &rows, "index"_a, "num_rows"_a, "out_started"_a, "out_finished"_a, "out_leftovers"_a,

@@ -1,10 +1,12 @@
 // Bindings of runs.hpp and flat.hpp: the choice of a type by `bits`, and the release of the GIL.
 #include <nanobind/stl/pair.h>
+#include <nanobind/stl/tuple.h>
 
 #include "bindings.hpp"
 #include "buffers.hpp"
 #include "flat.hpp"
 #include "runs.hpp"
+#include "stats.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -22,9 +24,9 @@ auto with_float_word(int bits, Function&& function) {
 
 void bind_rle_encoders(nb::module_& module) {
   module.def(
-      "rle_entries",
+      "word_stats",
       [](In<uint8_t> data, int bits, int64_t max_run) {
-        return with_word(bits, [&](auto zero) { return rle_entries<decltype(zero)>(data.span, max_run); });
+        return with_word(bits, [&](auto zero) { return word_stats<decltype(zero)>(data.span, max_run); });
       },
       "data"_a, "bits"_a, "max_run"_a, FreeGil());
   module.def(

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <tuple>
+#include <vector>
 
 #include "span.hpp"
 
@@ -68,23 +70,97 @@ inline void miniblock_index(std::span<const uint16_t> rep, int max_rep, std::spa
   require(rep.empty(), "the entries do not add up to the levels");
 }
 
-// Part i of `data` (parts lie back to back) goes to positions[i] of `out` and is padded with 0xFE.
-inline void miniblock_scatter(Bytes data, std::span<const int64_t> sizes, std::span<const int64_t> positions,
-                              MutableBytes out) {
-  require(sizes.size() == positions.size(), "miniblock_scatter: one position a part");
-  for (size_t i = 0; i < sizes.size(); ++i) {
-    require(sizes[i] >= 0 && static_cast<uint64_t>(sizes[i]) <= data.size(), "the sizes do not add up to the data");
-    const auto size = static_cast<size_t>(sizes[i]);
-    const size_t padded = detail::aligned(size);
-    require(positions[i] >= 0 && static_cast<uint64_t>(positions[i]) <= out.size() &&
-                padded <= out.size() - static_cast<size_t>(positions[i]),
-            "miniblock_scatter: a part lies outside of the output");
-    uint8_t* to = out.data() + positions[i];
-    std::copy_n(data.data(), size, to);
-    std::fill_n(to + size, padded - size, uint8_t{0xFE});
-    data = data.subspan(size);
+// What a chunk is made of: num_levels buffers of levels, then buffers of values; sizes[p] holds an int64 a chunk.
+struct FrameShape {
+  std::span<const Bytes> sizes;
+  size_t num_levels;
+  bool large;
+
+  size_t most_bytes() const { return large ? size_t{1} << 31 : size_t{32} << 10; }
+  uint64_t size_of(size_t part, size_t chunk) const {
+    const auto size = load<int64_t>(sizes[part].data() + chunk * sizeof(int64_t));
+    require(size >= 0, "a part of a chunk has a negative size");
+    return static_cast<uint64_t>(size);
   }
-  require(data.empty(), "the sizes do not add up to the data");
+  uint64_t header_bytes() const { return 2 + 2 * num_levels + (large ? 4 : 2) * (sizes.size() - num_levels); }
+  void check(size_t num_chunks) const {
+    require(num_levels <= sizes.size() && sizes.size() <= 66, "a chunk has at most 66 parts, levels among them");
+    for (const Bytes part : sizes)
+      require(part.size() == num_chunks * sizeof(int64_t), "every part of a chunk needs one size a chunk");
+  }
+};
+
+// The word of each chunk; returns the bytes of all chunks, or -1 where a limit of structural.md 5.4 is broken.
+template <class Word>
+int64_t miniblock_words(std::span<const int64_t> counts, std::span<const int64_t> entries, FrameShape shape,
+                        MutableBytes words) {
+  const size_t num_chunks = counts.size();
+  shape.check(num_chunks);
+  require(entries.size() == num_chunks && words.size() == num_chunks * sizeof(Word),
+          "miniblock_words: one number of entries and one word a chunk");
+  uint64_t total = 0;
+  for (size_t i = 0; i < num_chunks; ++i) {
+    const bool is_last = i + 1 == num_chunks;
+    const auto count = static_cast<uint64_t>(counts[i]);
+    require(counts[i] >= 1 && counts[i] <= detail::most_slots_of_a_chunk && entries[i] >= 0,
+            "a chunk has 1 to 32768 slots");
+    require(is_last || (count >= 2 && std::has_single_bit(count)),
+            "every chunk but the last holds a power of two of values, from 2 to 32768");
+    if (shape.num_levels > 0 && static_cast<uint64_t>(entries[i]) > detail::most_entries_of_a_chunk) return -1;
+    uint64_t size = detail::aligned(shape.header_bytes());
+    for (size_t p = 0; p < shape.sizes.size(); ++p) {
+      const uint64_t part = shape.size_of(p, i);
+      if (part > (p < shape.num_levels ? uint64_t{65535} : shape.most_bytes())) return -1;
+      size += detail::aligned(part);
+    }
+    if (size > shape.most_bytes()) return -1;
+    const uint64_t log = is_last ? 0 : static_cast<uint64_t>(std::countr_zero(count));
+    store(words.data() + i * sizeof(Word), static_cast<Word>((size / detail::chunk_alignment - 1) << 4 | log));
+    total += size;
+  }
+  return static_cast<int64_t>(total);
+}
+
+// The chunks: header and parts, each padded with 0xFE. The chunks of data[p] lie back to back.
+inline void miniblock_frame(std::span<const int64_t> entries, std::span<const Bytes> data, FrameShape shape,
+                            MutableBytes out) {
+  const size_t num_chunks = entries.size();
+  shape.check(num_chunks);
+  require(data.size() == shape.sizes.size(), "miniblock_frame: every part needs its data");
+  std::vector<Bytes> rest(data.begin(), data.end());
+  const auto pad = [&out](size_t size) {
+    const size_t padding = detail::aligned(size) - size;
+    require(padding <= out.size(), "the chunks do not fit the output");
+    std::fill_n(out.data(), padding, uint8_t{0xFE});
+    out = out.subspan(padding);
+  };
+  for (size_t i = 0; i < num_chunks; ++i) {
+    const size_t header_bytes = shape.header_bytes();
+    require(header_bytes <= out.size(), "the chunks do not fit the output");
+    store(out.data(), static_cast<uint16_t>(shape.num_levels > 0 ? entries[i] : 0));
+    uint8_t* field = out.data() + 2;
+    for (size_t p = 0; p < rest.size(); ++p) {
+      const bool wide = shape.large && p >= shape.num_levels;
+      if (wide)
+        store(field, static_cast<uint32_t>(shape.size_of(p, i)));
+      else
+        store(field, static_cast<uint16_t>(shape.size_of(p, i)));
+      field += wide ? 4 : 2;
+    }
+    out = out.subspan(header_bytes);
+    pad(header_bytes);
+    for (size_t p = 0; p < rest.size(); ++p) {
+      const size_t size = shape.size_of(p, i);
+      require(size <= rest[p].size(), "the sizes do not add up to the data");
+      require(size <= out.size(), "the chunks do not fit the output");
+      std::copy_n(rest[p].data(), size, out.data());
+      rest[p] = rest[p].subspan(size);
+      out = out.subspan(size);
+      pad(size);
+    }
+  }
+  for (const Bytes part : rest) require(part.empty(), "the sizes do not add up to the data");
+  require(out.empty(), "the chunks do not fill the output");
 }
 
 // ---- reading

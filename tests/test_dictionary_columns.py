@@ -17,6 +17,7 @@ import lancelet
 from golden_index import golden_files
 from lancelet.blocks import Dictionary
 from lancelet.blocks.dictionary import expand
+from lancelet.blocks.stats import Stats
 from lancelet.buffers import allocate
 from lancelet.errors import FormatError, OptionError
 from lancelet.pages import choose
@@ -492,7 +493,7 @@ def test_page_without_a_dictionary(
     def plain(leaf: Leaf, indices: Any, items: Any, num_items: int, params: Any) -> Any:
         assert isinstance(leaf.values, Dictionary)
         values = expand(leaf.values.indices, leaf.values.items, None, allocate)
-        return getattr(choose, layout)(replace(leaf, values=values), values, params)
+        return getattr(choose, layout)(replace(leaf, values=values), Stats(values), params)
 
     monkeypatch.setattr(choose, "_indexed", plain)
     array = make([0, 1, 0], pa.int8(), pa.array([10, 20], pa.int32()))

@@ -49,7 +49,7 @@ def _num_processors() -> int:
 
 
 def _is_worker() -> bool:
-    """Tell whether this is a worker: one that collects the garbage of an unfinished read cannot wait for itself."""
+    """Tell whether this is a worker: one that collects the garbage of unfinished work cannot wait for itself."""
     return threading.current_thread().name.startswith(_NAME)
 
 
@@ -59,7 +59,6 @@ class _Pool:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.executor: ThreadPoolExecutor | None = None
-        self.num_threads = 0
         self.num_users = 0
 
     def enter(self, threads: int) -> ThreadPoolExecutor:
@@ -118,9 +117,15 @@ class OrderedTasks(Generic[T]):
         """Whether a result should be taken before the next task is put."""
         return len(self._waiting) >= self.most_waiting
 
-    def put(self, task: Callable[[], T]) -> None:
-        """Start `task`, which comes after all others."""
-        self._waiting.append((task, self._submit(task)))
+    @property
+    def is_ready(self) -> bool:
+        """Whether the result of the oldest task can be taken without waiting for another thread. There must be one."""
+        future = self._waiting[0][1]
+        return future is None or self._pool is not _pool or future.done()
+
+    def put(self, task: Callable[[], T], *, inline: bool = False) -> None:
+        """Start `task`, which comes after all others; an `inline` task is not worth a thread, and runs when it is taken."""
+        self._waiting.append((task, None if inline else self._submit(task)))
 
     def take(self) -> T:
         """Return the result of the oldest task, when it is there, or raise its error. There must be one."""
@@ -136,15 +141,23 @@ class OrderedTasks(Generic[T]):
 
     def close(self) -> None:
         """Drop the tasks that have not begun, wait for those that have, and let go of the pool."""
+        self.abandon()
+
+    def abandon(self) -> list[BaseException]:
+        """Do as :meth:`close`; returns the errors of the tasks that had begun and that nobody will take, in their order."""
         pool, self._pool, self._executor = self._pool, None, None
         futures = [future for _, future in self._waiting if future is not None]
         self._waiting.clear()
         if pool is None or pool is not _pool:
-            return
-        running = [future for future in futures if not future.cancel()]
-        if not _is_worker():
-            wait(running)
-        pool.leave()
+            return []
+        begun = [future for future in futures if not future.cancel()]
+        try:
+            if not _is_worker():
+                wait(begun)
+        finally:
+            pool.leave()
+        errors = (future.exception() for future in begun if future.done())
+        return [error for error in errors if error is not None]
 
     def _submit(self, task: Callable[[], T]) -> Future[T] | None:
         if self._threads == 1:

@@ -103,20 +103,98 @@ def test_index_of_a_row_over_many_chunks(kernels):
         index(kernels, [1, 1], 1, [3])
 
 
-def test_scatter(kernels):
-    out = np.zeros(40, np.uint8)
-    kernels.miniblock_scatter(b"abcdefghijk", i64([3, 0, 8]), i64([32, 24, 8]), out)
-    assert out.tobytes() == bytes(8) + b"defghijk" + bytes(16) + b"abc" + b"\xfe" * 5
-    for sizes, positions in (
-        ([3, 0, 7], [32, 24, 8]),
-        ([3, 0, 9], [32, 24, 8]),
-        ([3, 8], [33, 8]),
-        ([3, 8], [-8, 8]),
-        ([-1, 12], [0, 8]),
-        ([11], [0, 8]),
-    ):
+def frame(kernels, counts, entries, parts, num_levels, large):
+    """Words and chunks; `parts` are pairs of data and sizes."""
+    sizes = [i64(part_sizes) for _, part_sizes in parts]
+    words = np.zeros((4 if large else 2) * len(counts), np.uint8)
+    num_bytes = kernels.miniblock_words(i64(counts), i64(entries), sizes, num_levels, large, words)
+    if num_bytes < 0:
+        return None
+    out = np.zeros(num_bytes, np.uint8)
+    kernels.miniblock_frame(i64(entries), [data for data, _ in parts], sizes, num_levels, large, out)
+    return words.tobytes(), out.tobytes()
+
+
+def test_frame(kernels):
+    parts = [(b"abc", [1, 2]), (b"ABCDEFGHIJK", [8, 3])]
+    words, chunks = frame(kernels, [4, 3], [5, 3], parts, 1, False)
+    assert words.hex() == "2200" + "2000"  # 24 bytes, 4 slots; 24 bytes
+    pad = b"\xfe"
+    assert chunks == (
+        (b"\x05\x00\x01\x00\x08\x00" + 2 * pad + b"a" + 7 * pad + b"ABCDEFGH")
+        + (b"\x03\x00\x02\x00\x03\x00" + 2 * pad + b"bc" + 6 * pad + b"IJK" + 5 * pad)
+    )
+    words, chunks = frame(kernels, [1], [9], [(b"", [0])], 0, True)
+    assert (words.hex(), chunks.hex()) == ("00000000", "000000000000fefe")
+
+
+def test_frame_of_the_format_page(kernels):
+    rep, def_, values = LIST_CHUNK[8:24], LIST_CHUNK[24:40], LIST_CHUNK[40:]
+    parts = [(rep, [16]), (def_, [16]), (values, [40])]
+    assert frame(kernels, [5], [8], parts, 2, False)[1] == LIST_CHUNK
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_frame_at_its_limits(kernels, large):
+    def fits(entries, level_bytes, value_bytes):
+        words = np.zeros(4 if large else 2, np.uint8)
+        sizes = [i64([level_bytes]), i64([value_bytes])]
+        return kernels.miniblock_words(i64([7]), i64([entries]), sizes, 1, large, words) > 0
+
+    most = (1 << 31) if large else (32 << 10)
+    assert fits(65535, 8, 8)
+    assert not fits(65536, 8, 8)
+    assert fits(8, 8, most - 16 - 8 * large)
+    assert not fits(8, 8, most - 8)
+    assert not fits(8, 8, most + 1)
+    assert fits(8, 65535, 8) is large
+    assert not fits(8, 65536, 8)
+
+
+@pytest.mark.parametrize(
+    ("counts", "entries", "sizes"),
+    [
+        ([3, 1], [3, 1], [3, 3]),
+        ([1, 1], [1, 1], [3, 3]),
+        ([2, 0], [2, 0], [3, 3]),
+        ([2, 32769], [2, 2], [3, 3]),
+        ([65536, 1], [2, 2], [3, 3]),
+        ([2, 2], [2], [3, 3]),
+        ([2, 2], [2, -1], [3, 3]),
+        ([2, 2], [2, 2], [3]),
+        ([2, 2], [2, 2], [7, -1]),
+        ([2, 2], [2, 2], [3, 4]),
+        ([2, 2], [2, 2], [3, 2]),
+    ],
+)
+def test_frame_refuses_what_does_not_add_up(kernels, counts, entries, sizes):
+    with pytest.raises(ValueError):
+        frame(kernels, counts, entries, [(b"abcdef", sizes)], 0, False)
+
+
+def test_frame_refuses_an_output_of_another_size(kernels):
+    for num_bytes in (0, 7, 8, 15, 17, 24):
         with pytest.raises(ValueError):
-            kernels.miniblock_scatter(b"abcdefghijk", i64(sizes), i64(positions), out)
+            kernels.miniblock_frame(i64([1]), [b"abc"], [i64([3])], 0, False, np.zeros(num_bytes, np.uint8))
+    for data in ([], [b"abc", b""]):
+        with pytest.raises(ValueError):
+            kernels.miniblock_frame(i64([1]), data, [i64([3])], 0, False, np.zeros(16, np.uint8))
+    for num_levels in (2, 3):
+        with pytest.raises(ValueError):
+            kernels.miniblock_words(i64([1]), i64([1]), [i64([3])], num_levels, False, np.zeros(2, np.uint8))
+
+
+def test_frames_equal_their_twins():
+    rng = np.random.default_rng(5)
+    for _ in range(60):
+        num_chunks, num_parts = int(rng.integers(1, 6)), int(rng.integers(1, 5))
+        num_levels, large = int(rng.integers(0, min(num_parts, 2) + 1)), bool(rng.integers(0, 2))
+        counts = [*(1 << rng.integers(1, 9, num_chunks - 1)), int(rng.integers(1, 500))]
+        entries = rng.integers(0, 900, num_chunks)
+        sizes = rng.integers(0, 60, (num_parts, num_chunks))
+        parts = [(rng.bytes(int(row.sum())), row) for row in sizes]
+        made = [frame(kernels, counts, entries, parts, num_levels, large) for kernels in (native, reference)]
+        assert made[0] == made[1]
 
 
 def test_writing_kernels_equal_their_twins():

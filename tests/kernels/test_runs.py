@@ -81,19 +81,23 @@ def test_round_trip_and_both_agree(bits, mean):
 
 
 @pytest.mark.parametrize("bits", WORDS)
-def test_rle_entries_agree(bits):
+def test_word_stats_agree(bits):
     native = pytest.importorskip("lancelet._native", reason="the kernels were not compiled")
     rng = np.random.default_rng(bits)
     for mean in (1.01, 2, 50, 300, 9000):
         values = runs_of(rng, bits, 50, mean)
         for piece in (values, values[:63], values[1:66], values[:1], values[:0]):
-            assert native.rle_entries(piece, bits, 4096) == reference.rle_entries(piece, bits, 4096)
+            assert native.word_stats(piece, bits, 4096) == reference.word_stats(piece, bits, 4096)
 
 
-def test_rle_entries(kernels):
+def test_word_stats(kernels):
     values = np.repeat(np.array([1, 2, 1], np.uint8), [255, 256, 4097])
-    assert kernels.rle_entries(values, 8, 4096) == (3, 1 + 2 + 17 + 1)
-    assert kernels.rle_entries(values[:0], 8, 4096) == (0, 0)
+    assert kernels.word_stats(values, 8, 4096) == (2, 2 + 1 + 1 + 1 + 1, 3, 1 + 2 + 17 + 1)
+    assert kernels.word_stats(values[:0], 8, 4096) == (0, 0, 0, 0)
+    assert kernels.word_stats(np.array([2**63, 5], "<u8"), 64, 4096) == (64, 64, 2, 2)
+    for data, bits, max_run in ((values, 12, 4096), (values, 8, 63), (values[:5], 16, 4096)):
+        with pytest.raises(ValueError):
+            kernels.word_stats(data, bits, max_run)
 
 
 def cut(kernels, values, bits, max_values=4096, max_bytes=8186):

@@ -14,7 +14,6 @@ byte position entropy  fixed, whole bytes        per byte of a value, over the f
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,15 +49,21 @@ class Stats:
     (16, 2, 2, [4])
     """
 
+    __slots__ = ("_data_size", "_max_length", "_words", "block")
+
     def __init__(self, block: Block) -> None:
         self.block = block
+        self._data_size = self._max_length = -1
+        self._words: tuple[int, int, int, int] | None = None
 
-    @cached_property
+    @property
     def data_size(self) -> int:
         """Raw size in bytes: values, offsets (``num_values + 1`` of them) and bitmaps of items."""
-        return _data_size(self.block)
+        if self._data_size < 0:
+            self._data_size = _data_size(self.block)
+        return self._data_size
 
-    @cached_property
+    @property
     def bit_widths(self) -> Int64Array:
         """``int64[..]``: significant bits of every 1024 values; one entry, the width, where values are not 8 to 64 bits."""
         block = self.block
@@ -68,44 +73,43 @@ class Stats:
         kernels.bit_widths(block.data, block.bits, widths)
         return widths.astype(np.int64)
 
-    @cached_property
+    @property
     def max_bit_width(self) -> int:
         """Largest of :attr:`bit_widths`, 0 without values."""
-        return int(self.bit_widths.max(initial=0))
+        return self._counts[0]
 
-    @cached_property
+    @property
     def inline_bitpacking_bytes(self) -> int:
         """Size of all values in bit-packed blocks of 1024 with their headers; meant for values of 8 to 64 bits."""
-        header_bytes = self.block.bits // 8 if isinstance(self.block, FixedWidth) else 0
-        return int((header_bytes + 128 * self.bit_widths).sum())
+        block = self.block
+        header_bytes = block.bits // 8 if isinstance(block, FixedWidth) else 0
+        return -(-block.num_values // 1024) * header_bytes + 128 * self._counts[1]
 
     @property
     def run_count(self) -> int:
         """Runs of equal bit patterns."""
-        return self._runs[0]
+        return self._counts[2]
 
     @property
     def rle_entries(self) -> int:
         """Entries that run-length encoding would take."""
-        return self._runs[1]
+        return self._counts[3]
 
-    @cached_property
-    def _runs(self) -> tuple[int, int]:
-        block = self.block
-        if not isinstance(block, FixedWidth) or block.num_values == 0 or block.bits not in (*_WORD_BITS, 128):
-            return block.num_values, block.num_values
-        if block.bits != 128:
-            return kernels.rle_entries(block.data, block.bits, _MAX_RUN)
-        words = as_values(block.data, 64).reshape(-1, 2)
-        runs = 1 + int((words[1:] != words[:-1]).any(axis=1).sum())
-        return runs, runs
+    @property
+    def _counts(self) -> tuple[int, int, int, int]:
+        """Largest and sum of the bit widths, runs, entries: one pass over the values gives all."""
+        if self._words is None:
+            self._words = _counts(self.block)
+        return self._words
 
-    @cached_property
+    @property
     def max_length(self) -> int:
         """Bytes of the longest value: its width, or for values of any length the longest."""
-        return _max_length(self.block)
+        if self._max_length < 0:
+            self._max_length = _max_length(self.block)
+        return self._max_length
 
-    @cached_property
+    @property
     def byte_position_entropy(self) -> Int64Array:
         """``int64[bits / 8]``: entropy of every byte of a value in thousandths of a bit, rounded down; at most 6000.
 
@@ -118,6 +122,18 @@ class Stats:
         sample = as_bytes(block.data)[: seen * num_bytes].reshape(seen, num_bytes)
         columns = (np.bincount(column, minlength=256) for column in sample.T)
         return np.array([int(1000 * _entropy(counts / seen)) for counts in columns], dtype=np.int64)
+
+
+def _counts(block: Block) -> tuple[int, int, int, int]:
+    num_values = block.num_values
+    if isinstance(block, FixedWidth) and block.bits in _WORD_BITS:
+        return kernels.word_stats(block.data, block.bits, _MAX_RUN)
+    width = 8 * _max_length(block)
+    if not isinstance(block, FixedWidth) or num_values == 0 or block.bits != 128:
+        return width, width, num_values, num_values
+    words = as_values(block.data, 64).reshape(-1, 2)
+    runs = 1 + int((words[1:] != words[:-1]).any(axis=1).sum())
+    return width, width, runs, runs
 
 
 def _entropy(shares: Any) -> float:

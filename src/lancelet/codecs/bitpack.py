@@ -149,7 +149,7 @@ class InlineBitpacking(ChunkCodec, BlockCodec):
 
     def _pack(self, block: FixedWidth, counts: Int64Array, widths: Any) -> tuple[Data, Int64Array]:
         sizes = self.bits // 8 + BLOCK_VALUES // 8 * widths.astype(np.int64)
-        data = pa.allocate_buffer(int(sizes.sum()))
+        data = pa.allocate_buffer(sum(sizes.tolist()))
         kernels.inline_pack(block.data, counts, self.bits, widths, data)
         return data, sizes
 

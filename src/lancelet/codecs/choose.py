@@ -53,18 +53,18 @@ _FSST_MIN_LENGTH = 5
 _GENERAL_MIN_LENGTH = 32768
 _PACKABLE = (8, 16, 32, 64)
 
-#: With the profile ``small``, zstd has to leave less than this part.
+#: Where nobody asks for zstd, it has to leave less than this part.
 _WORTHWHILE = 0.9
 
 _APART = "the indices and items of a dictionary are encoded apart from each other"
 
 
-def chunk_codec(block: Block, params: CodecParams) -> ChunkCodec:
-    """Choose the mini-block codec of `block`."""
+def chunk_codec(block: Block, params: CodecParams, stats: Stats | None = None) -> ChunkCodec:
+    """Choose the mini-block codec of `block`; its statistics may be known."""
     if isinstance(block, FixedWidth):
-        return _fixed_chunk_codec(block, params)
+        return _fixed_chunk_codec(block, params, stats or Stats(block))
     if isinstance(block, VariableWidth):
-        return _variable_chunk_codec(block, params)
+        return _variable_chunk_codec(block, params, stats or Stats(block))
     if isinstance(block, FixedSizeList):
         return _list_codec(block)
     if isinstance(block, Dictionary):
@@ -75,21 +75,19 @@ def chunk_codec(block: Block, params: CodecParams) -> ChunkCodec:
     return PackedStruct(tuple(bits))
 
 
-def _fixed_chunk_codec(block: FixedWidth, params: CodecParams) -> ChunkCodec:
-    flat = Flat(block.bits)
+def _fixed_chunk_codec(block: FixedWidth, params: CodecParams, stats: Stats) -> ChunkCodec:
     if params.compression == "none":
-        return flat
-    inner = _narrowest(block, params)
-    return _with_general(inner, params)
+        return Flat(block.bits)
+    return _with_general(_narrowest(block, params, stats), params)
 
 
-def _narrowest(block: FixedWidth, params: CodecParams) -> ChunkCodec:
+def _narrowest(block: FixedWidth, params: CodecParams, stats: Stats) -> ChunkCodec:
     """Byte stream split (only under general compression), runs, bit-packing or flat: compressors.md 7.2."""
-    bits, flat, stats = block.bits, Flat(block.bits), Stats(block)
+    bits, flat = block.bits, Flat(block.bits)
     if params.compression in ("lz4", "zstd") and bits in (32, 64) and _splits_well(stats, params):
         return ByteStreamSplit(flat)
     sizes = cost.fixed_sizes(stats, params)
-    best = min(sizes, key=lambda name: sizes[name])
+    best = min(sizes, key=sizes.__getitem__)
     if best == Rle.name:
         return Rle(flat, Flat(8))
     return InlineBitpacking(bits) if best == InlineBitpacking.name else flat
@@ -107,26 +105,25 @@ def _with_general(inner: ChunkCodec, params: CodecParams) -> ChunkCodec:
     return inner
 
 
-def _variable_chunk_codec(block: VariableWidth, params: CodecParams) -> ChunkCodec:
+def _variable_chunk_codec(block: VariableWidth, params: CodecParams, stats: Stats) -> ChunkCodec:
     plain = Variable(block.offset_bits)
-    if wants_symbols(block, params):
+    if wants_symbols(stats, params):
         return Fsst(plain, always=params.is_reference)
     return _with_general(plain, params)
 
 
-def wants_symbols(block: VariableWidth, params: CodecParams) -> bool:
-    """Tell whether symbol tables are to be tried on `block` (compressors.md 7.3)."""
+def wants_symbols(stats: Stats, params: CodecParams) -> bool:
+    """Tell whether symbol tables are to be tried on text or binary (compressors.md 7.3)."""
     if params.compression is not None:
         return params.compression == "fsst"
     if not params.is_text or params.profile is Profile.FAST:
         return False
-    stats = Stats(block)
     return stats.max_length >= _FSST_MIN_LENGTH and stats.data_size >= FSST_MIN_BYTES
 
 
-def encode_chunks(block: Block, params: CodecParams) -> EncodedChunks:
+def encode_chunks(block: Block, params: CodecParams, stats: Stats | None = None) -> EncodedChunks:
     """Encode `block` as chunks under the codec of choice; with the profile ``small`` also under zstd, if that pays."""
-    codec = chunk_codec(block, params)
+    codec = chunk_codec(block, params, stats)
     encoded = codec.encode_chunks(block, params.limits)
     if not _tries_zstd(block, params):
         return encoded
@@ -135,9 +132,9 @@ def encode_chunks(block: Block, params: CodecParams) -> EncodedChunks:
     return compressed if _pays(_chunk_bytes(compressed), _chunk_bytes(encoded)) else encoded
 
 
-def encode_values(block: Block, params: CodecParams) -> EncodedValues:
+def encode_values(block: Block, params: CodecParams, stats: Stats | None = None) -> EncodedValues:
     """Encode `block` value by value under the codec of choice; with the profile ``small`` also under zstd, if that pays."""
-    encoded = value_codec(block, params).encode_values(block)
+    encoded = value_codec(block, params, stats).encode_values(block)
     if not isinstance(block, VariableWidth) or not _tries_zstd(block, params):
         return encoded
     compressed = General("zstd", 0, Variable(block.offset_bits)).encode_values(block)
@@ -185,8 +182,8 @@ def _list_codec(block: FixedSizeList) -> FixedSizeListCodec:
     return FixedSizeListCodec(block.dimension, Flat(items.bits))
 
 
-def value_codec(block: Block, params: CodecParams) -> ValueCodec:
-    """Choose the per-value codec of `block`: compressors.md 7.4."""
+def value_codec(block: Block, params: CodecParams, stats: Stats | None = None) -> ValueCodec:
+    """Choose the per-value codec of `block`, whose statistics may be known: compressors.md 7.4."""
     if isinstance(block, FixedWidth):
         return Flat(block.bits)
     if isinstance(block, FixedSizeList):
@@ -200,19 +197,25 @@ def value_codec(block: Block, params: CodecParams) -> ValueCodec:
     plain = Variable(block.offset_bits)
     if params.compression == "none":
         return plain
-    if Stats(block).data_size >= FSST_MIN_BYTES and _wants_general(block, params):
+    stats = stats or Stats(block)
+    if stats.data_size >= FSST_MIN_BYTES and _wants_general(stats, params):
         return General("zstd", params.level or 0, plain)
-    return Fsst(plain, always=params.is_reference) if wants_symbols(block, params) else plain
+    return Fsst(plain, always=params.is_reference) if wants_symbols(stats, params) else plain
 
 
-def _wants_general(block: VariableWidth, params: CodecParams) -> bool:
-    """Tell whether single values are to be compressed: on request, or some are long; zstd is all that readers know there."""
+def _wants_general(stats: Stats, params: CodecParams) -> bool:
+    """Tell whether single values are to be compressed: on request, or some are long; zstd is all that readers know there.
+
+    Long values are often compressed already (images), so a sample is looked at first, but for the reference profile.
+    """
     if params.compression in ("lz4", "zstd"):
         return True
-    long = Stats(block).max_length > _GENERAL_MIN_LENGTH
+    long = stats.max_length > _GENERAL_MIN_LENGTH
     if params.is_reference:
         return long
-    return long and params.compression is None and params.profile is not Profile.FAST
+    if not long or params.compression is not None or params.profile is Profile.FAST:
+        return False
+    return cost.general_ratio(stats.block, "zstd", None) < _WORTHWHILE
 
 
 def level_codec(levels: FixedWidth, counts: Int64Array, params: CodecParams) -> BlockCodec:

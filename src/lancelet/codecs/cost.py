@@ -13,7 +13,6 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.blocks import FixedWidth, VariableWidth
-from lancelet.blocks.stats import Stats
 from lancelet.buffers import allocate, as_bytes, as_values
 from lancelet.codecs.fsst import MIN_VALUE_BYTES, TABLE_BYTES
 from lancelet.codecs.general import compressed_bytes
@@ -21,10 +20,11 @@ from lancelet.options import Profile
 
 if TYPE_CHECKING:
     from lancelet.blocks import Block
+    from lancelet.blocks.stats import Stats
     from lancelet.buffers import Int64Array
     from lancelet.codecs.params import CodecParams
 
-__all__ = ["distinct_values", "fixed_sizes", "useful_entries", "value_bytes"]
+__all__ = ["distinct_values", "fixed_sizes", "general_ratio", "useful_entries", "value_bytes"]
 
 _PACKABLE = (8, 16, 32, 64)
 _STRETCHES, _STRETCH_BYTES = 8, 4096
@@ -67,26 +67,26 @@ def distinct_values(counts: Int64Array) -> int:
     return len(counts) + (once * once // (2 * twice) if twice else once * (once - 1) // 2)
 
 
-def value_bytes(block: Block, params: CodecParams, *, symbols: bool) -> int:
+def value_bytes(stats: Stats, params: CodecParams, *, symbols: bool) -> int:
     """Estimate the bytes of the values of a mini-block page without a dictionary.
 
     Parameters
     ----------
-    block
-        The values.
+    stats
+        Those of the values.
     params
         What steers their codec.
     symbols
         Symbol tables are among the candidates.
     """
-    stats = Stats(block)
+    block = stats.block
     size = min(fixed_sizes(stats, params).values())
     if symbols and isinstance(block, VariableWidth):
         size = min(size, _with_symbols(block, size))
     if params.compression in ("lz4", "zstd"):
-        return int(size * _general_ratio(block, params.compression, params.level))
+        return int(size * general_ratio(block, params.compression, params.level))
     if params.profile is Profile.SMALL and params.compression is None:
-        size = min(size, int(stats.data_size * _general_ratio(block, "zstd", None)))
+        size = min(size, int(stats.data_size * general_ratio(block, "zstd", None)))
     return size
 
 
@@ -116,7 +116,7 @@ def _stretches(num_values: int, num_bytes: int) -> list[tuple[int, int]]:
     return [(int(start), int(start) + length) for start in starts]
 
 
-def _general_ratio(block: Block, scheme: str, level: int | None) -> float:
+def general_ratio(block: Block, scheme: str, level: int | None) -> float:
     """Estimate what is left of the bytes of a block under a general compressor, at most all."""
     if isinstance(block, VariableWidth):
         offsets = as_values(block.offsets, block.offset_bits)

@@ -58,6 +58,8 @@ def flat_chunk_values(word_bytes: int, word_values: int, limits: ChunkLimits) ->
 
 def equal_counts(num_values: int, chunk_values: int) -> Int64Array:
     """Return the counts of chunks of `chunk_values` values, the last one of what remains."""
+    if num_values <= chunk_values:
+        return np.array([num_values] if num_values else [], dtype=np.int64)
     counts = np.full(-(-num_values // chunk_values), chunk_values, dtype=np.int64)
     if num_values % chunk_values:
         counts[-1] = num_values % chunk_values

@@ -260,21 +260,25 @@ def _parse_any(data: bytes) -> tuple[str, bytes]:
 
 
 def _direct(type_name: str, encoding: bytes) -> file2_pb2.Encoding:
-    wrapped = AnyMessage(type_url=f"/{type_name}", value=encoding).SerializeToString(deterministic=True)
-    return file2_pb2.Encoding(direct=file2_pb2.DirectEncoding(encoding=wrapped))
+    return file2_pb2.Encoding(direct=file2_pb2.DirectEncoding(encoding=_any(type_name, encoding)))
+
+
+def _any(type_name: str, encoding: bytes) -> bytes:
+    return AnyMessage(type_url=f"/{type_name}", value=encoding).SerializeToString(deterministic=True)
 
 
 def encode_page(page: PageMetadata) -> bytes:
     """Return a page as a piece of a column metadata block: such pieces are simply joined."""
-    offsets, sizes = zip(*page.buffers, strict=True) if page.buffers else ((), ())
-    message = file2_pb2.ColumnMetadata.Page(
-        buffer_offsets=offsets,
-        buffer_sizes=sizes,
-        length=page.num_rows,
-        encoding=_direct(page.type_name, page.encoding),
-        priority=page.first_row,
-    )
-    return file2_pb2.ColumnMetadata(pages=[message]).SerializeToString(deterministic=True)
+    column = file2_pb2.ColumnMetadata()
+    message = column.pages.add()  # filled in place, which is twice as fast as keywords
+    if page.buffers:
+        offsets, sizes = zip(*page.buffers, strict=True)
+        message.buffer_offsets.extend(offsets)
+        message.buffer_sizes.extend(sizes)
+    message.length = page.num_rows
+    message.encoding.direct.encoding = _any(page.type_name, page.encoding)
+    message.priority = page.first_row
+    return column.SerializeToString(deterministic=True)
 
 
 def encode_column(type_name: str, encoding: bytes, buffers: Sequence[BufferRef], pages: bytes) -> bytes:
@@ -289,11 +293,17 @@ def encode_column(type_name: str, encoding: bytes, buffers: Sequence[BufferRef],
     pages
         The joined results of :func:`encode_page`.
     """
-    head = file2_pb2.ColumnMetadata(encoding=_direct(type_name, encoding))
+    head = _column_head(type_name, encoding)
+    if not buffers:
+        return head + pages
     tail = file2_pb2.ColumnMetadata(
         buffer_offsets=[buffer.position for buffer in buffers],
         buffer_sizes=[buffer.size for buffer in buffers],
     )
-    return b"".join(
-        (head.SerializeToString(deterministic=True), pages, tail.SerializeToString(deterministic=True))
-    )
+    return head + pages + tail.SerializeToString(deterministic=True)
+
+
+@lru_cache(maxsize=4)  # most columns are described by the same few bytes
+def _column_head(type_name: str, encoding: bytes) -> bytes:
+    message = file2_pb2.ColumnMetadata(encoding=_direct(type_name, encoding))
+    return message.SerializeToString(deterministic=True)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lancelet.buffers import nbytes
 from lancelet.container.footer import Footer, pack_pairs
 from lancelet.container.metadata import ALIGNMENT, BufferRef, PageMetadata, encode_column, encode_page
 from lancelet.container.spill import MemoryPages
@@ -73,11 +74,12 @@ class ContainerWriter:
 
     def write_buffer(self, data: Data) -> BufferRef:
         """Write `data` and its padding; an empty buffer takes no space, but has a position."""
-        position = self._sink.tell()
+        position, size = self._sink.tell(), nbytes(data)
         self._sink.write(data)
-        end = self._sink.tell()
-        self._sink.write(b"H" * (-end % self.alignment))
-        return BufferRef(position, end - position)
+        padding = -(position + size) % self.alignment
+        if padding:
+            self._sink.write(b"H" * padding)
+        return BufferRef(position, size)
 
     def write_page(
         self,
@@ -105,7 +107,7 @@ class ContainerWriter:
         """
         if column < 0:
             raise ValueError(f"column {column} does not exist")
-        refs = tuple(self.write_buffer(buffer) for buffer in buffers)
+        refs = tuple(map(self.write_buffer, buffers))
         priority = 0 if self.version == Version.V2_0 else first_row
         page = encode_page(PageMetadata(refs, num_rows, priority, type_name, message))
         self._pages.add(column, page)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["Accumulator", "cut_rows"]
+__all__ = ["Accumulator", "cut_rows", "joined", "weight"]
 
 #: Arrays are joined up to this size: 32-bit offsets end at 2 GiB.
 _MAX_JOINED_BYTES = 1 << 30
@@ -50,10 +50,26 @@ class Accumulator:
         return self.take() if full else []
 
     def take(self) -> list[tuple[pa.Array, int]]:
-        """Empty the queue: one array with its file row, none when nothing waits, several when one could not hold them."""
-        waiting, num_bytes = self._arrays, self._num_bytes
+        """Empty the queue: what waited, with the file rows. :func:`joined` makes as few arrays of it as can hold it."""
+        waiting = self._arrays
         self._arrays, self._num_bytes, self._scale = [], 0, Scale()
-        return waiting if num_bytes > _MAX_JOINED_BYTES else _joined(waiting)
+        return waiting
+
+
+def joined(waiting: list[tuple[pa.Array, int]]) -> list[tuple[pa.Array, int]]:
+    """Join arrays with their file rows: to one, to several when one could not hold them, to none when nothing waits.
+
+    `waiting` is emptied, so that nothing is held twice.
+    """
+    arrays = list(waiting)
+    waiting.clear()
+    return arrays if weight(arrays) > _MAX_JOINED_BYTES else _joined(arrays)
+
+
+def weight(waiting: list[tuple[pa.Array, int]]) -> int:
+    """Return the logical bytes of arrays with their file rows."""
+    scale = Scale()
+    return sum(scale.add(array) for array, _ in waiting)
 
 
 def _joined(waiting: list[tuple[pa.Array, int]]) -> list[tuple[pa.Array, int]]:
@@ -67,13 +83,19 @@ def _joined(waiting: list[tuple[pa.Array, int]]) -> list[tuple[pa.Array, int]]:
     return _joined(waiting[:half]) + _joined(waiting[half:])
 
 
-def cut_rows(array: pa.Array, max_bytes: int) -> Iterator[pa.Array]:
-    """Cut `array` at row boundaries into slices of at most `max_bytes` logical bytes; one row is never cut."""
+def cut_rows(array: pa.Array, max_bytes: int) -> Iterator[tuple[pa.Array, int]]:
+    """Cut `array` at row boundaries into slices of at most `max_bytes` logical bytes; one row is never cut.
+
+    Yields
+    ------
+    tuple[pyarrow.Array, int]
+        A slice and its logical bytes.
+    """
     num_rows, start = len(array), 0
     while start < num_rows:
-        rest = array.slice(start)
-        stop = num_rows
-        if logical_bytes(rest) > max_bytes:
+        rest = array.slice(start) if start else array
+        num_bytes = logical_bytes(rest)
+        if num_bytes > max_bytes:
             low, high = 1, num_rows - start
             while low < high:
                 middle = (low + high + 1) // 2
@@ -81,6 +103,7 @@ def cut_rows(array: pa.Array, max_bytes: int) -> Iterator[pa.Array]:
                     low = middle
                 else:
                     high = middle - 1
-            stop = start + low
-        yield array.slice(start, stop - start)
-        start = stop
+            rest = array.slice(start, low)
+            num_bytes = logical_bytes(rest)
+        yield rest, num_bytes
+        start += len(rest)

@@ -240,6 +240,8 @@ class FieldRequest:
         Wishes of the user for a leaf; for a nested field those at its own path.
     leaf_options
         Wishes for the leaves of a nested field, by field id.
+    shared
+        What an encoder has found out and others of the same writer may need too, by keys of the finder's choice.
     """
 
     field: Field
@@ -249,6 +251,7 @@ class FieldRequest:
     cache_bytes: int
     column_options: ColumnOptions
     leaf_options: Mapping[int, ColumnOptions] = dataclass_field(default_factory=dict)
+    shared: dict[Any, Any] = dataclass_field(default_factory=dict)
 
 
 class EncodingStrategy(ABC):

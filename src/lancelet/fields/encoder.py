@@ -11,12 +11,11 @@ import pyarrow as pa
 from lancelet.blocks.arrow import to_block, valid_mask
 from lancelet.codecs.params import CodecParams
 from lancelet.errors import OptionError
-from lancelet.fields.accumulate import Accumulator, cut_rows
+from lancelet.fields.accumulate import Accumulator, cut_rows, joined, weight
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
 from lancelet.fields.blob import BlobEncoder, encode_descriptors
 from lancelet.fields.decoder import check_supported
 from lancelet.fields.empty import EmptyStructEncoder
-from lancelet.fields.joining import logical_bytes
 from lancelet.fields.packed import check_children
 from lancelet.fields.paths import LeafPath, is_empty_struct, is_leaf, leaf_paths, split_paths, storage_of
 from lancelet.fields.structure import leaf_of_array
@@ -31,7 +30,7 @@ from lancelet.wishes import ColumnOptions
 from lancelet.wishes.resolve import LeafKind, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lancelet.fields.base import ColumnEnd, ColumnNumbering, FieldRequest, OutOfLineBuffers
     from lancelet.options import WriteOptions
@@ -45,13 +44,12 @@ __all__ = ["LeafEncoder", "NestedEncoder", "StructuralStrategy", "flat_leaf", "p
 
 def flat_leaf(array: pa.Array) -> Leaf:
     """Make the leaf of an `array` without structure: the short way of :func:`~lancelet.fields.structure.leaf_of_array`."""
-    num_rows = len(array)
-    if array.null_count == num_rows:
+    num_rows, null_count = len(array), array.null_count
+    if null_count == num_rows:
         return Leaf(num_rows, (Layer.NULLABLE_ITEM,), None, None, num_rows, None)
-    valid = valid_mask(array)
-    values = to_block(array, valid)
-    if valid is None:
-        return Leaf(num_rows, (Layer.ALL_VALID_ITEM,), None, None, num_rows, values)
+    if null_count == 0:
+        return Leaf(num_rows, (Layer.ALL_VALID_ITEM,), None, None, num_rows, to_block(array, None))
+    values = to_block(array, valid_mask(array))
     levels = levels_from_validity(array.buffers()[0], array.offset, num_rows)
     return Leaf(num_rows, (Layer.NULLABLE_ITEM,), None, levels, num_rows, values)
 
@@ -68,19 +66,41 @@ def page_params(request: FieldRequest) -> PageParams:
         The options of the column ask for what it cannot have, or a key of the metadata has a value that the format does not know.
     """
     leaf, top = request.field, request.top
-    wishes = _wishes(leaf, top.metadata, request.column_options, request)
-    codecs = _codec_params(leaf, wishes, request.options)
     if is_packed(leaf, request.options.version):
-        # the values of each child stand among those of the others, as in full-zip pages
-        rows = {"lance-encoding:structural-encoding": "fullzip"}
-        children = (
-            (child, _wishes(child, rows, request.leaf_options.get(child.id, ColumnOptions()), request))
-            for child in leaf.children
-        )
-        codecs = replace(
-            codecs,
-            children=tuple(_codec_params(child, wishes, request.options) for child, wishes in children),
-        )
+        return _packed_page_params(request)
+    # Tables with thousands of columns have few kinds of them.
+    rules = request.options.compression_params
+    kind = (
+        page_params,
+        leaf.storage_type,
+        is_blob(leaf),
+        tuple(leaf.metadata.items()),
+        tuple(top.metadata.items()),
+        request.column_options,
+        leaf.name if rules.columns else None,
+    )
+    found: PageParams | None = request.shared.get(kind)
+    if found is None:
+        wishes = _wishes(leaf, top.metadata, request.column_options, request)
+        codecs = _codec_params(leaf, wishes, request.options)
+        found = request.shared[kind] = PageParams(codecs, wishes.structural_encoding)
+    return found
+
+
+def _packed_page_params(request: FieldRequest) -> PageParams:
+    leaf = request.field
+    wishes = _wishes(leaf, request.top.metadata, request.column_options, request)
+    codecs = _codec_params(leaf, wishes, request.options)
+    # the values of each child stand among those of the others, as in full-zip pages
+    rows = {"lance-encoding:structural-encoding": "fullzip"}
+    children = (
+        (child, _wishes(child, rows, request.leaf_options.get(child.id, ColumnOptions()), request))
+        for child in leaf.children
+    )
+    codecs = replace(
+        codecs,
+        children=tuple(_codec_params(child, wishes, request.options) for child, wishes in children),
+    )
     return PageParams(codecs, wishes.structural_encoding)
 
 
@@ -162,15 +182,28 @@ class LeafEncoder(FieldEncoder):
         """Nothing is left to say."""
         return []
 
-    def _tasks(self, waiting: Sequence[tuple[pa.Array, int]]) -> list[PageTask]:
-        tasks = []
-        for array, first_row in waiting:
-            for rows in cut_rows(array, self._page_bytes):
-                tasks.append(
-                    PageTask(self._column, logical_bytes(rows), partial(self._encode_rows, rows, first_row))
-                )
+    def _tasks(self, waiting: list[tuple[pa.Array, int]]) -> list[PageTask]:
+        if len(waiting) > 1:
+            num_bytes = weight(waiting)
+            if num_bytes <= self._page_bytes:  # one page, as a rule; it is joined when its turn comes
+                return [PageTask(self._column, num_bytes, partial(self._encode_waiting, waiting))]
+        return [
+            PageTask(self._column, num_bytes, partial(self._encode_rows, rows, first_row))
+            for rows, first_row, num_bytes in self._pages(waiting)
+        ]
+
+    def _pages(self, waiting: list[tuple[pa.Array, int]]) -> Iterator[tuple[pa.Array, int, int]]:
+        """Give the rows of each page, the file row of the first one, and their bytes."""
+        for array, first_row in joined(waiting):
+            for rows, num_bytes in cut_rows(array, self._page_bytes):
+                yield rows, first_row, num_bytes
                 first_row += len(rows)
-        return tasks
+
+    def _encode_waiting(self, waiting: list[tuple[pa.Array, int]]) -> list[PageDescription]:
+        """Encode what waited, which is let go as soon as it is joined: it can be done once."""
+        return [
+            page for rows, first_row, _ in self._pages(waiting) for page in self._encode_rows(rows, first_row)
+        ]
 
     def _encode_rows(self, rows: pa.Array, first_row: int) -> list[PageDescription]:
         path = self._path

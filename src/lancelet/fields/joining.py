@@ -47,6 +47,8 @@ def join(arrays: Sequence[pa.Array]) -> pa.Array | None:
         storage = join([array.storage for array in arrays])
         return None if storage is None else pa.ExtensionArray.from_storage(first.type, storage)
     try:
+        if first.type.num_fields == 0 and not pa.types.is_dictionary(first.type):
+            return pa.concat_arrays(arrays)
         containers, leaf_type = _containers(first.type)
         if pa.types.is_dictionary(leaf_type):
             return _join_dictionaries(arrays, containers)
@@ -120,9 +122,11 @@ class Scale:
 
     def add(self, array: pa.Array) -> int:
         """Return what `array` adds, in bytes."""
+        if array.type.num_fields == 0 and not pa.types.is_dictionary(array.type):
+            return array.nbytes  # type: ignore[no-any-return]
         containers, leaf_type = _containers(array.type)
         if not pa.types.is_dictionary(leaf_type):
-            return int(array.nbytes)
+            return array.nbytes  # type: ignore[no-any-return]
         leaf, _ = innermost(array, containers)
         items, items_bytes = leaf.dictionary, leaf.dictionary.nbytes
         if self._items is None or not same_memory(items, self._items):

@@ -10,6 +10,7 @@ from lancelet.errors import OptionError
 from lancelet.fields.paths import is_leaf
 from lancelet.schema.blobs import is_blob
 from lancelet.wishes import ColumnOptions
+from lancelet.wishes.column import NO_WISHES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,13 +58,13 @@ def options_of_leaves(
     OptionError
         A path leads to no field; the message names the nearest ones.
     """
-    paths = {path for field in fields for path, _ in _fields_below(field)}
+    paths = {path for field in fields for path, _ in _fields_below(field)} if columns else set()
     for name in columns:
         if name not in paths:
             near = difflib.get_close_matches(str(name), sorted(paths), n=3)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise OptionError(f"columns= names {name!r}, which is no field that has columns{hint}")
-    return dict(_options_below(fields, "", ColumnOptions(), columns))
+    return dict(_options_below(fields, "", NO_WISHES, columns))
 
 
 def _fields_below(field: Field, prefix: str = "") -> Iterator[tuple[str, Field]]:
@@ -84,10 +85,10 @@ def _options_below(
 ) -> Iterator[tuple[int, ColumnOptions]]:
     for field in fields:
         path = f"{prefix}{field.name}"
-        options = columns.get(path, ColumnOptions()).over(inherited)
+        options = columns.get(path, NO_WISHES).over(inherited)
         if not is_leaf(field):
             yield from _options_below(field.children, f"{path}.", options, columns)
             continue
         yield field.id, options
         if _is_packed(field):  # one column; what is said of it does not hold for each child
-            yield from _options_below(field.children, f"{path}.", ColumnOptions(), columns)
+            yield from _options_below(field.children, f"{path}.", NO_WISHES, columns)

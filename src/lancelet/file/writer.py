@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +13,12 @@ from lancelet.container.metadata import ALIGNMENT
 from lancelet.container.spill import DEFAULT_SPILL_BYTES, SpilledPages
 from lancelet.container.writer import ContainerWriter
 from lancelet.errors import OptionError, UnsupportedError
-from lancelet.fields.base import ColumnNumbering, FieldRequest, OutOfLineBuffers, check_alignment
+from lancelet.fields.base import ColumnNumbering, FieldRequest, check_alignment
 from lancelet.fields.encoder import StructuralStrategy
 from lancelet.fields.v20_encoder import V20Strategy
 from lancelet.fields.wishes import checked_options, options_of_leaves
 from lancelet.file.checks import check_batch, check_row_count
+from lancelet.file.placing import LateBuffers, PagePlacer
 from lancelet.options import Profile, WriteOptions, default_max_page_bytes
 from lancelet.pb.file_pb2 import FileDescriptor
 from lancelet.schema.blobs import stored_schema
@@ -24,22 +27,26 @@ from lancelet.schema.limits import check_version
 from lancelet.storage import open_sink
 from lancelet.versions import Version
 from lancelet.wishes import ColumnOptions, CompressionParams
+from lancelet.wishes.column import NO_WISHES
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterable, Iterator, Mapping
 
     from lancelet.buffers import Data
-    from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
+    from lancelet.fields.base import EncodingStrategy, FieldEncoder
 
 __all__ = ["FileWriter"]
 
 
 class FileWriter:
-    """Writes one Lance file. Belongs to one thread.
+    """Writes one Lance file. Belongs to one thread, and to one process: a forked child must not write with it.
 
     The file appears under its name when :meth:`finish` succeeds, and not before: an exception inside ``with``, :meth:`abort`, a
     dropped writer or a killed process leave nothing there.
+
+    Pages are encoded on worker threads (``LANCELET_THREADS``), while the program gets its next batch. So the memory behind a
+    batch must not change before :meth:`finish`, as that of Arrow arrays never does; a batch that was made around a NumPy array
+    without a copy is one that can. The file does not depend on the number of threads.
 
     Parameters
     ----------
@@ -138,6 +145,9 @@ class FileWriter:
         if self._version > Version.V2_0:
             alignment = max(alignment, ALIGNMENT)
         self._container = ContainerWriter(open_sink(path), self._version, pages=pages, alignment=alignment)
+        self._process = os.getpid()
+        self._placer = PagePlacer(self._container)
+        weakref.finalize(self, self._placer.tasks.close)
         if fields is not None:
             with self._giving_up_on_error():
                 self._initialise(schema, fields)
@@ -153,7 +163,10 @@ class FileWriter:
         return list(self._numbering.columns.items())
 
     def tell(self) -> int:
-        """Return the number of bytes written so far."""
+        """Return the number of bytes written so far, once the pages that are due are written."""
+        if self._state == "open":
+            with self._giving_up_on_error():
+                self._placer.drain()
         return self._container.position
 
     def add_schema_metadata(self, key: str, value: str) -> None:
@@ -174,6 +187,7 @@ class FileWriter:
         """Store `data` in the file; returns its index, from 1, for :meth:`FileReader.read_global_buffer`."""
         self._check_open()
         with self._giving_up_on_error():
+            self._placer.drain()
             return self._container.add_global_buffer(data)
 
     def write_batch(self, batch: pa.RecordBatch | pa.Table) -> None:
@@ -247,9 +261,17 @@ class FileWriter:
         return self.finish() if self._state == "open" else None
 
     def abort(self) -> None:
-        """Give up: nothing is left under the file's name."""
-        if self._state == "open":
-            self._state = "aborted"
+        """Give up: nothing is left under the file's name. Waits for pages that are being encoded."""
+        self._abort()
+
+    def _abort(self) -> list[BaseException]:
+        """Give up; returns the errors of pages that nobody has heard of."""
+        if self._state != "open":
+            return []
+        self._state = "aborted"
+        try:
+            return self._placer.tasks.abandon()
+        finally:
             self._container.abort()
 
     def __enter__(self) -> FileWriter:
@@ -268,14 +290,20 @@ class FileWriter:
     def _check_open(self) -> None:
         if self._state != "open":
             raise OptionError(f"the writer is {self._state}; nothing can be written any more")
+        if self._process != os.getpid():
+            raise OptionError("the writer belongs to the process that made it, of which this one is a fork")
 
     @contextmanager
     def _giving_up_on_error(self) -> Iterator[None]:
-        """Run steps that change the file: when one fails, the file is given up."""
+        """Run steps that change the file: when one fails, the file is given up.
+
+        Other pages may have failed at the same time; what they say becomes a note of the error.
+        """
         try:
             yield
-        except BaseException:
-            self.abort()
+        except BaseException as error:
+            for other in self._abort():
+                error.add_note(f"another page failed too: {type(other).__name__}: {other}")
             raise
 
     def _set_schema(self, arrow_schema: pa.Schema) -> Schema:
@@ -291,9 +319,10 @@ class FileWriter:
         cache_bytes = self._options.cache_bytes_per_field(len(schema.fields))
         numbering = ColumnNumbering()
         encoders = []
+        shared: dict[Any, Any] = {}
         for field in schema.fields:
-            wishes = leaf_options.get(field.id) or self._column_options.get(field.name, ColumnOptions())
-            request = FieldRequest(field, field, (), self._options, cache_bytes, wishes, leaf_options)
+            wishes = leaf_options.get(field.id) or self._column_options.get(field.name, NO_WISHES)
+            request = FieldRequest(field, field, (), self._options, cache_bytes, wishes, leaf_options, shared)
             encoders.append(self._strategy.field_encoder(request, numbering, self._strategy))
         self._container.expect_columns(numbering.num_columns)
         self._schema, self._arrow_schema = schema, arrow_schema
@@ -301,38 +330,27 @@ class FileWriter:
         return schema
 
     def _encode(self, arrays: list[pa.Array], num_rows: int) -> None:
-        out_of_line = OutOfLineBuffers(self._container.position, self._container.alignment)
-        tasks: list[PageTask] = []
-        for encoder, array in zip(self._encoders, arrays, strict=True):
-            tasks += encoder.add(array, self._rows_written, num_rows, out_of_line)
+        out_of_line = LateBuffers(self._placer, self._container)
+        tasks = [
+            task
+            for encoder, array in zip(self._encoders, arrays, strict=True)
+            for task in encoder.add(array, self._rows_written, num_rows, out_of_line)
+        ]
         self._rows_written += num_rows
-        self._place(out_of_line, tasks)
+        out_of_line.write()
+        self._placer.put(tasks)
         self._container.flush()
 
-    def _place(self, out_of_line: OutOfLineBuffers, tasks: list[PageTask]) -> None:
-        for buffer in out_of_line.buffers:
-            self._container.write_buffer(buffer)
-        for task in tasks:
-            for page in task.encode():
-                self._place_page(page)
-
-    def _place_page(self, page: PageDescription) -> None:
-        self._container.write_page(
-            page.column,
-            page.buffers,
-            page.num_rows,
-            page.first_row,
-            page.message.DESCRIPTOR.full_name,
-            page.message.SerializeToString(deterministic=True),
-        )
-
     def _finish(self, schema: Schema) -> None:
-        out_of_line = OutOfLineBuffers(self._container.position, self._container.alignment)
+        out_of_line = LateBuffers(self._placer, self._container)
         tasks = [task for encoder in self._encoders for task in encoder.flush(out_of_line)]
-        self._place(out_of_line, tasks)
+        out_of_line.write()
+        self._placer.put(tasks)
+        self._placer.drain()
+        self._placer.tasks.close()
         for end in (end for encoder in self._encoders for end in encoder.finish()):
             for page in end.pages:
-                self._place_page(page)
+                self._placer.place(page)
             if end.encoding is not None:
                 name, message = (
                     end.encoding.DESCRIPTOR.full_name,

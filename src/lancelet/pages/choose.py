@@ -82,25 +82,27 @@ def encode_leaf(leaf: Leaf, params: PageParams) -> EncodedPage:
     OptionError
         Packed structs need a full-zip page, which the file version has not for them.
     """
-    if leaf.values is None or leaf.num_slots == 0 or _all_null(leaf):
+    seen = _visible_def(leaf)
+    if leaf.values is None or leaf.num_slots == 0 or (seen is not None and bool(seen.all())):
         level_codec = params.level_codec if params.version >= Version.V2_2 else None
         return constant.encode_all_null(leaf, level_codec=level_codec)
     if isinstance(leaf.values, Dictionary):
         items = choose.encode_dictionary(leaf.values.items, params.codecs)
-        return _indexed(leaf, leaf.values.indices, items, leaf.values.items.num_values, params)
+        return _indexed(leaf, Stats(leaf.values.indices), items, leaf.values.items.num_values, params)
     if isinstance(leaf.values, Packed):
         return _packed(leaf, leaf.values, params)
+    stats = Stats(leaf.values)
     if params.version >= Version.V2_2:
-        single = _single_value(leaf, leaf.values)
+        single = _single_value(leaf.values, None if seen is None else seen == 0)
         if single is not None and (params.codecs.is_reference or _constant_pays(leaf, single)):
             return constant.encode_constant(leaf, single)
-    page = _with_dictionary(leaf, leaf.values, params)
+    page = _with_dictionary(leaf, stats, params)
     if page is not None:
         return page
-    narrow = Stats(leaf.values).max_length < NARROW_BYTES or _are_bits(leaf.values)
+    narrow = stats.max_length < NARROW_BYTES or _are_bits(leaf.values)
     if params.structural_encoding is not None:
         narrow = params.structural_encoding == "miniblock"
-    return (_mini_block if narrow else _full_zip)(leaf, leaf.values, params)
+    return (_mini_block if narrow else _full_zip)(leaf, stats, params)
 
 
 def _are_bits(values: Block) -> bool:
@@ -118,15 +120,8 @@ def _visible_def(leaf: Leaf) -> npt.NDArray[np.uint16] | None:
     return leaf.def_ if leaf.num_slots == len(leaf.def_) else leaf.def_[leaf.def_ <= visible]
 
 
-def _all_null(leaf: Leaf) -> bool:
-    levels = _visible_def(leaf)
-    return levels is not None and bool(levels.all())
-
-
-def _single_value(leaf: Leaf, values: Block) -> Block | None:
+def _single_value(values: Block, valid: npt.NDArray[np.bool_] | None) -> Block | None:
     """Return the value of all valid slots as a block of one value, or ``None`` when they differ."""
-    levels = _visible_def(leaf)
-    valid = None if levels is None else levels == 0
     if isinstance(values, FixedWidth):
         return _single_fixed(values, valid)
     if isinstance(values, VariableWidth):
@@ -135,6 +130,10 @@ def _single_value(leaf: Leaf, values: Block) -> Block | None:
 
 
 def _single_fixed(block: FixedWidth, valid: npt.NDArray[np.bool_] | None) -> FixedWidth | None:
+    if valid is None and block.bits % 8 == 0:  # what most pages differ in already
+        view, width = memoryview(block.data).cast("B"), block.bits // 8
+        if view[:width] != view[(block.num_values - 1) * width : block.num_values * width]:
+            return None
     if block.bits == 1:
         rows: npt.NDArray[Any] = np.unpackbits(
             as_bytes(block.data), bitorder="little", count=block.num_values
@@ -181,17 +180,18 @@ def _constant_pays(leaf: Leaf, value: Block) -> bool:
     return 16 * num_entries * num_levels < packed_bits + 8 * _CHUNK_BYTES
 
 
-def _with_dictionary(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage | None:
+def _with_dictionary(leaf: Leaf, stats: Stats, params: PageParams) -> EncodedPage | None:
     """Encode with a dictionary when the rules of compressors.md 7.5 allow it, and the probe and the sizes speak for it."""
+    values = stats.block
     if not _may_have_dictionary(values, params):
         return None
     codecs, rules = params.codecs, params.codecs.dictionary
-    budget = int(Stats(values).data_size * rules.size_ratio)
+    budget = int(stats.data_size * rules.size_ratio)
     cap = min(values.num_values // rules.divisor, rules.max_entries)
     if isinstance(values, FixedWidth) and not codecs.is_reference:
-        sizes = cost.fixed_sizes(Stats(values), codecs)
+        sizes = cost.fixed_sizes(stats, codecs)
         cap = min(cap, cost.useful_entries(values, sizes))
-    if _probe_refuses(values, cap, codecs):
+    if _lengths_refuse(stats, cap) or _probe_refuses(values, cap, codecs):
         return None
     max_bytes = min(budget, rules.max_bytes) if isinstance(values, VariableWidth) else budget
     built = dictionaries.build(values, max_entries=cap, max_bytes=max_bytes)
@@ -201,24 +201,25 @@ def _with_dictionary(leaf: Leaf, values: Block, params: PageParams) -> EncodedPa
     if Stats(items).data_size + 4 * leaf.num_slots > budget:
         return None
     encoded = choose.encode_dictionary(items, codecs)
+    index_stats = Stats(indices)
     if not codecs.is_reference:
-        symbols = isinstance(values, VariableWidth) and choose.wants_symbols(values, codecs)
-        plain_bytes = cost.value_bytes(values, codecs, symbols=symbols)
-        if nbytes(encoded.data) + cost.value_bytes(indices, codecs, symbols=False) >= plain_bytes:
+        symbols = isinstance(values, VariableWidth) and choose.wants_symbols(stats, codecs)
+        plain_bytes = cost.value_bytes(stats, codecs, symbols=symbols)
+        if nbytes(encoded.data) + cost.value_bytes(index_stats, codecs, symbols=False) >= plain_bytes:
             return None
     try:
-        return _indexed(leaf, indices, encoded, items.num_values, params)
+        return _indexed(leaf, index_stats, encoded, items.num_values, params)
     except DoesNotFit:
         return None
 
 
 def _indexed(
-    leaf: Leaf, indices: FixedWidth, items: EncodedBlocks, num_items: int, params: PageParams
+    leaf: Leaf, indices: Stats, items: EncodedBlocks, num_items: int, params: PageParams
 ) -> EncodedPage:
     """Encode indices, beside the encoded dictionary that they refer to."""
     return miniblock.encode(
         leaf,
-        choose.encode_chunks(indices, params.codecs),
+        choose.encode_chunks(indices.block, params.codecs, indices),
         level_codec=params.level_codec,
         large=params.version >= Version.V2_2,
         dictionary=(items, num_items),
@@ -233,6 +234,15 @@ def _may_have_dictionary(values: Block, params: PageParams) -> bool:
     if isinstance(values, FixedWidth):
         return values.bits == 128 or (values.bits == 64 and params.version >= Version.V2_2)
     return isinstance(values, VariableWidth)
+
+
+def _lengths_refuse(stats: Stats, cap: int) -> bool:
+    """Whether there are more lengths than a dictionary may have entries: with few long values, this spares hashing their bytes."""
+    values = stats.block
+    if not isinstance(values, VariableWidth) or stats.data_size < NARROW_BYTES * values.num_values:
+        return False
+    lengths = np.diff(as_values(values.offsets, values.offset_bits)[: values.num_values + 1])
+    return len(np.unique(lengths)) > cap
 
 
 def _probe_refuses(values: Block, cap: int, params: CodecParams) -> bool:
@@ -258,8 +268,8 @@ def _probe_refuses(values: Block, cap: int, params: CodecParams) -> bool:
     return ratio >= _PROBE_MAX_RATIO or cost.distinct_values(counts) > cap
 
 
-def _mini_block(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage:
-    encoded = choose.encode_chunks(values, params.codecs)
+def _mini_block(leaf: Leaf, stats: Stats, params: PageParams) -> EncodedPage:
+    encoded = choose.encode_chunks(stats.block, params.codecs, stats)
     return miniblock.encode(
         leaf, encoded, level_codec=params.level_codec, large=params.version >= Version.V2_2, dictionary=None
     )
@@ -269,19 +279,20 @@ def _packed(leaf: Leaf, values: Packed, params: PageParams) -> EncodedPage:
     """Encode packed structs: in chunks if all fields have one width, else as records (structural.md 8.1, versions.md 5.6)."""
     is_fixed = all(isinstance(child, FixedWidth) for child in values.children)
     if is_fixed and params.structural_encoding != "fullzip":
-        return _mini_block(leaf, values, params)
+        return _mini_block(leaf, Stats(values), params)
     if params.version < Version.V2_2:
         what = (
             "full-zip pages of packed structs" if is_fixed else "packed structs with children of any length"
         )
         raise OptionError(f"{what} cannot be stored in version {params.version.text}, only from 2.2 on")
-    return _full_zip(leaf, values, params)
+    return _full_zip(leaf, Stats(values), params)
 
 
-def _full_zip(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage:
+def _full_zip(leaf: Leaf, stats: Stats, params: PageParams) -> EncodedPage:
+    values = stats.block
     if isinstance(values, FixedWidth) and values.bits == 1:
         wide = np.unpackbits(as_bytes(values.data), bitorder="little", count=values.num_values)
-        values = FixedWidth(8, values.num_values, wide)
+        stats = Stats(FixedWidth(8, values.num_values, wide))
     if (
         isinstance(values, FixedSizeList)
         and values.validity is not None
@@ -291,4 +302,4 @@ def _full_zip(leaf: Leaf, values: Block, params: PageParams) -> EncodedPage:
             "full-zip pages of lists of bools with null items are not written: the reference fails on them "
             "(compressors.md 5.5); without structural_encoding='fullzip' they go to mini-block pages"
         )
-    return fullzip.encode(leaf, choose.encode_values(values, params.codecs))
+    return fullzip.encode(leaf, choose.encode_values(stats.block, params.codecs, stats))

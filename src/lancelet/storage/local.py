@@ -198,8 +198,8 @@ class LocalSink(Sink):
 
     #: Pieces below this size are copied and gathered.
     SMALL_BYTES = 16 * 1024
-    #: At most this many pieces are gathered; one call takes 1024.
-    MAX_PIECES = 512
+    #: So many bytes of them are gathered.
+    GATHERED_BYTES = 128 * 1024
 
     def __init__(self, path: str | os.PathLike[str], *, replace: bool = True) -> None:
         self.name = path_text(path)
@@ -216,23 +216,19 @@ class LocalSink(Sink):
         except OSError as error:
             raise type(error)(error.errno, error.strerror, self.name) from None
         self._discard = weakref.finalize(self, _discard, self._descriptor, self._temporary, os.getpid())
-        self._pending: list[bytes] = []
-        self._pending_bytes = 0
+        self._pending = bytearray()
         self._position = 0
         self._committed = False
 
     def write(self, data: Data) -> None:
         """Append `data`; see :meth:`Sink.write`."""
         self._check_open()
-        view = memoryview(data).cast("B")
-        if view.nbytes == 0:
-            return
+        view = memoryview(data)
         if view.nbytes >= self.SMALL_BYTES:
-            self._flush(view)
+            self._flush(view.cast("B"))
         else:
-            self._pending.append(bytes(view))
-            self._pending_bytes += view.nbytes
-            if len(self._pending) == self.MAX_PIECES or self._pending_bytes >= 8 * self.SMALL_BYTES:
+            self._pending += view
+            if len(self._pending) >= self.GATHERED_BYTES:
                 self._flush()
         self._position += view.nbytes
 
@@ -291,7 +287,7 @@ class LocalSink(Sink):
 
     def abort(self) -> None:
         """Remove the temporary file."""
-        self._pending.clear()
+        self._pending = bytearray()
         self._discard()
 
     def _check_open(self) -> None:
@@ -299,11 +295,10 @@ class LocalSink(Sink):
             raise ValueError(f"{self.name} was {'written' if self._committed else 'aborted'} already")
 
     def _flush(self, last: memoryview | None = None) -> None:
-        pieces = [memoryview(piece) for piece in self._pending]
+        pieces = [memoryview(self._pending)] if self._pending else []
         if last is not None:
             pieces.append(last)
-        self._pending.clear()
-        self._pending_bytes = 0
+        self._pending = bytearray()
         try:
             while pieces:
                 done = os.writev(self._descriptor, pieces)

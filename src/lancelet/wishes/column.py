@@ -19,6 +19,7 @@ __all__ = [
     "DICTIONARY_COMPRESSIONS",
     "LAYOUTS",
     "MAX_MINICHUNK_BYTES",
+    "NO_WISHES",
     "V20_MODES",
     "ColumnOptions",
     "level_bounds",
@@ -135,12 +136,19 @@ class ColumnOptions:
     @property
     def given(self) -> dict[str, Any]:
         """The wishes that are there, by name."""
-        values = ((field.name, getattr(self, field.name)) for field in fields(self))
-        return {name: value for name, value in values if value is not None}
+        return {name: value for name in _NAMES if (value := getattr(self, name)) is not None}
 
     def over(self, other: ColumnOptions) -> ColumnOptions:
         """Return these wishes, and those of `other` where there is none here."""
+        if self is NO_WISHES or other is NO_WISHES:
+            return other if self is NO_WISHES else self
         return ColumnOptions(**other.given | self.given)
 
     def __repr__(self) -> str:
         return f"ColumnOptions({', '.join(f'{name}={value!r}' for name, value in self.given.items())})"
+
+
+_NAMES = tuple(field.name for field in fields(ColumnOptions))
+
+#: What most columns have; a table may have thousands of them.
+NO_WISHES = ColumnOptions()

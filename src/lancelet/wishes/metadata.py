@@ -28,6 +28,7 @@ from lancelet.wishes.column import (
     DICTIONARY_COMPRESSIONS,
     LAYOUTS,
     MAX_MINICHUNK_BYTES,
+    NO_WISHES,
     ColumnOptions,
     level_bounds,
 )
@@ -54,7 +55,7 @@ def options_of_top(metadata: Mapping[str, str]) -> ColumnOptions:
     """
     text = metadata.get(f"{_PREFIX}structural-encoding")
     if text is None:
-        return ColumnOptions()
+        return NO_WISHES
     return ColumnOptions(structural_encoding=_word(metadata, "structural-encoding", LAYOUTS, lower=True))
 
 
@@ -66,6 +67,8 @@ def options_of_leaf(metadata: Mapping[str, str]) -> ColumnOptions:
     OptionError
         A value is one that the format calls an error.
     """
+    if not any(key.startswith(_PREFIX) for key in metadata):
+        return NO_WISHES
     chunk = _number(metadata, "minichunk-size", int)
     if chunk is None and f"{_PREFIX}minichunk-size" in metadata:
         _warn(metadata, "minichunk-size", "a number of bytes")

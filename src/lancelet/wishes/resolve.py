@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from lancelet.errors import OptionError
 from lancelet.versions import Version
+from lancelet.wishes.column import NO_WISHES
 from lancelet.wishes.metadata import LOGGER, options_of_leaf, options_of_top
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ def resolve(
     """
     stored = options_of_leaf(leaf).over(options_of_top(top))
     merged = stored.over(options).over(rules)
+    if merged is NO_WISHES:
+        return merged
     for name, reason in unfulfilled(kind, version, merged):
         if name in stored.given:
             LOGGER.warning("%s=%r in field metadata is ignored: %s", name, stored.given[name], reason)

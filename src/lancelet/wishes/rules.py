@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from lancelet.errors import OptionError
-from lancelet.wishes.column import ColumnOptions
+from lancelet.wishes.column import NO_WISHES, ColumnOptions
 from lancelet.wishes.type_names import names_of_type, printed_type, type_heads
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class CompressionParams:
         OptionError
             Its type has a rule under the name of Rust and one under that of pyarrow.
         """
+        if not self.types and not self.columns:
+            return NO_WISHES
         return self._for_name(name).over(self._for_type(type_))
 
     def _for_type(self, type_: pa.DataType) -> ColumnOptions:

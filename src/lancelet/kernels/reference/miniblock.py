@@ -13,7 +13,7 @@ from lancelet.buffers import as_bytes, as_values, nbytes
 from lancelet.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy.typing as npt
 
@@ -24,15 +24,17 @@ __all__ = [
     "miniblock_check_rep",
     "miniblock_chunks",
     "miniblock_cut",
+    "miniblock_frame",
     "miniblock_headers",
     "miniblock_index",
     "miniblock_plan",
     "miniblock_rows",
-    "miniblock_scatter",
+    "miniblock_words",
 ]
 
 _MAX_SLOTS = 32768
 _MAX_ENTRIES = 65535
+_MAX_PARTS = 66
 _PAD = 0xFE
 
 
@@ -120,34 +122,116 @@ def miniblock_index(
             out_index[2 * i : 2 * i + 2] = (ends, len(part) - (int(starts[-1]) if len(starts) else 0))
 
 
-def miniblock_scatter(data: Data, sizes: Int64Array, positions: Int64Array, out: Any) -> None:
-    """Copy parts to their places in the chunks, and pad each with 0xFE to a multiple of 8 bytes.
+def miniblock_words(
+    counts: Int64Array,
+    entries: Int64Array,
+    sizes: Sequence[Int64Array],
+    num_levels: int,
+    large: bool,
+    out: Any,
+) -> int:
+    """Make the chunk words (5.2).
 
     Parameters
     ----------
-    data
-        The parts back to back.
+    counts
+        ``int64[num_chunks]``, slots of each chunk: 1 to 32768, and a power of two from 2 on for all but the last.
+    entries
+        ``int64[num_chunks]``, levels of each chunk.
     sizes
-        ``int64[num_parts]``; they add up to all of `data`.
-    positions
-        ``int64[num_parts]``, where each part begins in `out`.
+        One ``int64[num_chunks]`` a part of a chunk, in bytes: buffers of levels first, then those of values.
+    num_levels
+        How many of the parts are levels.
+    large
+        Words and sizes of 32 bits.
     out
-        Any size that holds the padded parts; other bytes are left alone.
+        One word a chunk, as bytes.
+
+    Returns
+    -------
+    int
+        Bytes of all chunks; -1 when a limit of 5.4 is broken, `out` is of no use then.
     """
-    source, target = as_bytes(data), as_bytes(out)
-    _require(len(sizes) == len(positions), "miniblock_scatter: one position a part")
+    num_chunks = len(counts)
+    _check_parts(sizes, num_chunks, num_levels)
+    words = as_values(out, 32 if large else 16)
     _require(
-        bool(np.all(sizes >= 0)) and int(sizes.sum()) == len(source), "the sizes do not add up to the data"
+        len(entries) == num_chunks and len(words) == num_chunks,
+        "miniblock_words: one number of entries and one word a chunk",
     )
-    start = 0
-    for size, position in zip(sizes.tolist(), positions.tolist(), strict=True):
-        stop = position + _aligned(size)
+    most, total = 1 << 31 if large else 32 << 10, 0
+    for i, (count, num_entries) in enumerate(zip(counts.tolist(), entries.tolist(), strict=True)):
+        is_last = i + 1 == num_chunks
+        _require(1 <= count <= _MAX_SLOTS and num_entries >= 0, "a chunk has 1 to 32768 slots")
         _require(
-            position >= 0 and stop <= len(target), "miniblock_scatter: a part lies outside of the output"
+            is_last or (count >= 2 and count.bit_count() == 1),
+            "every chunk but the last holds a power of two of values, from 2 to 32768",
         )
-        target[position : position + size] = source[start : start + size]
-        target[position + size : stop] = _PAD
-        start += size
+        parts = [int(part[i]) for part in sizes]
+        _require(min(parts, default=0) >= 0, "a part of a chunk has a negative size")
+        size = _aligned(_header_bytes(len(parts), num_levels, large)) + sum(map(_aligned, parts))
+        if (num_levels and num_entries > _MAX_ENTRIES) or size > most:
+            return -1
+        if max(parts[:num_levels], default=0) > _MAX_ENTRIES or max(parts[num_levels:], default=0) > most:
+            return -1
+        words[i] = (size // 8 - 1) << 4 | (0 if is_last else count.bit_length() - 1)
+        total += size
+    return total
+
+
+def miniblock_frame(
+    entries: Int64Array,
+    data: Sequence[Data],
+    sizes: Sequence[Int64Array],
+    num_levels: int,
+    large: bool,
+    out: Any,
+) -> None:
+    """Make the chunks: header and parts, each padded with 0xFE to a multiple of 8 bytes (5.3).
+
+    Parameters
+    ----------
+    entries, sizes, num_levels, large
+        As for :func:`miniblock_words`, which found no limit broken.
+    data
+        One buffer a part; what it has for each chunk lies back to back, and `sizes` adds up to all of it.
+    out
+        As many bytes as :func:`miniblock_words` returned.
+    """
+    _check_parts(sizes, len(entries), num_levels)
+    _require(len(data) == len(sizes), "miniblock_frame: every part needs its data")
+    sources = [as_bytes(part) for part in data]
+    for source, part in zip(sources, sizes, strict=True):
+        _require(bool(np.all(part >= 0)), "a part of a chunk has a negative size")
+        _require(int(part.sum()) == len(source), "the sizes do not add up to the data")
+    types = ["<u2"] * (1 + num_levels) + ["<u4" if large else "<u2"] * (len(data) - num_levels)
+    starts = [0] * len(data)
+    pieces: list[bytes] = []
+    for i, num_entries in enumerate(entries.tolist()):
+        numbers = [num_entries if num_levels else 0, *(int(part[i]) for part in sizes)]
+        head = b"".join(
+            np.array(number, type_).tobytes() for number, type_ in zip(numbers, types, strict=True)
+        )
+        pieces.append(_padded(head))
+        for p, size in enumerate(numbers[1:]):
+            pieces.append(_padded(sources[p][starts[p] : starts[p] + size].tobytes()))
+            starts[p] += size
+    chunks = b"".join(pieces)
+    _require(len(chunks) == nbytes(out), "the chunks do not fit the output")
+    as_bytes(out)[:] = np.frombuffer(chunks, np.uint8)
+
+
+def _check_parts(sizes: Sequence[Int64Array], num_chunks: int, num_levels: int) -> None:
+    _require(num_levels <= len(sizes) <= _MAX_PARTS, "a chunk has at most 66 parts, levels among them")
+    _require(all(len(part) == num_chunks for part in sizes), "every part of a chunk needs one size a chunk")
+
+
+def _header_bytes(num_parts: int, num_levels: int, large: bool) -> int:
+    return 2 + 2 * num_levels + (4 if large else 2) * (num_parts - num_levels)
+
+
+def _padded(part: bytes) -> bytes:
+    return part + bytes([_PAD]) * (_aligned(len(part)) - len(part))
 
 
 def miniblock_chunks(

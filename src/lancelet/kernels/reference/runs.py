@@ -42,7 +42,7 @@ __all__ = [
     "rle_decode_blocks",
     "rle_encode",
     "rle_encode_blocks",
-    "rle_entries",
+    "word_stats",
 ]
 
 LONGEST_RUN = 255
@@ -104,8 +104,8 @@ def _entries(values: Values) -> tuple[Values, UInt8Array]:
     return np.repeat(run_values, pieces), lengths
 
 
-def rle_entries(data: Data, bits: int, max_run: int) -> tuple[int, int]:
-    """Count runs and the entries they would take (compressors.md 6, *RunCount* and *RLE entries*).
+def word_stats(data: Data, bits: int, max_run: int) -> tuple[int, int, int, int]:
+    """Count what decides how values are encoded (compressors.md 6: *BitWidth*, *RunCount* and *RLE entries*).
 
     Parameters
     ----------
@@ -118,15 +118,19 @@ def rle_entries(data: Data, bits: int, max_run: int) -> tuple[int, int]:
 
     Returns
     -------
-    runs, entries
-        Number of runs of equal bit patterns, and of entries of at most 255 values.
+    max_bits, total_bits, runs, entries
+        Largest and sum of the significant bits of the OR of every 1024 values, number of runs of equal bit patterns, and
+        of entries of at most 255 values.
     """
     if max_run < 64:
         raise ValueError("max_run must be at least 64")
-    lengths = _runs(_values(data, bits))[1]
+    values = _values(data, bits)
+    blocks = [values[start : start + 1024] for start in range(0, len(values), 1024)]
+    widths = [int(np.bitwise_or.reduce(block)).bit_length() for block in blocks]
+    lengths = _runs(values)[1]
     full, rest = np.divmod(lengths, max_run)
     entries = full * -(-max_run // LONGEST_RUN) + -(-rest // LONGEST_RUN)
-    return len(lengths), int(entries.sum())
+    return max(widths, default=0), sum(widths), len(lengths), int(entries.sum())
 
 
 def rle_cut(
