@@ -57,6 +57,8 @@ def load_bodies(
     data_stop: int,
     columns_of: Mapping[int, int],
     allocate: Allocate,
+    *,
+    scattered: bool = False,
 ) -> None:
     """Check the descriptors of all blobs, and put values in their place where values are shown.
 
@@ -76,6 +78,8 @@ def load_bodies(
         Field id -> physical column.
     allocate
         Where memory comes from.
+    scattered
+        Nothing around the bodies will be read soon.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def load_bodies(
                 raise error.locate(column=columns_of[path.leaf.id]) from None
     outs = [bodies.reserve(allocate) for *_, bodies in places]
     ranges = [range_ for *_, bodies in places for range_ in bodies.ranges]
-    fetched = iter(fetch(source, ranges))
+    fetched = iter(fetch(source, ranges, scattered=scattered))
     for (arrays, number, path, bodies), out in zip(places, outs, strict=True):
         values = bodies.join([next(fetched) for _ in bodies.ranges], out)
         arrays[number] = with_innermost(arrays[number], path.containers, values)

@@ -19,11 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lancelet.errors import FormatError, LanceletError
 from lancelet.fields.decoder import join_leaves, leaf_arrays
-from lancelet.fields.paths import leaf_paths
 from lancelet.file.bodies import load_bodies
 from lancelet.file.column import plan_columns
 from lancelet.file.direct import DirectFields, DirectTable, NotDirect, TablePart
-from lancelet.schema.blobs import is_blob
 from lancelet.storage.coalesce import fetch
 
 if TYPE_CHECKING:
@@ -63,6 +61,8 @@ class FieldRead(NamedTuple):
         About how many bytes a row of it takes when it is decoded.
     is_fixed
         Whether that is certain.
+    has_blobs
+        Whether there are blobs in it.
     first_rows
         Rows of the file where the pages of its largest column start, and the number of rows.
     """
@@ -73,6 +73,7 @@ class FieldRead(NamedTuple):
     shown: Field
     row_bytes: float
     is_fixed: bool
+    has_blobs: bool
     first_rows: Sequence[int]
 
 
@@ -216,7 +217,7 @@ class PagesGroup(_FieldsGroup):
         super().__init__(reads, container)
         self._columns = [read.columns for read in reads]
         self._columns_of = columns_of
-        self._has_blobs = any(is_blob(path.leaf) for read in reads for path in leaf_paths(read.stored))
+        self._has_blobs = any(read.has_blobs for read in reads)
 
     def _read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
         num_fields = len(self._pairs)
@@ -251,7 +252,9 @@ class PagesGroup(_FieldsGroup):
             for (stored, _), own in zip(pairs, columns, strict=True)
         ]
         if self._has_blobs:
-            load_bodies(pairs, arrays, self._source, self._data_stop, self._columns_of, allocate)
+            load_bodies(
+                pairs, arrays, self._source, self._data_stop, self._columns_of, allocate, scattered=scattered
+            )
         return [join_leaves(shown, parts) for (_, shown), parts in zip(pairs, arrays, strict=True)]
 
 

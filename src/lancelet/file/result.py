@@ -9,7 +9,7 @@ import pyarrow as pa
 from lancelet.fields.joining import take
 from lancelet.fields.paths import empty_array
 from lancelet.file.budget import physical_memory
-from lancelet.file.scan import MAX_BATCH_ROWS, Request, read_table, stream
+from lancelet.file.scan import Request, batch_rows, read_table, stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,9 @@ class ReadResult:
         if self._positions is None:
             yield from stream(self._request(self._rows))
         else:  # an order of the user's: rows are read once, then put in order
-            yield from self.to_table().to_batches(max_chunksize=self._batch_size or MAX_BATCH_ROWS)
+            table = self.to_table()
+            size = self._batch_size or batch_rows(table.nbytes / max(table.num_rows, 1))
+            yield from table.to_batches(max_chunksize=size)
 
     def to_table(self, *, max_result_bytes: int | None = None) -> pa.Table:
         """Read everything into memory.

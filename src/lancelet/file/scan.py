@@ -28,12 +28,12 @@ if TYPE_CHECKING:
 
     Columns = list[list[pa.Array]]
 
-__all__ = ["DEFAULT_BYTES_IN_FLIGHT", "MAX_BATCH_ROWS", "Limits", "Request", "read_table", "stream"]
+__all__ = ["DEFAULT_BYTES_IN_FLIGHT", "Limits", "Request", "batch_rows", "read_table", "stream"]
 
 DEFAULT_BYTES_IN_FLIGHT = 32 << 20
 #: Streams aim at batches of so many bytes: larger ones spend their time on fresh memory.
 _BATCH_BYTES = 1 << 20
-MAX_BATCH_ROWS = 65536
+_MAX_BATCH_ROWS = 65536
 #: Rows of the first batch where nobody knows how wide values are.
 _FIRST_ROWS = 1024
 #: Windows that share the memory of a stream: one is used up while two are made.
@@ -124,6 +124,11 @@ class Request:
         """About how many bytes have to be decoded for the rows of a field: single rows bring their chunks along."""
         wanted = read.row_bytes * self.rows.num_rows + _CHUNK_BYTES * (len(self.rows.starts) - 1)
         return min(wanted, read.row_bytes * read.first_rows[-1])
+
+
+def batch_rows(row_bytes: float) -> int:
+    """Return the rows of a batch of about 1 MiB."""
+    return int(min(max(_BATCH_BYTES / max(row_bytes, 1), 1), _MAX_BATCH_ROWS))
 
 
 class _Inline:
@@ -287,7 +292,7 @@ class _Pace:
         """Rows of a batch."""
         if self._asked is not None:
             return self._asked
-        size = int(min(max(_BATCH_BYTES / max(self._guess, self._row_bytes), 1), MAX_BATCH_ROWS))
+        size = batch_rows(max(self._guess, self._row_bytes))
         return size if self._measured else min(size, _FIRST_ROWS)
 
     def next_window(self, batch_size: int) -> int:

@@ -16,7 +16,7 @@ from lancelet.file.column import ColumnPages, plan_columns
 from lancelet.file.direct import DirectColumns
 from lancelet.file.groups import DirectGroup, FieldRead, PagesGroup, V20Group, make_groups
 from lancelet.file.plan import leaf_names, make_plan, plan_of_column, plan_of_v20
-from lancelet.schema.blobs import shown_schema
+from lancelet.schema.blobs import is_blob, shown_schema
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lancelet.container.reader import Container
+    from lancelet.fields.paths import LeafPath
     from lancelet.file.groups import Group
     from lancelet.file.plan import ReadPlan
     from lancelet.pages.base import RowRanges
@@ -74,9 +75,9 @@ class Columns:
             pages = self._pages.setdefault(column, pages)
         return pages
 
-    def of(self, field: Field) -> tuple[ColumnPages, ...]:
-        """Return the columns of the leaves of a field (2.1 and later)."""
-        return tuple([self.pages(self.columns_of[path.leaf.id]) for path in leaf_paths(field)])
+    def of(self, paths: Sequence[LeafPath]) -> tuple[ColumnPages, ...]:
+        """Return the columns of leaves (2.1 and later)."""
+        return tuple([self.pages(self.columns_of[path.leaf.id]) for path in paths])
 
     @cached_property
     def v20(self) -> V20Reader:
@@ -148,11 +149,14 @@ class Selection:
         return [read(position, stored, shown) for position, (stored, shown) in enumerate(self._pairs)]
 
     def _read(self, position: int, stored: Field, shown: Field) -> FieldRead:
-        columns = self._columns.of(stored)
+        paths = leaf_paths(stored)
+        columns = self._columns.of(paths)
+        has_blobs = any(is_blob(path.leaf) for path in paths)
         largest = max(columns, key=lambda column: column.encoded_bytes)
         encoded = sum(column.encoded_bytes for column in columns)
-        row_bytes = self._row_bytes(stored, shown, encoded)
-        return FieldRead(position, columns, stored, shown, *row_bytes, largest.first_rows)
+        row_bytes, is_fixed = self._row_bytes(stored, encoded, has_blobs and shows_values(stored, shown))
+        first_rows = largest.first_rows
+        return FieldRead(position, columns, stored, shown, row_bytes, is_fixed, has_blobs, first_rows)
 
     def _read_old(self, position: int, stored: Field, shown: Field) -> FieldRead:
         reader, num_rows = self._columns.v20, self._columns.container.num_rows
@@ -160,13 +164,14 @@ class Selection:
         first_rows = reader.first_rows(stored)
         if first_rows[-1] != num_rows:  # reading it will say what is wrong
             first_rows = [0, num_rows]
-        return FieldRead(position, (), stored, shown, *self._row_bytes(stored, shown, encoded), first_rows)
+        row_bytes, is_fixed = self._row_bytes(stored, encoded, shows_values(stored, shown))
+        return FieldRead(position, (), stored, shown, row_bytes, is_fixed, False, first_rows)
 
-    def _row_bytes(self, stored: Field, shown: Field, encoded_bytes: int) -> tuple[float, bool]:
+    def _row_bytes(self, stored: Field, encoded_bytes: int, has_bodies: bool) -> tuple[float, bool]:
         """Guess what a decoded row takes, and tell whether it is certain."""
         container = self._columns.container
         num_rows = max(container.num_rows, 1)
-        if shows_values(stored, shown):  # their sizes are not known yet, only that the file holds them all
+        if has_bodies:  # their sizes are not known yet, only that the file holds them all
             return (2 * encoded_bytes + container.data_stop) / num_rows, False
         try:
             return stored.arrow_type.bit_width / 8, True
