@@ -30,6 +30,18 @@ __all__ = ["LocalSink", "LocalSource", "path_text", "sync_directory"]
 _NO_WAIT = getattr(os, "RWF_NOWAIT", None)
 
 
+class _OpenFile:
+    """A descriptor that is closed when nobody uses it any more.
+
+    A read on another thread may outlive the :meth:`~LocalSource.close` of its source, and must not find another file under the
+    number.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        weakref.finalize(self, os.close, descriptor)
+
+
 class LocalSource(Source):
     """A file that is read.
 
@@ -71,14 +83,9 @@ class LocalSource(Source):
             descriptor = os.open(self._absolute, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
             raise type(error)(error.errno, error.strerror, self.name) from None
-        self._close = weakref.finalize(self, os.close, descriptor)
-        self._descriptor = descriptor
+        self._file: _OpenFile | None = _OpenFile(descriptor)
         status = os.fstat(descriptor)
-        try:
-            _check_regular(status.st_mode, self.name)
-        except (OSError, OptionError):
-            self.close()
-            raise
+        _check_regular(status.st_mode, self.name)
         self._size = status.st_size
 
     def size(self) -> int:
@@ -87,38 +94,39 @@ class LocalSource(Source):
 
     def read(self, position: int, size: int) -> memoryview:
         """Return exactly `size` bytes from `position` on; see :meth:`Source.read`."""
-        self._check_alive()
+        file = self._checked_file()
         if self._mmap and size <= self.SMALL_BYTES:
-            self._read_ahead([(position, size)])
-        return self._read(position, size)
+            self._read_ahead(file, [(position, size)])
+        return self._read(file, position, size)
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
         """Read several ``(position, size)``; the state of the file is checked once."""
-        self._check_alive()
-        return [self._read(position, size) for position, size in ranges]
+        file = self._checked_file()
+        return [self._read(file, position, size) for position, size in ranges]
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Have the system read these ranges at once and nothing around them; see :meth:`Source.prefetch`.
 
         Without it, each range that is touched in a cold map waits for the disk alone, and for all that the system reads ahead.
         """
-        self._check_alive()
-        if ranges and not self._is_cached(ranges):
-            self._read_ahead(ranges)
+        file = self._checked_file()
+        if ranges and not self._is_cached(file, ranges):
+            self._read_ahead(file, ranges)
 
     def close(self) -> None:
-        """Close the descriptor. The map is freed with the last view of it."""
-        self._view = None
-        self._close()
+        """Close the file, after the reads that are under way. The map is freed with the last view of it."""
+        self._view = self._file = None
 
-    def _check_alive(self) -> None:
-        if not self._close.alive:
+    def _checked_file(self) -> _OpenFile:
+        file = self._file
+        if file is None:
             raise ValueError(f"{self.name} is closed")
-        now = os.fstat(self._descriptor).st_size
+        now = os.fstat(file.descriptor).st_size
         if now < self._size:
             raise FormatError(f"the file has shrunk from {self._size} to {now} bytes", path=self.name)
+        return file
 
-    def _is_cached(self, ranges: Sequence[tuple[int, int]]) -> bool:
+    def _is_cached(self, file: _OpenFile, ranges: Sequence[tuple[int, int]]) -> bool:
         """Tell from the first, the middle and the last range whether all are in memory: a look costs as much as advice."""
         if _NO_WAIT is None or len(ranges) < 3:
             return False
@@ -126,35 +134,35 @@ class LocalSource(Source):
         try:
             for number in (0, len(ranges) // 2, -1):
                 if 0 <= ranges[number][0] < self._size:
-                    os.preadv(self._descriptor, byte, ranges[number][0], _NO_WAIT)
+                    os.preadv(file.descriptor, byte, ranges[number][0], _NO_WAIT)
         except OSError:  # not in memory, or nobody can tell
             return False
         return True
 
-    def _read_ahead(self, ranges: Sequence[tuple[int, int]]) -> None:
+    def _read_ahead(self, file: _OpenFile, ranges: Sequence[tuple[int, int]]) -> None:
         if not hasattr(os, "posix_fadvise"):
             return
         for position, size in ranges:
             if position >= 0 and 0 < size <= self._size - position:
-                os.posix_fadvise(self._descriptor, position, size, os.POSIX_FADV_WILLNEED)
+                os.posix_fadvise(file.descriptor, position, size, os.POSIX_FADV_WILLNEED)
 
-    def _read(self, position: int, size: int) -> memoryview:
+    def _read(self, file: _OpenFile, position: int, size: int) -> memoryview:
         self._check_range(position, size)
         if not self._mmap:
-            return self._read_copy(position, size)
+            return self._read_copy(file, position, size)
         view = self._view
         if view is None:
             # An empty file cannot be mapped. Two threads may both map; one map is then dropped, which is
             # harmless.
-            whole = mmap(self._descriptor, self._size, access=ACCESS_READ) if self._size else b""
+            whole = mmap(file.descriptor, self._size, access=ACCESS_READ) if self._size else b""
             view = self._view = memoryview(whole)
         return view[position : position + size]
 
-    def _read_copy(self, position: int, size: int) -> memoryview:
+    def _read_copy(self, file: _OpenFile, position: int, size: int) -> memoryview:
         buffer = memoryview(allocate(size)).cast("B")
         done = 0
         while done < size:  # the system reads at most 2 GiB a call
-            count = os.preadv(self._descriptor, [buffer[done:]], position + done)
+            count = os.preadv(file.descriptor, [buffer[done:]], position + done)
             if count == 0:
                 raise FormatError(f"the file ends at {position + done}", path=self.name)
             done += count
