@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,14 @@ from lancelet.file.scan import DEFAULT_BYTES_IN_FLIGHT, Limits
 from lancelet.file.selection import Columns, Selection
 from lancelet.pages.base import RowRanges
 from lancelet.schema.blobs import check_view
-from lancelet.schema.fields import Schema
-from lancelet.schema.project import columns_of, project
+from lancelet.schema.fields import StoredSchema
+from lancelet.schema.project import columns_of, project, project_stored
 from lancelet.storage import open_source
 from lancelet.storage.chunked import DEFAULT_CHUNK_BYTES, in_chunks
 from lancelet.storage.memory import MemorySource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pyarrow as pa
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from lancelet.file.column import ColumnPages
     from lancelet.file.plan import ReadPlan
     from lancelet.schema.blobs import BlobView
+    from lancelet.schema.fields import Schema
     from lancelet.storage import Source
     from lancelet.versions import Version
 
@@ -112,22 +114,38 @@ class FileReader:
             _ = self._schema
 
     @cached_property
-    def _file_schema(self) -> Schema:
+    def _stored_schema(self) -> StoredSchema:
+        with self._located():
+            return StoredSchema(self._container.schema_message)
+
+    @cached_property
+    def _schema(self) -> Schema:
+        stored, wanted = self._stored_schema, self._columns_wanted
+        with self._located():
+            return stored.whole if wanted is None else project_stored(stored, wanted)
+
+    def _selected(self, names: Sequence[str]) -> Selection:
+        """Select the part of the reader's columns that `names` mean."""
+        if self._columns_wanted is not None:
+            part = project(self._schema, names)
+        else:
+            with self._located():
+                part = project_stored(self._stored_schema, names)
+        return Selection(self._columns, part, self._blobs)
+
+    @contextmanager
+    def _located(self) -> Iterator[None]:
+        """Name the file in errors of its schema."""
         try:
-            return Schema.from_message(self._container.schema_message)
+            yield
         except FormatError as error:
             raise error.locate(path=self._container.source.name) from None
 
     @cached_property
-    def _schema(self) -> Schema:
-        wanted = self._columns_wanted
-        return self._file_schema if wanted is None else project(self._file_schema, wanted)
-
-    @cached_property
     def _columns(self) -> Columns:
-        return Columns(
-            self._container, self._file_schema, columns_of(self._file_schema, self._container.version)
-        )
+        stored = self._stored_schema
+        with self._located():
+            return Columns(self._container, stored, columns_of(stored, self._container.version))
 
     @cached_property
     def _selection(self) -> Selection:
@@ -167,7 +185,8 @@ class FileReader:
     @property
     def fields(self) -> Schema:
         """The file's own schema: fields with their ids, all columns."""
-        return self._file_schema
+        with self._located():
+            return self._stored_schema.whole
 
     def read_global_buffer(self, index: int) -> bytes:
         """Return a global buffer; index 0 is the descriptor, those of the user start at 1."""
@@ -334,9 +353,7 @@ class FileReader:
         columns: Sequence[str] | None,
     ) -> ReadResult:
         check_batch_size(batch_size)
-        selection = self._selection
-        if columns is not None:
-            selection = Selection(self._columns, project(self._schema, columns), self._blobs)
+        selection = self._selection if columns is None else self._selected(columns)
         return ReadResult(selection, rows, batch_size, limits, positions)
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from lancelet.file.plan import ReadPlan
     from lancelet.pages.base import RowRanges
     from lancelet.schema.blobs import BlobView
-    from lancelet.schema.fields import Field, Schema
+    from lancelet.schema.fields import Field, Schema, StoredSchema
 
 __all__ = ["Columns", "Selection"]
 
@@ -48,7 +48,7 @@ class Columns:
         Field id -> physical column.
     """
 
-    def __init__(self, container: Container, schema: Schema, columns_of: Mapping[int, int]) -> None:
+    def __init__(self, container: Container, schema: StoredSchema, columns_of: Mapping[int, int]) -> None:
         self.container = container
         self.columns_of = columns_of
         self._schema = schema
@@ -82,7 +82,7 @@ class Columns:
     @cached_property
     def v20(self) -> V20Reader:
         """What reads the fields of a file of version 2.0."""
-        return V20Reader(self.container, self._schema)
+        return V20Reader(self.container, self._schema.whole)
 
     @cached_property
     def direct(self) -> DirectColumns | None:
@@ -93,7 +93,7 @@ class Columns:
     @cached_property
     def _rows_per_row(self) -> dict[int, int]:
         """Rows that the pages of a column count for one row of the file, where that is not one."""
-        paths = (path for field in self._schema.fields if field.children for path in leaf_paths(field))
+        paths = (path for field in self._schema.nested for path in leaf_paths(field))
         owned = ((self.columns_of.get(path.leaf.id), path.rows_per_row) for path in paths)
         return {column: factor for column, factor in owned if column is not None and factor > 1}
 

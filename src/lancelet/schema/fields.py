@@ -15,6 +15,7 @@ Ids need not be dense or ordered, and are no indices.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -32,13 +33,14 @@ from lancelet.schema.logical import (
     LISTS,
     VARIABLE_WIDTH,
     arrow_type_of,
+    flat_type_of,
     logical_type_of,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-__all__ = ["MAX_DEPTH", "Field", "Keys", "Schema"]
+__all__ = ["MAX_DEPTH", "Field", "Keys", "Schema", "StoredSchema"]
 
 #: Fields nested deeper are refused; Arrow's own readers stop there too.
 MAX_DEPTH = 64
@@ -137,10 +139,13 @@ class Field:
             metadata[EXTENSION_NAME] = LANCE_JSON
             metadata.setdefault(EXTENSION_METADATA, "")
         try:
-            storage = arrow_type_of(logical_type, [_arrow(child, child.storage_type) for child in children])
-            shown = storage
             if children:
+                storage = arrow_type_of(
+                    logical_type, [_arrow(child, child.storage_type) for child in children]
+                )
                 shown = arrow_type_of(logical_type, [child.to_arrow() for child in children])
+            else:
+                storage = shown = flat_type_of(logical_type)
         except (FormatError, UnsupportedError) as error:
             raise type(error)(f"field {name!r}: {error}") from None
         if logical_type == "null" and not nullable:
@@ -223,7 +228,7 @@ class Schema:
         """
         ids = iter(range(_MAX_ID))
         fields = tuple(_from_arrow(found, -1, ids, 1) for found in schema)
-        _check_names(fields, OptionError)
+        _check_names([top.name for top in fields], OptionError)
         for top in fields:
             _check_primary_key(top, top.name, allowed=True)
         return cls(fields, _text(schema.metadata, "the schema"))
@@ -243,21 +248,7 @@ class Schema:
         UnsupportedError
             A type is well-formed but not handled, or fields are nested too deep.
         """
-        children: dict[int, list[file_pb2.Field]] = {-1: []}
-        depths = {-1: 0}
-        for stored in with_descriptor_ids(message.fields):
-            if stored.id < 0 or stored.id in depths:
-                raise FormatError(f"field {stored.name!r}: its id {stored.id} is negative or taken")
-            if stored.parent_id not in depths:
-                raise FormatError(f"field {stored.name!r}: its parent {stored.parent_id} is no earlier field")
-            depths[stored.id] = depths[stored.parent_id] + 1
-            if depths[stored.id] > MAX_DEPTH:
-                raise UnsupportedError(f"field {stored.name!r} is nested deeper than {MAX_DEPTH}")
-            children[stored.parent_id].append(stored)
-            children[stored.id] = []
-        fields = tuple(_from_message(stored, children) for stored in children[-1])
-        _check_names(fields, FormatError)
-        return cls(fields, _decode(message.metadata))
+        return StoredSchema(message).whole
 
     def to_message(self) -> file_pb2.Schema:
         """Return the schema as stored."""
@@ -270,6 +261,104 @@ class Schema:
         """Yield all fields, depth first, parents before their children."""
         for top in self.fields:
             yield from top.walk()
+
+
+class StoredSchema:
+    """The schema of a file as its descriptor stores it. Fields are made when they are asked for; threads may share it.
+
+    What is checked at once are the rules that concern the list of all fields: ids, parents, depth, and the names at top level. A
+    logical type, and whether it goes with the children, is checked when its field is made: a file may be read in part even if
+    another column has a type that is damaged or not known here.
+
+    Parameters
+    ----------
+    message
+        The stored schema.
+
+    Raises
+    ------
+    FormatError
+        A rule of container.md 10 about ids, parents or names is broken; the message names the field.
+    UnsupportedError
+        Fields are nested too deep.
+    """
+
+    def __init__(self, message: file_pb2.Schema) -> None:
+        self._message = message
+        stored = list(message.fields)
+        #: Ids of the fields at top level, in their order.
+        self.ids = [found.id for found in stored]
+        self._children: dict[int, list[file_pb2.Field]] = {}
+        is_flat = {found.parent_id for found in stored} <= {-1}
+        if not is_flat or len(set(self.ids)) < len(stored) or min(self.ids, default=0) < 0:
+            self._children = _by_parent(stored)
+            stored = self._children.pop(-1)
+            self.ids = [found.id for found in stored]
+        self._stored = stored
+        self._names = [found.name for found in stored]
+        _check_names(self._names, FormatError)
+        self._made: dict[int, Field] = {}
+
+    @cached_property
+    def whole(self) -> Schema:
+        """The schema with all fields.
+
+        Raises
+        ------
+        FormatError
+            A logical type is unknown, or does not go with its children; the message names the field.
+        UnsupportedError
+            A type is well-formed but not handled.
+        """
+        return Schema(tuple(map(self._field, range(len(self._stored)))), _decode(self._message.metadata))
+
+    @cached_property
+    def nested(self) -> tuple[Field, ...]:
+        """The fields at top level that have children.
+
+        Raises
+        ------
+        FormatError, UnsupportedError
+            As :attr:`whole`.
+        """
+        return tuple(self._field(place) for place, id_ in enumerate(self.ids) if self._children.get(id_))
+
+    def part(self, names: Collection[str]) -> Schema | None:
+        """Return the schema with those fields at top level alone that are in `names`; ``None`` if a name is not there.
+
+        Raises
+        ------
+        FormatError, UnsupportedError
+            As :attr:`whole`, for one of these fields.
+        """
+        try:
+            places = sorted(map(self._names.index, names))
+        except ValueError:
+            return None
+        return Schema(tuple(map(self._field, places)), _decode(self._message.metadata))
+
+    def _field(self, place: int) -> Field:
+        made = self._made.get(place)
+        if made is None:  # two threads may both make it; all callers get one
+            made = self._made.setdefault(place, _from_message(self._stored[place], self._children))
+        return made
+
+
+def _by_parent(fields: Sequence[file_pb2.Field]) -> dict[int, list[file_pb2.Field]]:
+    """Return the fields below each field, by its id; those at top level by -1."""
+    children: dict[int, list[file_pb2.Field]] = {-1: []}
+    depths = {-1: 0}
+    for stored in with_descriptor_ids(fields):
+        if stored.id < 0 or stored.id in depths:
+            raise FormatError(f"field {stored.name!r}: its id {stored.id} is negative or taken")
+        if stored.parent_id not in depths:
+            raise FormatError(f"field {stored.name!r}: its parent {stored.parent_id} is no earlier field")
+        depths[stored.id] = depths[stored.parent_id] + 1
+        if depths[stored.id] > MAX_DEPTH:
+            raise UnsupportedError(f"field {stored.name!r} is nested deeper than {MAX_DEPTH}")
+        children[stored.parent_id].append(stored)
+        children[stored.id] = []
+    return children
 
 
 def _arrow(found: Field, type_: pa.DataType) -> pa.Field:
@@ -335,6 +424,8 @@ def _text(metadata: Mapping[bytes, bytes] | None, where: str) -> dict[str, str]:
 
 def _decode(metadata: Mapping[str, bytes]) -> dict[str, str]:
     """Return stored metadata as text, ordered by key; bytes that are no text are replaced."""
+    if not metadata:
+        return {}
     return {key: metadata[key].decode(errors="replace") for key in sorted(metadata)}
 
 
@@ -354,15 +445,17 @@ def _position(name: str, metadata: Mapping[str, str], key: str) -> int:
     return int(text)
 
 
-def _check_names(fields: Sequence[Field], error: type[FormatError | OptionError]) -> None:
+def _check_names(names: Sequence[str], error: type[FormatError | OptionError]) -> None:
     """Check the names at top level; names of children are free."""
+    if len(set(names)) == len(names) and "." not in "".join(names):
+        return
     seen = set()
-    for top in fields:
-        if "." in top.name:
-            raise error(f"field {top.name!r}: names at top level must not contain a dot")
-        if top.name in seen:
-            raise error(f"there is more than one field {top.name!r}")
-        seen.add(top.name)
+    for name in names:
+        if "." in name:
+            raise error(f"field {name!r}: names at top level must not contain a dot")
+        if name in seen:
+            raise error(f"there is more than one field {name!r}")
+        seen.add(name)
 
 
 def _check_primary_key(found: Field, path: str, *, allowed: bool) -> None:
@@ -377,23 +470,25 @@ def _check_primary_key(found: Field, path: str, *, allowed: bool) -> None:
 
 
 def _from_message(stored: file_pb2.Field, children: Mapping[int, Sequence[file_pb2.Field]]) -> Field:
+    number = stored.id
     metadata = _decode(stored.metadata)
     if stored.extension_name:
         metadata[EXTENSION_NAME] = stored.extension_name
+    keys = (
+        stored.unenforced_primary_key,
+        stored.unenforced_primary_key_position,
+        stored.unenforced_clustering_key,
+        stored.unenforced_clustering_key_position,
+    )
     return Field.make(
         stored.name,
         stored.logical_type,
         stored.nullable,
         metadata,
-        [_from_message(child, children) for child in children[stored.id]],
-        id=stored.id,
+        [_from_message(child, children) for child in children.get(number, ())],
+        id=number,
         parent_id=stored.parent_id,
-        keys=Keys(
-            stored.unenforced_primary_key,
-            stored.unenforced_primary_key_position,
-            stored.unenforced_clustering_key,
-            stored.unenforced_clustering_key_position,
-        ),
+        keys=Keys(*keys) if any(keys) else NO_KEYS,
     )
 
 

@@ -24,6 +24,7 @@ makes no sense is a FormatError; one that means a type that nobody can write is 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ __all__ = [
     "LISTS",
     "VARIABLE_WIDTH",
     "arrow_type_of",
+    "flat_type_of",
     "logical_type_of",
 ]
 
@@ -254,6 +256,12 @@ def arrow_type_of(logical_type: str, children: Sequence[pa.Field] = ()) -> pa.Da
     if parse is None:
         raise _unknown(logical_type)
     return parse(logical_type)
+
+
+@lru_cache(maxsize=1024)  # columns share few types
+def flat_type_of(logical_type: str) -> pa.DataType:
+    """Return :func:`arrow_type_of` a field without children."""
+    return arrow_type_of(logical_type)
 
 
 def _unknown(logical_type: str) -> FormatError:

@@ -28,10 +28,12 @@ from lancelet.versions import Version
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from lancelet.schema.fields import StoredSchema
+
     #: Field ids that are wanted, in order; ``None``: as a whole.
     Tree = dict[int, "Tree | None"]
 
-__all__ = ["PACKED_KEYS", "columns_of", "is_packed", "project"]
+__all__ = ["PACKED_KEYS", "columns_of", "is_packed", "project", "project_stored"]
 
 #: The key of a packed struct, and its old form.
 PACKED_KEYS = ("lance-encoding:packed", "packed")
@@ -47,18 +49,34 @@ def is_packed(field: Field, version: Version) -> bool:
     return "true" in (str(new).lower(), str(old).lower())
 
 
-def columns_of(schema: Schema, version: Version) -> dict[int, int]:
+def columns_of(schema: Schema | StoredSchema, version: Version) -> dict[int, int]:
     """Return the physical column of every field that owns one, by field id.
 
     Parameters
     ----------
     schema
-        The whole schema of the file, not a part of it.
+        The whole schema of the file, not a part of it. Of a stored one only fields with children are made.
     version
         Version of the file.
+
+    Raises
+    ------
+    FormatError, UnsupportedError
+        A field with children of a stored schema has a type that is damaged, or not known here.
     """
-    owners = (found for top in schema.fields for found in _owners(top, version))
-    return {found.id: column for column, found in enumerate(owners)}
+    if isinstance(schema, Schema):
+        ids = [top.id for top in schema.fields]
+        nested = {top.id: top for top in schema.fields if top.children}
+    else:
+        ids, nested = schema.ids, {top.id: top for top in schema.nested}
+    owners = ids  # a field without children owns a column
+    if nested:
+        owners = [
+            owner
+            for id_ in ids
+            for owner in ([found.id for found in _owners(nested[id_], version)] if id_ in nested else (id_,))
+        ]
+    return {owner: column for column, owner in enumerate(owners)}
 
 
 def _owners(field: Field, version: Version) -> Iterator[Field]:
@@ -100,7 +118,7 @@ def project(schema: Schema, names: Sequence[str]) -> Schema:
         raise OptionError("the list of names is empty; at least one column is needed")
     tree: Tree = {}
     for name in names:
-        path = _find(schema.fields, name)
+        path = _find(schema.fields, name) if isinstance(name, str) else None
         if path is None:
             raise _unknown(schema, name)
         for outer in path[:-1]:
@@ -108,6 +126,22 @@ def project(schema: Schema, names: Sequence[str]) -> Schema:
                 raise OptionError(f"{name!r} cannot be read alone: {outer.name!r} is stored as one column")
         _add(tree, path, name)
     return Schema(_parts(schema.fields, tree), dict(schema.metadata))
+
+
+def project_stored(schema: StoredSchema, names: Sequence[str]) -> Schema:
+    """Return :func:`project` of a stored schema; only the fields that the names mean are made.
+
+    Raises
+    ------
+    FormatError, UnsupportedError
+        A field that is wanted has a type that is damaged, or not known here; where a name is unknown, any field.
+    OptionError
+        See :func:`project`.
+    """
+    part = None
+    if not isinstance(names, str) and all(isinstance(name, str) for name in names):
+        part = schema.part({name.partition(".")[0] for name in names})  # names at top level have no dots
+    return project(schema.whole if part is None else part, names)
 
 
 def _find(fields: Sequence[Field], path: str) -> tuple[Field, ...] | None:
