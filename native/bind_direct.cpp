@@ -6,6 +6,7 @@
 #include "bindings.hpp"
 #include "buffer_lists.hpp"
 #include "buffers.hpp"
+#include "direct_items.hpp"
 #include "direct_read.hpp"
 
 namespace nb = nanobind;
@@ -39,38 +40,60 @@ class DirectColumns {
     return columns_.size() - 1;
   }
 
+  // The same for many: pages, is_variable and bits of each. Returns the number of the first.
+  size_t add_columns(In<int64_t> first_rows, In<int64_t> kinds) {
+    const size_t first = columns_.size();
+    std::span<const int64_t> rows = first_rows.span;
+    for (size_t i = 0; i + 3 <= kinds.span.size(); i += 3) {
+      const int64_t num_pages = kinds.span[i], bits = kinds.span[i + 2];
+      require(num_pages >= 0 && static_cast<uint64_t>(num_pages) < rows.size() && bits >= 0 &&
+                  bits <= std::numeric_limits<int>::max(),
+              "direct: columns of other pages");
+      const size_t count = static_cast<size_t>(num_pages) + 1;
+      columns_.push_back(
+          std::make_unique<direct::Column>(rows.first(count), kinds.span[i + 1] != 0, static_cast<unsigned>(bits)));
+      rows = rows.subspan(count);
+    }
+    return first;
+  }
+
   // Returns the bytes that the page holds beside the file.
   size_t add_page(size_t column, size_t page, int levels, unsigned level_width, int values, unsigned bits, bool large,
                   std::pair<int64_t, int64_t> words, std::pair<int64_t, int64_t> chunks, nb::handle items,
                   unsigned item_bits, nb::handle item_offsets, nb::handle symbols) {
-    direct::Column& target = this->column(column);
-    require(page < target.num_pages(), "direct: no such page");
-    require(levels >= 0 && levels <= 4 && values >= 0 && values <= 4, "direct: no such form");
-    const auto level_form = static_cast<direct::LevelForm>(levels);
-    const auto value_form = static_cast<direct::ValueForm>(values);
-    require(level_width <= 16, "direct: levels have 16 bits");
-    if (value_form == direct::ValueForm::packed || value_form == direct::ValueForm::runs) require_word_bits(bits);
     direct::Items dictionary;
     if (!items.is_none()) {
       const Held data(items);
       dictionary = item_offsets.is_none()
                        ? direct::Items::fixed(data.bytes(), item_bits)
                        : direct::Items::variable(data.bytes(), Held(item_offsets).bytes(), static_cast<int>(item_bits));
-      require(dictionary.count() > 0 && dictionary.count() < std::numeric_limits<uint32_t>::max(),
-              "direct: a dictionary of this length");
-      require(item_bits == target.bits(), "direct: a dictionary holds other values than its column");
+      require(item_bits == this->column(column).bits(), "direct: a dictionary holds other values than its column");
     }
-    std::optional<direct::Symbols> table;
-    if (!symbols.is_none()) table.emplace(Held(symbols).bytes());
-    require((value_form == direct::ValueForm::symbols) == table.has_value(), "direct: a symbol table is missing");
-    auto opened = std::make_shared<const direct::Page>(
-        direct::PageForm{level_form, level_width, value_form, bits, large},
-        checked_slice(file_.bytes(), words.first, words.second),
-        checked_slice(file_.bytes(), chunks.first, chunks.second), target.first_row(page + 1) - target.first_row(page),
-        std::move(dictionary), std::move(table));
-    const size_t held = opened->held_bytes();
-    target.set_page(page, std::move(opened));
-    return held;
+    return open_page(column, page, form_of(levels, level_width, values, bits, large), words, chunks,
+                     items.is_none() ? std::nullopt : std::optional(std::move(dictionary)), symbols);
+  }
+
+  // Opens the pages of known forms; held: the bytes that each holds beside the file, or -1 for those that are refused.
+  //   pages   column, page, form, position and size of words, of chunks, of the dictionary, whether values are text
+  //   forms   levels, level width, values, bits, large, rows, items (none, fixed, variable), item bits, lz4, items
+  void add_pages(In<int64_t> pages, In<int64_t> forms, nb::list symbols, Out<int64_t> out_held) {
+    constexpr size_t page_width = 10, form_width = 10;
+    require(
+        pages.span.size() == page_width * out_held.span.size() && forms.span.size() == form_width * nb::len(symbols),
+        "direct: ten numbers a page and a form");
+    for (size_t i = 0; i < out_held.span.size(); ++i) {
+      const auto page = pages.span.subspan(page_width * i).first<page_width>();
+      require(page[2] >= 0 && static_cast<uint64_t>(page[2]) < nb::len(symbols), "direct: no such form");
+      const auto place = static_cast<size_t>(page[2]);
+      try {
+        out_held.span[i] = static_cast<int64_t>(
+            add_known(page, forms.span.subspan(form_width * place).first<form_width>(), symbols[place]));
+      } catch (const CorruptData&) {
+        out_held.span[i] = -1;
+      } catch (const BadArgument&) {
+        out_held.span[i] = -1;
+      }
+    }
   }
 
   void forget_pages() {
@@ -85,6 +108,49 @@ class DirectColumns {
   }
 
  private:
+  static direct::PageForm form_of(int64_t levels, int64_t level_width, int64_t values, int64_t bits, bool large) {
+    require(levels >= 0 && levels <= 4 && values >= 0 && values <= 4, "direct: no such form");
+    require(level_width >= 0 && level_width <= 16, "direct: levels have 16 bits");
+    require(bits >= 0 && bits <= std::numeric_limits<int>::max(), "direct: values of this width");
+    const auto value_form = static_cast<direct::ValueForm>(values);
+    if (value_form == direct::ValueForm::packed || value_form == direct::ValueForm::runs)
+      require_word_bits(static_cast<unsigned>(bits));
+    return {static_cast<direct::LevelForm>(levels), static_cast<unsigned>(level_width), value_form,
+            static_cast<unsigned>(bits), large};
+  }
+
+  size_t open_page(size_t column, size_t page, direct::PageForm form, std::pair<int64_t, int64_t> words,
+                   std::pair<int64_t, int64_t> chunks, std::optional<direct::Items> items, nb::handle symbols) {
+    direct::Column& target = this->column(column);
+    require(page < target.num_pages(), "direct: no such page");
+    if (items)
+      require(items->count() > 0 && items->count() < std::numeric_limits<uint32_t>::max(),
+              "direct: a dictionary of this length");
+    std::optional<direct::Symbols> table;
+    if (!symbols.is_none()) table.emplace(Held(symbols).bytes());
+    require((form.values == direct::ValueForm::symbols) == table.has_value(), "direct: a symbol table is missing");
+    auto opened = std::make_shared<const direct::Page>(form, checked_slice(file_.bytes(), words.first, words.second),
+                                                       checked_slice(file_.bytes(), chunks.first, chunks.second),
+                                                       target.first_row(page + 1) - target.first_row(page),
+                                                       items ? std::move(*items) : direct::Items(), std::move(table));
+    const size_t held = opened->held_bytes();
+    target.set_page(page, std::move(opened));
+    return held;
+  }
+
+  size_t add_known(std::span<const int64_t, 10> page, std::span<const int64_t, 10> form, nb::handle symbols) {
+    const auto column = static_cast<size_t>(page[0]), number = static_cast<size_t>(page[1]);
+    const direct::Column& target = this->column(column);
+    require(number < target.num_pages(), "direct: no such page");
+    require(target.first_row(number + 1) - target.first_row(number) == form[5], "direct: a page of other rows");
+    std::optional<direct::Items> items;
+    if (form[6] != 0)
+      items = direct::decode_items({form[6] == 2, target.bits(), form[7], form[8] != 0, form[9], page[9] != 0},
+                                   checked_slice(file_.bytes(), page[7], page[8]));
+    return open_page(column, number, form_of(form[0], form[1], form[2], form[3], form[4] != 0), {page[3], page[4]},
+                     {page[5], page[6]}, std::move(items), symbols);
+  }
+
   Held file_;
   std::vector<std::unique_ptr<direct::Column>> columns_;
 };
@@ -224,6 +290,8 @@ void bind_direct(nb::module_& module) {
   nb::class_<DirectColumns>(module, "DirectColumns")
       .def(nb::init<nb::handle>(), "file"_a)
       .def("add_column", &DirectColumns::add_column, "first_rows"_a, "is_variable"_a, "bits"_a)
+      .def("add_columns", &DirectColumns::add_columns, "first_rows"_a, "kinds"_a)
+      .def("add_pages", &DirectColumns::add_pages, "pages"_a, "forms"_a, "symbols"_a, "out_held"_a)
       .def("add_page", &DirectColumns::add_page, "column"_a, "page"_a, "levels"_a, "level_width"_a, "values"_a,
            "bits"_a, "large"_a, "words"_a, "chunks"_a, "items"_a.none(), "item_bits"_a, "item_offsets"_a.none(),
            "symbols"_a.none())

@@ -172,7 +172,7 @@ def test_text_that_is_not_utf8_is_refused(text: bytes) -> None:
 
 
 def direct_fields(reader: lancelet.FileReader, max_bytes: int) -> DirectFields:
-    direct = DirectColumns(reader._container.source, max_bytes)
+    direct = DirectColumns(reader._container, max_bytes)
     reads = reader._selection.reads
     numbers = [direct.number_of(read.stored, read.columns) for read in reads]
     assert None not in numbers

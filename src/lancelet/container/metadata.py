@@ -32,10 +32,13 @@ __all__ = [
     "BufferRef",
     "ColumnMetadata",
     "PageMetadata",
+    "PageTotals",
     "Region",
     "check_page_rows",
     "encode_column",
     "encode_page",
+    "make_ref",
+    "parse_any",
     "parse_column",
 ]
 
@@ -54,7 +57,7 @@ class BufferRef(NamedTuple):
 
 
 #: Makes a reference of a pair; several times as fast as a call of the class.
-_make_ref: Callable[[tuple[int, int]], BufferRef] = partial(tuple.__new__, BufferRef)
+make_ref: Callable[[tuple[int, int]], BufferRef] = partial(tuple.__new__, BufferRef)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +86,37 @@ class PageMetadata:
     encoding: bytes
 
 
-@dataclass(frozen=True, slots=True)
+class PageTotals(NamedTuple):
+    """What the pages of a column are together.
+
+    Attributes
+    ----------
+    num_rows
+        Rows of all pages; -1 when these do not follow each other from row 0 on.
+    num_bytes
+        Bytes of their buffers.
+    num_pages
+        Number of pages.
+    """
+
+    num_rows: int
+    num_bytes: int
+    num_pages: int
+
+
 class ColumnMetadata:
-    """One physical column.
+    """One physical column. Immutable; threads may share it.
+
+    Parameters
+    ----------
+    type_name, encoding
+        Name and bytes of the message that describes the column.
+    buffers
+        Buffers of the column as a whole.
+    pages
+        The pages in row order; or what makes them when they are first asked for.
+    totals
+        What is known of the pages together.
 
     Attributes
     ----------
@@ -93,14 +124,60 @@ class ColumnMetadata:
         Name and bytes of the message that describes the column.
     buffers
         Buffers of the column as a whole; none from 2.1 on.
-    pages
-        The pages in row order.
     """
 
-    type_name: str
-    encoding: bytes
-    buffers: tuple[BufferRef, ...]
-    pages: tuple[PageMetadata, ...]
+    __slots__ = ("_pages", "_totals", "buffers", "encoding", "type_name")
+
+    def __init__(
+        self,
+        type_name: str,
+        encoding: bytes,
+        buffers: tuple[BufferRef, ...],
+        pages: tuple[PageMetadata, ...] | Callable[[], tuple[PageMetadata, ...]],
+        totals: PageTotals | None = None,
+    ) -> None:
+        self.type_name = type_name
+        self.encoding = encoding
+        self.buffers = buffers
+        self._pages = pages
+        self._totals = totals
+
+    @property
+    def pages(self) -> tuple[PageMetadata, ...]:
+        """The pages in row order."""
+        pages = self._pages
+        if not isinstance(pages, tuple):
+            self._pages = pages = pages()
+        return pages
+
+    @property
+    def totals(self) -> PageTotals:
+        """What the pages are together."""
+        if self._totals is None:
+            num_rows = 0
+            for page in self.pages:
+                num_rows = num_rows + page.num_rows if page.first_row == num_rows else -1
+            num_bytes = sum(buffer.size for page in self.pages for buffer in page.buffers)
+            self._totals = PageTotals(num_rows, num_bytes, len(self.pages))
+        return self._totals
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, ColumnMetadata):
+            return NotImplemented
+        return self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        return self.type_name, self.encoding, self.buffers, self.pages
+
+    def __repr__(self) -> str:
+        names = ("type_name", "encoding", "buffers", "pages")
+        return f"ColumnMetadata({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+    def __reduce__(self) -> tuple[type[ColumnMetadata], tuple[object, ...]]:
+        return ColumnMetadata, self._key()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +207,7 @@ class Region:
             raise FormatError(f"there are {len(offsets)} buffer offsets, but {len(sizes)} buffer sizes")
         if not offsets:
             return ()
-        refs = tuple(map(_make_ref, zip(offsets, sizes, strict=True)))
+        refs = tuple(map(make_ref, zip(offsets, sizes, strict=True)))
         stop, odd_bits = self.stop, ALIGNMENT - 1 if self.aligned else 0
         for position, size in refs:
             if position + size > stop or position & odd_bits:
@@ -235,17 +312,17 @@ def _parse_encoding(message: file2_pb2.ColumnMetadata | file2_pb2.ColumnMetadata
     """Return name and bytes of the message inside of the encoding of a page or a column."""
     direct = message.encoding.direct.encoding
     if direct:
-        return _parse_any(direct)
+        return parse_any(direct)
     location = message.encoding.WhichOneof("location")
     if location == "indirect":
         raise UnsupportedError("encodings stored apart from the column metadata (indirect) are not handled")
     if location != "direct":
         raise FormatError("the encoding is missing")
-    return _parse_any(direct)
+    return parse_any(direct)
 
 
 @lru_cache(maxsize=1024)  # columns of one kind have the same encoding, most often
-def _parse_any(data: bytes) -> tuple[str, bytes]:
+def parse_any(data: bytes) -> tuple[str, bytes]:
     """Return name and bytes of a message wrapped in an ``Any``."""
     try:
         message = AnyMessage.FromString(data)

@@ -20,6 +20,7 @@ from lancelet.container.metadata import (
     check_page_rows,
     parse_column,
 )
+from lancelet.container.table import ColumnTable
 from lancelet.errors import FormatError, OptionError
 from lancelet.pb import file_pb2
 from lancelet.versions import Version
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Container"]
 
 _MAX_ROWS = 2**63 - 1
+#: All columns are parsed together when more than this part of them, and more than so many, are wanted.
+_PARSED_TOGETHER = 16
+_MIN_TOGETHER = 8
 
 
 class _Tail:
@@ -90,6 +94,8 @@ class Container:
         self._blocks, self._block_table = blocks
         self._region = region
         self._columns: dict[int, ColumnMetadata] = {}
+        #: Known when many columns were asked for at once.
+        self.table: ColumnTable | None = None
 
     @classmethod
     def open(cls, source: Source, *, block_size: int = 64 * 1024, check_alignment: bool = True) -> Container:
@@ -229,17 +235,28 @@ class Container:
         found = self._columns.get(index)
         if found is not None:
             return found
-        if not 0 <= index < self.num_columns:
+        if not 0 <= index < self.footer.num_columns:
             raise IndexError(f"column {index} does not exist; the file has {self.num_columns}")
-        position, size = self._block_table[index].tolist()
-        start = position - self.footer.column_metadata_offset
-        block = self._blocks[start : start + size]
-        try:
-            parsed = parse_column(block, self._region, self.version)
-        except FormatError as error:
-            raise error.locate(path=self.source.name, column=index) from None
+        parsed = None if self.table is None else self.table.column(index)
+        if parsed is None:
+            position, size = self._block_table[index].tolist()
+            start = position - self.footer.column_metadata_offset
+            block = self._blocks[start : start + size]
+            try:
+                parsed = parse_column(block, self._region, self.version)
+            except FormatError as error:
+                raise error.locate(path=self.source.name, column=index) from None
         # Two threads may both parse; all callers get the one that was stored first.
         return self._columns.setdefault(index, parsed)
+
+    def prepare(self, num_columns: int) -> None:
+        """Get ready for many calls of :meth:`column`: parse all columns at once, if so many are worth it."""
+        share = self.num_columns // _PARSED_TOGETHER
+        if self.table is None and num_columns - len(self._columns) > max(share, _MIN_TOGETHER):
+            start, stop = self.footer.column_metadata_offset, self.footer.column_table_offset
+            # The blocks follow each other, in a file, so that the numbers are small.
+            edges = np.append(self._block_table[:, 0], np.uint64(stop)) - np.uint64(start)
+            self.table = ColumnTable(self._blocks, edges.astype(np.int64), self._region, self.version)
 
     def check_rows(self, column: int, multiplier: int = 1) -> None:
         """Check that the pages of a column follow each other and hold all rows of the file (2.1 and later).
@@ -257,8 +274,11 @@ class Container:
         FormatError
             Rows are missing, too many, or out of order.
         """
+        metadata = self.column(column)
+        if multiplier == 1 and metadata.totals.num_rows == self.num_rows:
+            return
         try:
-            check_page_rows(self.column(column).pages, self.num_rows, multiplier)
+            check_page_rows(metadata.pages, self.num_rows, multiplier)
         except FormatError as error:
             raise error.locate(path=self.source.name, column=column) from None
 

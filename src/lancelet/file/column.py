@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +67,8 @@ class ColumnPages:
     ----------
     column
         Physical column.
+    num_pages
+        Number of pages.
     encoded_bytes
         Bytes of all page buffers.
     first_rows
@@ -78,9 +81,16 @@ class ColumnPages:
         self.metadata: ColumnMetadata = container.column(column)
         container.check_rows(column, rows_per_row)
         self._rows_per_row = rows_per_row
-        self.first_rows = [page.first_row for page in self.metadata.pages] + [container.num_rows]
-        self.encoded_bytes = sum(buffer.size for page in self.metadata.pages for buffer in page.buffers)
-        self._first_rows: Int64Array = np.array(self.first_rows, dtype=np.int64)
+        totals = self.metadata.totals
+        self.num_pages, self.encoded_bytes = totals.num_pages, totals.num_bytes
+        if self.num_pages == 1:
+            self.first_rows = [0, container.num_rows]
+        else:
+            self.first_rows = [page.first_row for page in self.metadata.pages] + [container.num_rows]
+
+    @cached_property
+    def _first_rows(self) -> Int64Array:
+        return np.array(self.first_rows, dtype=np.int64)
 
     def split(self, rows: RowRanges) -> list[PageRows]:
         """Assign `rows` of the file to the pages."""

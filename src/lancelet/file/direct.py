@@ -14,6 +14,7 @@ damaged bytes give the same error as ever.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,28 +24,25 @@ from lancelet import kernels
 from lancelet.blocks import FixedWidth, VariableWidth
 from lancelet.blocks.arrow import fixed_bits, from_block, is_variable_width, offset_bits
 from lancelet.buffers import allocate, as_bytes
-from lancelet.codecs.binary import Variable
-from lancelet.codecs.bitpack import InlineBitpacking, OutOfLineBitpacking
-from lancelet.codecs.flat import Flat
-from lancelet.codecs.fsst import Fsst
-from lancelet.codecs.rle import Rle
 from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
 from lancelet.fields.paths import shown
 from lancelet.file.cache import DEFAULT_CACHE_BYTES
-from lancelet.levels import Layer
+from lancelet.file.direct_forms import form_of
 from lancelet.pages.miniblock import MiniBlock
 from lancelet.schema.blobs import is_blob
+from lancelet.schema.logical import flat_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lancelet.buffers import Allocate, Data, Int64Array
-    from lancelet.codecs.base import ChunkCodec
     from lancelet.container.metadata import BufferRef
+    from lancelet.container.reader import Container
+    from lancelet.container.table import ColumnTable
     from lancelet.file.column import ColumnPages
+    from lancelet.file.direct_forms import Form
     from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field
-    from lancelet.storage import Source
 
     _Items = tuple[Data | None, int, Data | None]
 
@@ -55,6 +53,8 @@ _ALIGNMENT = 64
 
 #: Reads of so few rows do not go on where they end: what lies around them is not wanted.
 _FEW_ROWS = 1024
+#: So few pages are opened one by one.
+_FEW_PAGES = 8
 
 
 class NotDirect(Exception):  # noqa: N818 - no error: the caller takes another way
@@ -62,11 +62,12 @@ class NotDirect(Exception):  # noqa: N818 - no error: the caller takes another w
 
 
 class _Column(NamedTuple):
-    """A column that was added: its native number, its pages, and the type of its values."""
+    """A column that was added: its native number, its pages, the type of its values, and whether these are text."""
 
     number: int
     pages: ColumnPages
     value_type: pa.DataType
+    is_text: bool
 
 
 class DirectColumns:
@@ -74,20 +75,54 @@ class DirectColumns:
 
     Parameters
     ----------
-    source
-        The file; gives views.
+    container
+        The open file; its source gives views.
     max_bytes
         Most bytes that open pages may hold beside the file: where their chunks lie, dictionaries, symbol tables. When they hold
         more, the next read closes all, and opens what it wants.
     """
 
-    def __init__(self, source: Source, max_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    def __init__(self, container: Container, max_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        source = container.source
         self._native = kernels.DirectColumns(source.read(0, source.size()))
+        self._container = container
         self._source = source
         self._columns: dict[int, _Column | None] = {}
-        self._forms: dict[tuple[str, bytes], _Form] = {}
+        self._forms: dict[tuple[str, bytes], Form] = {}
+        #: By the number of an encoding in the container's table; ``None``: such pages are opened one by one.
+        self._numbered_forms: dict[int, Form | None] = {}
         self._max_bytes = max_bytes
         self._held_bytes = 0
+
+    def add(self, fields: Sequence[Field], columns: Sequence[ColumnPages]) -> None:
+        """Get ready for :meth:`number_of` of many fields that have one leaf.
+
+        Parameters
+        ----------
+        fields
+            Fields as they are stored.
+        columns
+            Each one's column.
+        """
+        known, added = self._columns, []
+        for field, pages in zip(fields, columns, strict=True):
+            if pages.column not in known:
+                kind = None if field.children or is_blob(field) else _kind_of(field.logical_type)
+                if kind is None or not pages.num_pages:
+                    known[pages.column] = None
+                else:
+                    added.append((pages, field.storage_type, kind))
+        if not added:
+            return
+        first_rows = [row for pages, _, _ in added for row in pages.first_rows]
+        first = self._native.add_columns(
+            np.array(first_rows, dtype=np.int64),
+            np.array(
+                [(pages.num_pages, kind.is_variable, kind.bits) for pages, _, kind in added], dtype=np.int64
+            ),
+        )
+        for number, (pages, value_type, kind) in enumerate(added, first):
+            known[pages.column] = _Column(number, pages, value_type, kind.is_text)
 
     def number_of(self, field: Field, columns: Sequence[ColumnPages]) -> int | None:
         """Return the number by which a native read knows a field; ``None``: it must be read the general way.
@@ -99,10 +134,12 @@ class DirectColumns:
         columns
             The columns of its leaves.
         """
-        column = columns[0].column
-        if column not in self._columns:
-            self._columns[column] = self._added(field, columns)
-        found = self._columns[column]
+        pages = columns[0]
+        if len(columns) != 1:
+            return None
+        if pages.column not in self._columns:
+            self.add([field], columns)
+        found = self._columns[pages.column]
         return None if found is None else found.number
 
     def begin(self, numbers: Int64Array, columns: Sequence[int], rows: RowRanges) -> kernels.DirectRead:
@@ -121,19 +158,83 @@ class DirectColumns:
             self._native.forget_pages()
         read = kernels.DirectRead(self._native, numbers, rows.starts, rows.stops)
         while missing := read.missing():  # again if another thread closed them meanwhile
-            self._source.prefetch(self._heads(columns, missing))
-            wrong = {columns[place] for place, page in missing if not self._open_page(columns[place], page)}
-            if wrong:
-                raise self.refused(wrong)
+            self._open_pages([(columns[place], page) for place, page in missing])
         if len(rows.starts) > 1 or rows.num_rows <= _FEW_ROWS:
             self._source.prefetch(read.chunk_ranges())
         return read
 
-    def _heads(self, columns: Sequence[int], pages: Iterable[tuple[int, int]]) -> list[BufferRef]:
+    def _open_pages(self, wanted: Sequence[tuple[int, int]]) -> None:
+        """Open pages, which are pairs of a column and its page.
+
+        Raises
+        ------
+        NotDirect
+            Some column must be read the general way.
+        """
+        table = self._container.table
+        if table is not None and len(wanted) > _FEW_PAGES:
+            wanted = self._open_together(wanted, table)
+        self._source.prefetch(self._heads(wanted))
+        wrong = {column for column, page in wanted if not self._open_page(column, page)}
+        if wrong:
+            raise self.refused(wrong)
+
+    def _open_together(self, wanted: Sequence[tuple[int, int]], table: ColumnTable) -> list[tuple[int, int]]:
+        """Open pages of known forms by one native call; returns those that must be opened one by one."""
+        others, tabled = [], []
+        for number, page in wanted:
+            column, first_page = self._columns[number], table.first_page(number)
+            if column is None or first_page < 0:
+                others.append((number, page))
+            else:
+                tabled.append((column.number, page, number, first_page + page, column.is_text))
+        rows = np.array(tabled, dtype=np.int64).reshape(-1, 5)
+        first_buffers, num_buffers, _, _, encodings = table.pages[rows[:, 3]].T
+        numbers, firsts = np.unique(encodings, return_index=True)
+        made = [
+            self._numbered_form(number, tabled[first][2], tabled[first][1])
+            for number, first in zip(numbers.tolist(), firsts.tolist(), strict=True)
+        ]
+        #: Of each page: the place of its form, or -1.
+        forms = [form for form in made if form is not None]
+        places = np.cumsum([form is not None for form in made]) - 1
+        places[[form is None for form in made]] = -1
+        places = places[np.searchsorted(numbers, encodings)]
+        expected = np.array([form.num_buffers for form in forms] + [-1], dtype=np.int64)[places]
+        is_known = expected == num_buffers
+        pages = np.empty((len(rows), 10), dtype=np.int64)
+        pages[:, :2], pages[:, 2], pages[:, 9] = rows[:, :2], places, rows[:, 4]
+        pages = pages[is_known]
+        first_buffers = first_buffers[is_known]
+        has_items = expected[is_known] == 3
+        pages[:, 3:5], pages[:, 5:7] = table.buffers[first_buffers], table.buffers[first_buffers + 1]
+        pages[:, 7:9] = table.buffers[first_buffers + 2 * has_items] * has_items[:, None]
+        heads = pages[:, 3:5].tolist() + pages[has_items, 7:9].tolist()
+        self._source.prefetch(heads)
+        held = np.empty(len(pages), dtype=np.int64)
+        numbers_of_forms = np.array([form.row for form in forms], dtype=np.int64)
+        self._native.add_pages(pages, numbers_of_forms, [form.symbols for form in forms], held)
+        self._held_bytes += int(held.clip(0).sum())
+        is_open = is_known.copy()
+        is_open[is_known] = held >= 0
+        return others + [(row[2], row[1]) for row in rows[~is_open].tolist()]
+
+    def _numbered_form(self, number: int, column: int, page: int) -> Form | None:
+        """Return the form of all pages that have an encoding of the container's table; `page` of `column` is one of them."""
+        if number not in self._numbered_forms:
+            found = self._columns[column]
+            try:
+                form = None if found is None else form_of(found.pages.layout(page))
+            except LanceletError:
+                form = None
+            self._numbered_forms[number] = form if form is not None and form.items is not None else None
+        return self._numbered_forms[number]
+
+    def _heads(self, pages: Iterable[tuple[int, int]]) -> list[BufferRef]:
         """Return what is read to open pages: all buffers but the chunks."""
         heads = []
-        for place, page in pages:
-            column = self._columns[columns[place]]
+        for number, page in pages:
+            column = self._columns[number]
             if column is not None:
                 words, _, *others = *column.pages.metadata.pages[page].buffers, None, None
                 heads += [buffer for buffer in (words, *others) if buffer is not None]
@@ -143,17 +244,6 @@ class DirectColumns:
         """Leave columns to the general way, which has the words for what is wrong with them."""
         self._columns.update(dict.fromkeys(columns))
         return NotDirect()
-
-    def _added(self, field: Field, columns: Sequence[ColumnPages]) -> _Column | None:
-        value_type = field.storage_type
-        if field.children or len(columns) != 1 or is_blob(field) or not _is_flat(value_type):
-            return None
-        (pages,) = columns
-        if not pages.metadata.pages:
-            return None
-        first_rows = np.array(pages.first_rows, dtype=np.int64)
-        number = self._native.add_column(first_rows, is_variable_width(value_type), _bits(value_type))
-        return _Column(number, pages, value_type)
 
     def _open_page(self, column: int, page: int) -> bool:
         """Open a page; tell whether that was possible."""
@@ -175,7 +265,7 @@ class DirectColumns:
         items: _Items = (None, 0, None)
         if form is None or form.num_rows != metadata.num_rows or len(metadata.buffers) != 2:
             layout = column.pages.layout(page)
-            form = _form(layout) if isinstance(layout, MiniBlock) else None
+            form = form_of(layout)
             if form is None or not isinstance(layout, MiniBlock):
                 return None
             if layout.dictionary_codec is None:
@@ -200,79 +290,37 @@ class DirectColumns:
         raise UnsupportedError("a dictionary holds values of whole bytes, or text and binary")
 
 
-def _is_flat(type_: pa.DataType) -> bool:
-    if is_variable_width(type_):
-        return True
-    if pa.types.is_nested(type_) or pa.types.is_dictionary(type_):
-        return False
-    try:
-        return fixed_bits(type_) > 0
-    except OptionError:
-        return False
-
-
-def _bits(type_: pa.DataType) -> int:
-    """Return the width of the offsets, or of the values, of a flat type."""
-    return offset_bits(type_) if is_variable_width(type_) else fixed_bits(type_)
-
-
-class _Form(NamedTuple):
-    """What a page is like, in the words of the kernel.
+class _Kind(NamedTuple):
+    """What the values of a column are like.
 
     Attributes
     ----------
-    numbers
-        ``levels``, ``level_width``, ``values``, ``bits`` and ``large`` of :meth:`kernels.DirectColumns.add_page`.
-    symbols
-        Symbol table.
-    num_rows
-        Rows of the page, which its message repeats.
+    is_variable
+        Values have lengths of their own.
+    bits
+        Width of the offsets, or of the values.
+    is_text
+        They must be UTF-8.
     """
 
-    numbers: tuple[int, int, int, int, bool]
-    symbols: bytes | None
-    num_rows: int
+    is_variable: bool
+    bits: int
+    is_text: bool
 
 
-def _form(layout: MiniBlock) -> _Form | None:
-    """Return what a page is like; ``None`` when the kernel has no words for it."""
-    levels, values = _level_form(layout), _value_form(layout.value_codec)
-    if levels is None or values is None:
+@lru_cache(maxsize=1024)  # columns share few types
+def _kind_of(logical_type: str) -> _Kind | None:
+    """Return what values of a type without children are like; ``None`` if it is not one of those that are read here."""
+    type_ = flat_type_of(logical_type)
+    if is_variable_width(type_):
+        return _Kind(True, offset_bits(type_), pa.types.is_string(type_) or pa.types.is_large_string(type_))
+    if pa.types.is_nested(type_) or pa.types.is_dictionary(type_):
         return None
-    numbers = (*levels, *values[:2], layout.large)
-    return _Form(numbers, values[2], layout.page.num_rows)
-
-
-def _level_form(layout: MiniBlock) -> tuple[int, int] | None:
-    if layout.layers == (Layer.ALL_VALID_ITEM,):
-        return 0, 0
-    if layout.layers != (Layer.NULLABLE_ITEM,):
+    try:
+        bits = fixed_bits(type_)
+    except OptionError:
         return None
-    match layout.def_codec:
-        case Flat(bits=16):
-            return 1, 0
-        case InlineBitpacking(bits=16):
-            return 2, 0
-        case OutOfLineBitpacking(bits=16, width=width):
-            return 3, width
-        case Rle(values=Flat(bits=16), run_lengths=Flat(bits=8)):
-            return 4, 0
-    return None
-
-
-def _value_form(codec: ChunkCodec) -> tuple[int, int, bytes | None] | None:
-    match codec:
-        case Flat(bits=bits) if bits == 1 or bits % 8 == 0:
-            return 0, bits, None
-        case InlineBitpacking(bits=bits):
-            return 1, bits, None
-        case Rle(values=Flat(bits=bits), run_lengths=Flat(bits=8)):
-            return 2, bits, None
-        case Variable(offset_bits=bits):
-            return 3, bits, None
-        case Fsst(values=Variable(offset_bits=bits), symbol_table=table):
-            return 4, bits, table
-    return None
+    return _Kind(False, bits, False) if bits > 0 else None
 
 
 class _ArrayMaker:
@@ -281,13 +329,28 @@ class _ArrayMaker:
     def __init__(self, field: Field) -> None:
         self._type = field.storage_type
         self._shown_type = None if field.arrow_type == self._type else field.arrow_type
-        self.is_variable = is_variable_width(self._type)
-        self.is_text = pa.types.is_string(self._type) or pa.types.is_large_string(self._type)
-        self.bits = _bits(self._type)
+        kind = _kind_of(field.logical_type)
+        if kind is None:
+            raise ValueError(f"columns of type {self._type} are not read directly")
+        self.is_variable, self.bits, self.is_text = kind
 
     def __call__(self, num_rows: int, buffers: list[Any], null_count: int) -> pa.Array:
         array = pa.Array.from_buffers(self._type, num_rows, buffers, null_count)
         return array if self._shown_type is None else shown(array, self._shown_type)
+
+
+def _makers(fields: Sequence[Field]) -> list[_ArrayMaker]:
+    """Return what makes the arrays of each field; those without an extension share it with all of their type."""
+    plain: dict[str, _ArrayMaker] = {}
+    makers = []
+    for field in fields:
+        maker = plain.get(field.logical_type) if field.arrow_type is field.storage_type else None
+        if maker is None:
+            maker = _ArrayMaker(field)
+            if field.arrow_type is field.storage_type:
+                plain[field.logical_type] = maker
+        makers.append(maker)
+    return makers
 
 
 def _is_utf8(array: pa.Array) -> bool:
@@ -330,7 +393,7 @@ class DirectFields:
         self._direct = direct
         self._columns = columns
         self._numbers = np.array(numbers, dtype=np.int64)
-        self.makers = [_ArrayMaker(field) for field in fields]
+        self.makers = _makers(fields)
         self._has_lengths = any(maker.is_variable for maker in self.makers)
 
     def read(self, rows: RowRanges, allocate: Allocate) -> list[pa.Array]:

@@ -194,7 +194,9 @@ class FileReader:
 
     def metadata(self) -> list[ColumnMetadata]:
         """Return the metadata of all physical columns: pages with their buffers, rows and encodings."""
-        return [self._container.column(column) for column in range(self._container.num_columns)]
+        num_columns = self._container.num_columns
+        self._container.prepare(num_columns)
+        return [self._container.column(column) for column in range(num_columns)]
 
     def file_statistics(self) -> FileStatistics:
         """Return pages and bytes of every physical column."""

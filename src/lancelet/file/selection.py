@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from lancelet import kernels
@@ -17,6 +17,7 @@ from lancelet.file.direct import DirectColumns
 from lancelet.file.groups import DirectGroup, FieldRead, PagesGroup, V20Group, make_groups
 from lancelet.file.plan import leaf_names, make_plan, plan_of_column, plan_of_v20
 from lancelet.schema.blobs import is_blob, shown_schema
+from lancelet.schema.logical import flat_type_of
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
@@ -87,8 +88,9 @@ class Columns:
     @cached_property
     def direct(self) -> DirectColumns | None:
         """Columns that can be read directly; ``None`` where reads do not give views, or without native kernels."""
-        source = self.container.source
-        return DirectColumns(source) if source.gives_views and kernels.IMPLEMENTATION == "native" else None
+        container = self.container
+        is_direct = container.source.gives_views and kernels.IMPLEMENTATION == "native"
+        return DirectColumns(container) if is_direct else None
 
     @cached_property
     def _rows_per_row(self) -> dict[int, int]:
@@ -141,12 +143,30 @@ class Selection:
         UnsupportedError
             A field has a type that has no decoder here.
         """
-        is_old = self._columns.container.version == Version.V2_0
-        if not is_old:
-            for field in self._schema.fields:
+        container, pairs = self._columns.container, self._pairs
+        if container.version == Version.V2_0:
+            return [self._read_old(position, *pair) for position, pair in enumerate(pairs)]
+        for field, _ in pairs:
+            if field.children or is_blob(field):  # others are always supported
                 check_supported(field)
-        read = self._read_old if is_old else self._read
-        return [read(position, stored, shown) for position, (stored, shown) in enumerate(self._pairs)]
+        container.prepare(len(pairs))
+        return [
+            self._read(position, stored, shown)
+            if stored.children or is_blob(stored)
+            else self._read_leaf(position, stored)
+            for position, (stored, shown) in enumerate(pairs)
+        ]
+
+    def _read_leaf(self, position: int, field: Field) -> FieldRead:
+        """Do what :meth:`_read` does, of a field without children that is no blob."""
+        pages = self._columns.pages(self._columns.columns_of[field.id])
+        row_bytes: float | None = None
+        if field.arrow_type is field.storage_type:
+            row_bytes = _fixed_row_bytes(field.logical_type)
+        is_fixed = row_bytes is not None
+        if row_bytes is None:
+            row_bytes, is_fixed = self._row_bytes(field, pages.encoded_bytes, False)
+        return FieldRead(position, (pages,), field, field, row_bytes, is_fixed, False, pages.first_rows)
 
     def _read(self, position: int, stored: Field, shown: Field) -> FieldRead:
         paths = leaf_paths(stored)
@@ -236,7 +256,18 @@ class Selection:
         direct = self._columns.direct
         if direct is None:
             return PagesGroup(reads, container, columns_of)
+        flat = [read for read in reads if len(read.columns) == 1]
+        direct.add([read.stored for read in flat], [read.columns[0] for read in flat])
         return DirectGroup(reads, container, columns_of, direct)
 
     def _v20_group(self, reads: Sequence[FieldRead]) -> Group:
         return V20Group(reads, self._columns.container, self._columns.v20)
+
+
+@lru_cache(maxsize=1024)  # columns share few types
+def _fixed_row_bytes(logical_type: str) -> float | None:
+    """Return what a row of a flat type takes; ``None`` if values have no fixed width."""
+    try:
+        return float(flat_type_of(logical_type).bit_width) / 8
+    except ValueError:
+        return None

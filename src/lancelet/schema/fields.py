@@ -260,7 +260,10 @@ class Schema:
     def walk(self) -> Iterator[Field]:
         """Yield all fields, depth first, parents before their children."""
         for top in self.fields:
-            yield from top.walk()
+            if top.children:
+                yield from top.walk()
+            else:
+                yield top
 
 
 class StoredSchema:
@@ -321,7 +324,10 @@ class StoredSchema:
         FormatError, UnsupportedError
             As :attr:`whole`.
         """
-        return tuple(self._field(place) for place, id_ in enumerate(self.ids) if self._children.get(id_))
+        children = self._children
+        if not children:
+            return ()
+        return tuple(self._field(place) for place, id_ in enumerate(self.ids) if children[id_])
 
     def part(self, names: Collection[str]) -> Schema | None:
         """Return the schema with those fields at top level alone that are in `names`; ``None`` if a name is not there.

@@ -43,6 +43,39 @@ class DirectColumns:
         """
         raise NotImplementedError
 
+    def add_columns(self, first_rows: Int64Array, kinds: Int64Array) -> int:
+        """Add columns as :meth:`add_column` does; returns the number of the first, and the others follow.
+
+        Parameters
+        ----------
+        first_rows
+            Those of all columns, one after the other.
+        kinds
+            ``int64[num_columns, 3]``: number of pages, `is_variable` and `bits` of each.
+        """
+        raise NotImplementedError
+
+    def add_pages(
+        self, pages: Int64Array, forms: Int64Array, symbols: list[bytes | None], out_held: Int64Array
+    ) -> None:
+        """Add pages as :meth:`add_page` does.
+
+        Parameters
+        ----------
+        pages
+            ``int64[num_pages, 10]``: column, page, form; position and size of the chunk words, of the chunks, and of the dictionary
+            (0 without one); whether values are text. Dictionaries of text are refused if they are not all ASCII.
+        forms
+            ``int64[num_forms, 10]``: `levels`, `level_width`, `values`, `bits` and `large` of :meth:`add_page`; rows of the page;
+            of the dictionary the kind (0: none, 1: values of one width, 2: block of variable width), bits of a value, whether it is
+            an LZ4 block behind a ``u32`` with its decoded size, and its number of items.
+        symbols
+            Symbol table of each form.
+        out_held
+            ``int64[num_pages]``: the bytes that the page holds beside the file; -1: it is refused, and not added.
+        """
+        raise NotImplementedError
+
     def add_page(
         self,
         column: int,

@@ -1,0 +1,333 @@
+// Column metadata blocks, which are protobuf messages, as arrays of numbers: all columns of a file a call (container.md
+// 2).
+//
+//   ColumnMetadata   1: Encoding | 2: Page, repeated | 3, 4: offsets and sizes of buffers, packed
+//   Page             1, 2: offsets and sizes of buffers, packed | 3: rows | 4: Encoding | 5: first row
+//   Encoding         2: DirectEncoding        DirectEncoding   1: bytes of an Any
+//
+// Only plain blocks are taken: as every writer makes them, and without a fault. All others are left to the general
+// parser, which knows all that protobuf allows, and has the words for what is wrong.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <string_view>
+#include <unordered_map>
+
+#include "span.hpp"
+
+namespace lancelet::columns {
+
+inline constexpr uint64_t max_number = std::numeric_limits<int64_t>::max();
+inline constexpr uint64_t alignment = 64;
+
+// The fields of a message, one after the other. After a fault `is_plain` is false and no field follows.
+class Fields {
+ public:
+  explicit Fields(Bytes data) : at_(data.data()), stop_(data.data() + data.size()) {}
+
+  bool next() {
+    if (at_ == stop_ || !plain_) return false;
+    const uint64_t tag = varint();
+    number_ = tag >> 3;
+    has_bytes_ = (tag & 7) == 2;
+    if (has_bytes_) {
+      const uint64_t size = varint();
+      if (size > static_cast<uint64_t>(stop_ - at_)) return plain_ = false;
+      bytes_ = {at_, static_cast<size_t>(size)};
+      at_ += size;
+    } else if ((tag & 7) == 0) {
+      value_ = varint();
+    } else {
+      plain_ = false;
+    }
+    return plain_;
+  }
+
+  // The next varint of packed ones.
+  uint64_t varint() {
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64 && at_ != stop_; shift += 7) {
+      const uint8_t byte = *at_++;
+      if (shift == 63 && byte > 1) break;
+      value |= static_cast<uint64_t>(byte & 0x7F) << shift;
+      if (byte < 0x80) return value;
+    }
+    plain_ = false;
+    return 0;
+  }
+
+  bool more() const { return plain_ && at_ != stop_; }
+  bool is_plain() const { return plain_; }
+  uint64_t number() const { return number_; }
+  bool has_bytes() const { return has_bytes_; }
+  Bytes bytes() const { return bytes_; }
+  uint64_t value() const { return value_; }
+
+ private:
+  const uint8_t* at_;
+  const uint8_t* stop_;
+  bool plain_ = true;
+  bool has_bytes_ = false;
+  uint64_t number_ = 0, value_ = 0;
+  Bytes bytes_;
+};
+
+// Where buffers may lie.
+struct Region {
+  uint64_t stop;
+  bool aligned;
+};
+
+struct Counts {
+  int64_t pages = 0;
+  int64_t buffers = 0;
+};
+
+// What is taken from a block: the parts of an Encoding, pairs of a buffer, and pages. `Sink` gets them in order.
+template <class Sink>
+class ColumnParser {
+ public:
+  ColumnParser(Region region, Sink& sink) : region_(region), sink_(sink) {}
+
+  bool column(Bytes block) {
+    Once seen;
+    Bytes encoding, offsets, sizes;
+    for (Fields fields(block); fields.next() || !fields.is_plain();) {
+      if (!fields.is_plain() || !fields.has_bytes()) return false;
+      switch (fields.number()) {
+        case 1: encoding = fields.bytes(); break;
+        case 2:
+          if (!page(fields.bytes())) return false;
+          continue;
+        case 3: offsets = fields.bytes(); break;
+        case 4: sizes = fields.bytes(); break;
+        default: return false;
+      }
+      if (!seen.first(fields.number())) return false;
+    }
+    Bytes any;
+    if (!direct(encoding, any)) return false;
+    sink_.begin_column_buffers();
+    if (!buffers(offsets, sizes)) return false;
+    sink_.end_column(any);
+    return true;
+  }
+
+ private:
+  // Fields that may come only once: a second one would be merged with the first, or replace it.
+  class Once {
+   public:
+    bool first(uint64_t number) {
+      const unsigned bit = 1U << number;
+      const bool is_first = (seen_ & bit) == 0;
+      seen_ |= bit;
+      return is_first;
+    }
+
+   private:
+    unsigned seen_ = 0;
+  };
+
+  bool page(Bytes message) {
+    Once seen;
+    Bytes encoding, offsets, sizes;
+    uint64_t num_rows = 0, first_row = 0;
+    for (Fields fields(message); fields.next() || !fields.is_plain();) {
+      const uint64_t number = fields.number();
+      if (!fields.is_plain() || number < 1 || number > 5 || !seen.first(number)) return false;
+      if (fields.has_bytes() == (number == 3 || number == 5)) return false;
+      switch (number) {
+        case 1: offsets = fields.bytes(); break;
+        case 2: sizes = fields.bytes(); break;
+        case 3: num_rows = fields.value(); break;
+        case 4: encoding = fields.bytes(); break;
+        default: first_row = fields.value();
+      }
+    }
+    Bytes any;
+    if (num_rows > max_number || first_row > max_number || !direct(encoding, any)) return false;
+    sink_.begin_page();
+    if (!buffers(offsets, sizes)) return false;
+    sink_.end_page(static_cast<int64_t>(num_rows), static_cast<int64_t>(first_row), any);
+    return true;
+  }
+
+  bool buffers(Bytes raw_offsets, Bytes raw_sizes) {
+    Fields offsets(raw_offsets), sizes(raw_sizes);
+    while (offsets.more() && sizes.more()) {
+      const uint64_t position = offsets.varint(), size = sizes.varint();
+      if (!offsets.is_plain() || !sizes.is_plain()) return false;
+      if (position > region_.stop || size > region_.stop - position) return false;
+      if (region_.aligned && position % alignment != 0) return false;
+      sink_.buffer(static_cast<int64_t>(position), static_cast<int64_t>(size));
+    }
+    return offsets.is_plain() && sizes.is_plain() && !offsets.more() && !sizes.more();
+  }
+
+  static bool direct(Bytes encoding, Bytes& any) { return only(encoding, 2, any) && only(any, 1, any); }
+
+  // Takes the bytes of a message's only field.
+  static bool only(Bytes message, uint64_t number, Bytes& out) {
+    Fields fields(message);
+    if (!fields.next() || fields.number() != number || !fields.has_bytes() || fields.more()) return false;
+    out = fields.bytes();
+    return true;
+  }
+
+  Region region_;
+  Sink& sink_;
+};
+
+class CountingSink {
+ public:
+  void begin_page() {}
+  void begin_column_buffers() {}
+  void buffer(int64_t, int64_t) { ++counts.buffers; }
+  void end_page(int64_t, int64_t, Bytes) { ++counts.pages; }
+  void end_column(Bytes) {}
+
+  Counts counts;
+};
+
+inline Region checked_region(int64_t stop, bool aligned) {
+  require(stop >= 0, "columns: the data ends before it begins");
+  return {static_cast<uint64_t>(stop), aligned};
+}
+
+inline Bytes block_of(Bytes blocks, std::span<const int64_t> edges, size_t column) {
+  require(edges[column] >= 0 && edges[column] <= edges[column + 1] &&
+              static_cast<uint64_t>(edges[column + 1]) <= blocks.size(),
+          "columns: a block lies outside of the blocks");
+  return blocks.subspan(static_cast<size_t>(edges[column]), static_cast<size_t>(edges[column + 1] - edges[column]));
+}
+
+// counts, per column: pages and buffers, or -1 and -1 when the block is not plain.
+inline void columns_measure(Bytes blocks, std::span<const int64_t> edges, int64_t stop, bool aligned,
+                            std::span<int64_t> counts) {
+  require(!edges.empty() && counts.size() == 2 * (edges.size() - 1), "columns: two counts a column are needed");
+  for (size_t i = 0; i + 1 < edges.size(); ++i) {
+    CountingSink sink;
+    const bool plain = ColumnParser(checked_region(stop, aligned), sink).column(block_of(blocks, edges, i));
+    counts[2 * i] = plain ? sink.counts.pages : -1;
+    counts[2 * i + 1] = plain ? sink.counts.buffers : -1;
+  }
+}
+
+// Numbers for the different encodings, in the order of their first use.
+class Encodings {
+ public:
+  Encodings(Bytes blocks, std::span<int64_t> out) : blocks_(blocks), out_(out) {}
+
+  int64_t number_of(Bytes any) {
+    const std::string_view key(reinterpret_cast<const char*>(any.data()), any.size());
+    const auto [found, is_new] = known_.try_emplace(key, static_cast<int64_t>(known_.size()));
+    if (is_new) {
+      const auto place = 2 * static_cast<size_t>(found->second);
+      require(place + 2 <= out_.size(), "columns: there is no room for an encoding");
+      out_[place] = any.data() - blocks_.data();
+      out_[place + 1] = out_[place] + static_cast<int64_t>(any.size());
+    }
+    return found->second;
+  }
+
+  size_t size() const { return known_.size(); }
+
+ private:
+  Bytes blocks_;
+  std::span<int64_t> out_;
+  std::unordered_map<std::string_view, int64_t> known_;
+};
+
+struct Outputs {
+  static constexpr size_t column_width = 7, page_width = 5;
+
+  std::span<int64_t> columns;
+  std::span<int64_t> pages;
+  std::span<int64_t> buffers;
+};
+
+class WritingSink {
+ public:
+  WritingSink(Outputs out, Encodings& encodings) : out_(out), encodings_(encodings) {}
+
+  void begin_column() {
+    first_page_ = page_;
+    num_rows_ = bytes_ = 0;
+    in_order_ = true;
+  }
+
+  void begin_page() { first_buffer_ = buffer_; }
+
+  void begin_column_buffers() {
+    first_buffer_ = buffer_;
+    page_bytes_ = bytes_;
+  }
+
+  void buffer(int64_t position, int64_t size) {
+    require(2 * buffer_ + 2 <= out_.buffers.size(), "columns: there is no room for a buffer");
+    out_.buffers[2 * buffer_] = position;
+    out_.buffers[2 * buffer_ + 1] = size;
+    ++buffer_;
+    // Buffers may share bytes, so that only absurd files have more than fit; then any number will do.
+    bytes_ = bytes_ > static_cast<int64_t>(max_number) - size ? static_cast<int64_t>(max_number) : bytes_ + size;
+  }
+
+  void end_page(int64_t num_rows, int64_t first_row, Bytes any) {
+    require((page_ + 1) * Outputs::page_width <= out_.pages.size(), "columns: there is no room for a page");
+    int64_t* row = out_.pages.data() + page_ * Outputs::page_width;
+    row[0] = static_cast<int64_t>(first_buffer_);
+    row[1] = static_cast<int64_t>(buffer_ - first_buffer_);
+    row[2] = num_rows;
+    row[3] = first_row;
+    row[4] = encodings_.number_of(any);
+    ++page_;
+    in_order_ = in_order_ && first_row == num_rows_ && num_rows <= static_cast<int64_t>(max_number) - num_rows_;
+    if (in_order_) num_rows_ += num_rows;
+  }
+
+  void end_column(Bytes any) {
+    int64_t* row = begin_row();
+    row[0] = static_cast<int64_t>(first_page_);
+    row[1] = static_cast<int64_t>(page_ - first_page_);
+    row[2] = static_cast<int64_t>(first_buffer_);
+    row[3] = static_cast<int64_t>(buffer_ - first_buffer_);
+    row[4] = encodings_.number_of(any);
+    row[5] = in_order_ ? num_rows_ : -1;
+    row[6] = page_bytes_;
+  }
+
+  void no_column() { std::fill_n(begin_row(), Outputs::column_width, int64_t{-1}); }
+
+ private:
+  int64_t* begin_row() {
+    require((column_ + 1) * Outputs::column_width <= out_.columns.size(), "columns: there is no room for a column");
+    return out_.columns.data() + Outputs::column_width * column_++;
+  }
+
+  Outputs out_;
+  Encodings& encodings_;
+  size_t column_ = 0, page_ = 0, buffer_ = 0, first_page_ = 0, first_buffer_ = 0;
+  int64_t num_rows_ = 0, bytes_ = 0, page_bytes_ = 0;
+  bool in_order_ = true;
+};
+
+// Returns the number of different encodings. `counts` are those of columns_measure.
+inline size_t columns_parse(Bytes blocks, std::span<const int64_t> edges, int64_t stop, bool aligned,
+                            std::span<const int64_t> counts, Outputs out, std::span<int64_t> out_encodings) {
+  require(!edges.empty() && counts.size() == 2 * (edges.size() - 1), "columns: two counts a column are needed");
+  Encodings encodings(blocks, out_encodings);
+  WritingSink sink(out, encodings);
+  for (size_t i = 0; i + 1 < edges.size(); ++i) {
+    if (counts[2 * i] < 0) {
+      sink.no_column();
+      continue;
+    }
+    sink.begin_column();
+    const bool plain = ColumnParser(checked_region(stop, aligned), sink).column(block_of(blocks, edges, i));
+    require(plain, "columns: the counts are those of other blocks");
+  }
+  return encodings.size();
+}
+
+}  // namespace lancelet::columns

@@ -1,0 +1,129 @@
+"""The metadata of all columns of a file, taken apart by one call: objects are made of those that somebody looks at."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lancelet import kernels
+from lancelet.container.metadata import ColumnMetadata, PageMetadata, PageTotals, make_ref, parse_any
+from lancelet.errors import FormatError
+from lancelet.versions import COLUMN_ENCODING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from lancelet.buffers import Int64Array
+    from lancelet.container.metadata import BufferRef, Region
+    from lancelet.versions import Version
+
+__all__ = ["ColumnTable"]
+
+#: Several times as fast as a call of the class.
+_make_totals: Callable[[Iterable[int]], PageTotals] = partial(tuple.__new__, PageTotals)
+
+
+class ColumnTable:
+    """Column metadata as arrays. Threads may share it.
+
+    All that :func:`~lancelet.container.metadata.parse_column` checks was checked of the columns that are here; what is damaged or
+    unusual is not, and left to that function.
+
+    Parameters
+    ----------
+    blocks
+        All column metadata blocks.
+    edges
+        ``int64[num_columns + 1]``: where each of them begins, and the end.
+    region
+        Where buffers may lie.
+    version
+        Version of the file.
+
+    Attributes
+    ----------
+    pages
+        ``int64[num_pages, 5]``: first buffer, number of buffers, rows, first row, number of the encoding.
+    buffers
+        ``int64[num_buffers, 2]``: position and size.
+    """
+
+    def __init__(self, blocks: memoryview, edges: Int64Array, region: Region, version: Version) -> None:
+        num_columns = len(edges) - 1
+        counts = np.empty((num_columns, 2), dtype=np.int64)
+        kernels.columns_measure(blocks, edges, region.stop, region.aligned, counts)
+        num_pages, num_buffers = np.maximum(counts, 0).sum(axis=0).tolist()
+        columns = np.empty((num_columns, 7), dtype=np.int64)
+        self.pages: Int64Array = np.empty((num_pages, 5), dtype=np.int64)
+        self.buffers: Int64Array = np.empty((num_buffers, 2), dtype=np.int64)
+        encodings = np.empty((num_columns + num_pages, 2), dtype=np.int64)
+        found = kernels.columns_parse(
+            blocks,
+            edges,
+            region.stop,
+            region.aligned,
+            counts,
+            columns,
+            self.pages,
+            self.buffers,
+            encodings,
+        )
+        spans = encodings[:found].tolist()
+        self._encodings = [_parse(bytes(blocks[start:stop])) for start, stop in spans]
+        self._columns: list[list[int]] = columns.tolist()
+        #: Those that describe columns; there is no number -1.
+        self._described = {
+            number: encoding
+            for number, encoding in enumerate(self._encodings)
+            if encoding is not None and encoding[0] == COLUMN_ENCODING
+        }
+        wrong = [
+            number
+            for number, encoding in enumerate(self._encodings)
+            if encoding is None or not version.allows_page_type(encoding[0])
+        ]
+        is_wrong = np.isin(self.pages[:, 4], wrong)
+        self._wrong_pages = is_wrong if is_wrong.any() else None
+
+    def first_page(self, column: int) -> int:
+        """Return the row of :attr:`pages` with which the pages of a column begin."""
+        return self._columns[column][0]
+
+    def encoding(self, number: int) -> tuple[str, bytes]:
+        """Return name and bytes of the message of an encoding that a page here has."""
+        found = self._encodings[number]
+        if found is None:
+            raise IndexError(f"encoding {number} is not one of a page")
+        return found
+
+    def column(self, column: int) -> ColumnMetadata | None:
+        """Return the metadata of a column; ``None``: it must be parsed on its own."""
+        first_page, num_pages, first_buffer, num_buffers, number, *totals = self._columns[column]
+        described = self._described.get(number)
+        if described is None:
+            return None
+        if self._wrong_pages is not None and self._wrong_pages[first_page : first_page + num_pages].any():
+            return None
+        buffers = self._refs(first_buffer, num_buffers) if num_buffers else ()
+        pages = partial(self._pages_of, first_page, num_pages)
+        return ColumnMetadata(*described, buffers, pages, _make_totals((*totals, num_pages)))
+
+    def _refs(self, first: int, count: int) -> tuple[BufferRef, ...]:
+        return tuple(map(make_ref, self.buffers[first : first + count].tolist()))
+
+    def _pages_of(self, first: int, count: int) -> tuple[PageMetadata, ...]:
+        return tuple(
+            PageMetadata(self._refs(first_buffer, num_buffers), num_rows, first_row, *self.encoding(number))
+            for first_buffer, num_buffers, num_rows, first_row, number in self.pages[
+                first : first + count
+            ].tolist()
+        )
+
+
+def _parse(encoding: bytes) -> tuple[str, bytes] | None:
+    try:
+        return parse_any(encoding)
+    except FormatError:  # the columns that have it will say so
+        return None

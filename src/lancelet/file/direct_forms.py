@@ -1,0 +1,113 @@
+"""What flat mini-block pages are like, in the words of the kernels of :mod:`lancelet.file.direct`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from lancelet.codecs.binary import Variable
+from lancelet.codecs.bitpack import InlineBitpacking, OutOfLineBitpacking
+from lancelet.codecs.flat import Flat
+from lancelet.codecs.fsst import Fsst
+from lancelet.codecs.general import General
+from lancelet.codecs.rle import Rle
+from lancelet.levels import Layer
+from lancelet.pages.miniblock import MiniBlock
+
+if TYPE_CHECKING:
+    from lancelet.codecs.base import BlockCodec, ChunkCodec
+    from lancelet.pages.base import Layout
+
+__all__ = ["Form", "form_of"]
+
+
+class Form(NamedTuple):
+    """What a page is like, in the words of the kernel.
+
+    Attributes
+    ----------
+    numbers
+        ``levels``, ``level_width``, ``values``, ``bits`` and ``large`` of :meth:`kernels.DirectColumns.add_page`.
+    symbols
+        Symbol table.
+    num_rows
+        Rows of the page, which its message repeats.
+    num_buffers
+        Buffers of the page: chunk words, chunks, dictionary.
+    items
+        What the dictionary is like: its kind (0: there is none, 1: values of one width, 2: of variable width), bits of a value,
+        whether it is an LZ4 block, and how many items it has. ``None``: it must be decoded by its codec.
+    """
+
+    numbers: tuple[int, int, int, int, bool]
+    symbols: bytes | None
+    num_rows: int
+    num_buffers: int
+    items: tuple[int, int, bool, int] | None
+
+    @property
+    def row(self) -> tuple[int, ...]:
+        """A row of the forms of :meth:`kernels.DirectColumns.add_pages`."""
+        return (*self.numbers, self.num_rows, *(self.items or _NO_ITEMS))
+
+
+_NO_ITEMS = (0, 0, False, 0)
+
+
+def form_of(layout: Layout) -> Form | None:
+    """Return what a page is like; ``None`` when the kernel has no words for it."""
+    if not isinstance(layout, MiniBlock):
+        return None
+    levels, values = _level_form(layout), _value_form(layout.value_codec)
+    if levels is None or values is None:
+        return None
+    items: tuple[int, int, bool, int] | None = _NO_ITEMS
+    if layout.dictionary_codec is not None:
+        kind = _items_form(layout.dictionary_codec)
+        items = None if kind is None else (*kind, layout.num_dictionary_items)
+    numbers = (*levels, *values[:2], layout.large)
+    return Form(numbers, values[2], layout.page.num_rows, len(layout.page.buffers), items)
+
+
+def _items_form(codec: BlockCodec) -> tuple[int, int, bool] | None:
+    match codec:
+        case Flat(bits=bits):
+            return 1, bits, False
+        case Variable():  # blocks tell the width of their offsets
+            return 2, 0, False
+        case General(scheme="lz4", values=Flat(bits=bits)):
+            return 1, bits, True
+        case General(scheme="lz4", values=Variable()):
+            return 2, 0, True
+    return None
+
+
+def _level_form(layout: MiniBlock) -> tuple[int, int] | None:
+    if layout.layers == (Layer.ALL_VALID_ITEM,):
+        return 0, 0
+    if layout.layers != (Layer.NULLABLE_ITEM,):
+        return None
+    match layout.def_codec:
+        case Flat(bits=16):
+            return 1, 0
+        case InlineBitpacking(bits=16):
+            return 2, 0
+        case OutOfLineBitpacking(bits=16, width=width):
+            return 3, width
+        case Rle(values=Flat(bits=16), run_lengths=Flat(bits=8)):
+            return 4, 0
+    return None
+
+
+def _value_form(codec: ChunkCodec) -> tuple[int, int, bytes | None] | None:
+    match codec:
+        case Flat(bits=bits) if bits == 1 or bits % 8 == 0:
+            return 0, bits, None
+        case InlineBitpacking(bits=bits):
+            return 1, bits, None
+        case Rle(values=Flat(bits=bits), run_lengths=Flat(bits=8)):
+            return 2, bits, None
+        case Variable(offset_bits=bits):
+            return 3, bits, None
+        case Fsst(values=Variable(offset_bits=bits), symbol_table=table):
+            return 4, bits, table
+    return None
