@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 import lancelet
 from golden_index import is_any_field, is_flat_field, select
 from lancelet import kernels
+from lancelet.container import reader as container_reader
 from lancelet.errors import LanceletError
+from lancelet.file import direct as direct_module
 from lancelet.file.direct import DirectColumns, DirectFields, NotDirect
 from lancelet.pages.base import RowRanges
 from lancelet.testing import assert_tables_equal
@@ -191,6 +193,64 @@ def test_open_pages_are_bounded_in_bytes() -> None:
             stop = min(start + 9_000, 50_000)
             arrays = fields.read(RowRanges.single(start, stop), pa.allocate_buffer)
             assert_tables_equal(pa.table(arrays, table.column_names), table.slice(start, stop - start))
+
+
+@pytest.fixture
+def together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Columns are parsed and pages opened together, however few there are."""
+    monkeypatch.setattr(container_reader, "_MIN_TOGETHER", -1)
+    monkeypatch.setattr(direct_module, "_FEW_PAGES", -1)
+
+
+def test_a_wide_table(together: None) -> None:
+    rng = np.random.default_rng(0)
+    names = [f"v{number}" * 9 for number in range(50)]
+    kinds = [
+        rng.integers(0, 1 << 40, 700),
+        pa.array(rng.random(700), mask=rng.random(700) < 0.2),
+        pa.array(rng.random(700) < 0.5),
+        pa.array(names).take(pa.array(rng.integers(0, 50, 700))),
+        pa.array([f"é{name}" for name in names]).take(pa.array(rng.integers(0, 50, 700))),
+        pa.array([name.encode() + b"\xff" for name in names]).take(pa.array(rng.integers(0, 50, 700))),
+        pa.array(rng.integers(0, 30, 700) << 50),
+        pa.array([5] * 700),
+        pa.array([[1], []] * 350),
+        pa.nulls(700),
+    ]
+    table = pa.table({f"c{number}": kinds[number % len(kinds)] for number in range(4 * len(kinds))})
+    for profile in ("balanced", "small", "fast", "reference"):
+        for options in ({}, {"max_page_bytes": 1 << 9}):
+            reader = lancelet.FileReader(written(table, profile=profile, **options))
+            assert_tables_equal(reader.read_all().to_table(), table)
+            assert reader._container.table is not None
+            assert_tables_equal(reader.take_rows([3, 699]).to_table(), table.take([3, 699]))
+
+
+@pytest.mark.parametrize("file", [pytest.param(file, id=file.name) for file in FLAT])
+def test_golden_files_opened_together(file: GoldenFile, together: None) -> None:
+    mapped = lancelet.FileReader(str(file.path))
+    general = lancelet.FileReader(str(file.path), mmap=False)
+    assert_tables_equal(mapped.read_all().to_table(), general.read_all().to_table())
+
+
+@pytest.mark.parametrize(
+    "file", [pytest.param(file, id=file.name) for file in mutated_files() if file in FLAT]
+)
+def test_damaged_bytes_opened_together(file: GoldenFile, together: None) -> None:
+    test_damaged_bytes_end_as_they_do_the_general_way(file)
+
+
+def test_pages_that_are_opened_together_are_opened_by_the_kernel(
+    together: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"text": ["a", "b"] * 500, "number": np.arange(1000), "bool": [True, None] * 500})
+    reader = lancelet.FileReader(written(table))
+
+    def unwanted(*_: object) -> bool:
+        raise AssertionError("a page is opened on its own")
+
+    monkeypatch.setattr(DirectColumns, "_open_page", unwanted)
+    assert_tables_equal(reader.read_all().to_table(), table)
 
 
 @settings(max_examples=sample_or_full(100, 2000), deadline=None)

@@ -24,6 +24,7 @@ from lancelet import kernels
 from lancelet.blocks import FixedWidth, VariableWidth
 from lancelet.blocks.arrow import fixed_bits, from_block, is_variable_width, offset_bits
 from lancelet.buffers import allocate, as_bytes
+from lancelet.container.metadata import make_ref
 from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
 from lancelet.fields.paths import shown
 from lancelet.file.cache import DEFAULT_CACHE_BYTES
@@ -188,36 +189,37 @@ class DirectColumns:
                 others.append((number, page))
             else:
                 tabled.append((column.number, page, number, first_page + page, column.is_text))
-        rows = np.array(tabled, dtype=np.int64).reshape(-1, 5)
+        if not tabled:
+            return others
+        rows = np.array(tabled, dtype=np.int64)
         first_buffers, num_buffers, _, _, encodings = table.pages[rows[:, 3]].T
-        numbers, firsts = np.unique(encodings, return_index=True)
-        made = [
-            self._numbered_form(number, tabled[first][2], tabled[first][1])
-            for number, first in zip(numbers.tolist(), firsts.tolist(), strict=True)
-        ]
-        #: Of each page: the place of its form, or -1.
-        forms = [form for form in made if form is not None]
-        places = np.cumsum([form is not None for form in made]) - 1
-        places[[form is None for form in made]] = -1
-        places = places[np.searchsorted(numbers, encodings)]
+        forms, places = self._forms_of(rows, encodings)
         expected = np.array([form.num_buffers for form in forms] + [-1], dtype=np.int64)[places]
-        is_known = expected == num_buffers
-        pages = np.empty((len(rows), 10), dtype=np.int64)
-        pages[:, :2], pages[:, 2], pages[:, 9] = rows[:, :2], places, rows[:, 4]
-        pages = pages[is_known]
-        first_buffers = first_buffers[is_known]
-        has_items = expected[is_known] == 3
+        is_open = expected == num_buffers
+        first_buffers, has_items = first_buffers[is_open], expected[is_open] == 3
+        pages = np.empty((len(first_buffers), 10), dtype=np.int64)
+        pages[:, :2], pages[:, 2], pages[:, 9] = rows[is_open, :2], places[is_open], rows[is_open, 4]
         pages[:, 3:5], pages[:, 5:7] = table.buffers[first_buffers], table.buffers[first_buffers + 1]
         pages[:, 7:9] = table.buffers[first_buffers + 2 * has_items] * has_items[:, None]
-        heads = pages[:, 3:5].tolist() + pages[has_items, 7:9].tolist()
-        self._source.prefetch(heads)
+        self._source.prefetch(list(map(make_ref, pages[:, 3:5].tolist() + pages[has_items, 7:9].tolist())))
         held = np.empty(len(pages), dtype=np.int64)
-        numbers_of_forms = np.array([form.row for form in forms], dtype=np.int64)
-        self._native.add_pages(pages, numbers_of_forms, [form.symbols for form in forms], held)
+        forms_rows = np.array([form.row for form in forms], dtype=np.int64)
+        self._native.add_pages(pages, forms_rows, [form.symbols for form in forms], held)
         self._held_bytes += int(held.clip(0).sum())
-        is_open = is_known.copy()
-        is_open[is_known] = held >= 0
+        is_open[is_open] = held >= 0
         return others + [(row[2], row[1]) for row in rows[~is_open].tolist()]
+
+    def _forms_of(self, rows: Int64Array, encodings: Int64Array) -> tuple[list[Form], Int64Array]:
+        """Return the different forms of pages with `encodings` of the table, and for each page the place of its form or -1."""
+        numbers, firsts, inverse = np.unique(encodings, return_index=True, return_inverse=True)
+        forms: list[Form] = []
+        places = []
+        for number, (_, page, column, *_) in zip(numbers.tolist(), rows[firsts].tolist(), strict=True):
+            form = self._numbered_form(number, column, page)
+            places.append(-1 if form is None else len(forms))
+            if form is not None:
+                forms.append(form)
+        return forms, np.array(places, dtype=np.int64)[inverse]
 
     def _numbered_form(self, number: int, column: int, page: int) -> Form | None:
         """Return the form of all pages that have an encoding of the container's table; `page` of `column` is one of them."""
