@@ -17,7 +17,7 @@ from golden_index import is_any_field, is_flat_field, select
 from lancelet import kernels
 from lancelet.container import reader as container_reader
 from lancelet.errors import LanceletError
-from lancelet.file import direct as direct_module
+from lancelet.file import direct_columns
 from lancelet.file.direct import DirectColumns, DirectFields, NotDirect
 from lancelet.pages.base import RowRanges
 from lancelet.testing import assert_tables_equal
@@ -199,7 +199,7 @@ def test_open_pages_are_bounded_in_bytes() -> None:
 def together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Columns are parsed and pages opened together, however few there are."""
     monkeypatch.setattr(container_reader, "_MIN_TOGETHER", -1)
-    monkeypatch.setattr(direct_module, "_FEW_PAGES", -1)
+    monkeypatch.setattr(direct_columns, "_FEW_PAGES", -1)
 
 
 def test_a_wide_table(together: None) -> None:
@@ -251,6 +251,13 @@ def test_pages_that_are_opened_together_are_opened_by_the_kernel(
 
     monkeypatch.setattr(DirectColumns, "_open_page", unwanted)
     assert_tables_equal(reader.read_all().to_table(), table)
+
+
+def test_ranges_that_lie_close_together_are_fetched_together() -> None:
+    gap = direct_columns._GAP_BYTES
+    ranges = [(300, 10), (0, 100), (50, 20), (320 + gap, 5), (310, 0), (400 + 2 * gap, 1)]
+    assert direct_columns._near(np.array(ranges)) == [(0, 310), (320 + gap, 5), (400 + 2 * gap, 1)]
+    assert direct_columns._near(np.empty((0, 2), dtype=np.int64)) == []
 
 
 @settings(max_examples=sample_or_full(100, 2000), deadline=None)

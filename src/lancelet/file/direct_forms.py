@@ -1,23 +1,62 @@
-"""What flat mini-block pages are like, in the words of the kernels of :mod:`lancelet.file.direct`."""
+"""What flat columns and mini-block pages are like, in the words of the kernels of :mod:`lancelet.file.direct`."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow as pa
+
+from lancelet.blocks.arrow import fixed_bits, is_variable_width, offset_bits
 from lancelet.codecs.binary import Variable
 from lancelet.codecs.bitpack import InlineBitpacking, OutOfLineBitpacking
 from lancelet.codecs.flat import Flat
 from lancelet.codecs.fsst import Fsst
 from lancelet.codecs.general import General
 from lancelet.codecs.rle import Rle
+from lancelet.errors import OptionError
 from lancelet.levels import Layer
 from lancelet.pages.miniblock import MiniBlock
+from lancelet.schema.logical import flat_type_of
 
 if TYPE_CHECKING:
     from lancelet.codecs.base import BlockCodec, ChunkCodec
     from lancelet.pages.base import Layout
 
-__all__ = ["Form", "form_of"]
+__all__ = ["Form", "Kind", "form_of", "kind_of"]
+
+
+class Kind(NamedTuple):
+    """What the values of a column are like.
+
+    Attributes
+    ----------
+    is_variable
+        Values have lengths of their own.
+    bits
+        Width of the offsets, or of the values.
+    is_text
+        They must be UTF-8.
+    """
+
+    is_variable: bool
+    bits: int
+    is_text: bool
+
+
+@lru_cache(maxsize=1024)  # columns share few types
+def kind_of(logical_type: str) -> Kind | None:
+    """Return what values of a type without children are like; ``None`` if it is not one of those that are read here."""
+    type_ = flat_type_of(logical_type)
+    if is_variable_width(type_):
+        return Kind(True, offset_bits(type_), pa.types.is_string(type_) or pa.types.is_large_string(type_))
+    if pa.types.is_nested(type_) or pa.types.is_dictionary(type_):
+        return None
+    try:
+        bits = fixed_bits(type_)
+    except OptionError:
+        return None
+    return Kind(False, bits, False) if bits > 0 else None
 
 
 class Form(NamedTuple):

@@ -13,7 +13,7 @@ from lancelet.fields.v20_reader import V20Reader
 from lancelet.file.bodies import shows_values
 from lancelet.file.cache import PageCache
 from lancelet.file.column import ColumnPages, plan_columns
-from lancelet.file.direct import DirectColumns
+from lancelet.file.direct_columns import DirectColumns
 from lancelet.file.groups import DirectGroup, FieldRead, PagesGroup, V20Group, make_groups
 from lancelet.file.plan import leaf_names, make_plan, plan_of_column, plan_of_v20
 from lancelet.schema.blobs import is_blob, shown_schema
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from lancelet.schema.fields import Field, Schema, StoredSchema
 
 __all__ = ["Columns", "Selection"]
+
+#: Divisions of the fields that are kept; reads of one kind need few.
+_MOST_GROUPS = 64
 
 
 class Columns:
@@ -117,7 +120,7 @@ class Selection:
         self._columns = columns
         self._schema = schema
         self._blobs = blobs
-        self._kept_groups: dict[int, list[Group]] = {}
+        self._kept_groups: dict[tuple[int, int, int], list[Group]] = {}
 
     @cached_property
     def _shown(self) -> Schema:
@@ -240,12 +243,18 @@ class Selection:
         return sum(read.row_bytes for read in self.reads)
 
     def groups(self, reads: Sequence[FieldRead], most: int) -> list[Group]:
-        """Divide some of :attr:`reads` into at most `most` groups; those of all are made once."""
-        if reads is not self.reads:
+        """Divide some of :attr:`reads`, neighbours, into at most `most` groups; repeated reads divide them alike, and once."""
+        if not reads:
+            return []
+        first, stop = reads[0].position, reads[-1].position + 1
+        if self.reads[first:stop] != reads:
             return self._groups(reads, most)
-        if most not in self._kept_groups:
-            self._kept_groups[most] = self._groups(reads, most)
-        return self._kept_groups[most]
+        key = (first, stop, most)
+        if key not in self._kept_groups:
+            if len(self._kept_groups) >= _MOST_GROUPS:
+                self._kept_groups.clear()
+            self._kept_groups[key] = self._groups(reads, most)
+        return self._kept_groups[key]
 
     def _groups(self, reads: Sequence[FieldRead], most: int) -> list[Group]:
         make = self._v20_group if self._columns.container.version == Version.V2_0 else self._pages_group
