@@ -121,23 +121,10 @@ class DirectColumns:
             self._native.forget_pages()
         read = kernels.DirectRead(self._native, numbers, rows.starts, rows.stops)
         while missing := read.missing():  # again if another thread closed them meanwhile
-            self._source.prefetch(self._heads(columns, missing))
-            wrong = {columns[place] for place, page in missing if not self._open_page(columns[place], page)}
-            if wrong:
-                raise self.refused(wrong)
+            self._open_pages([(columns[place], page) for place, page in missing])
         if len(rows.starts) > 1 or rows.num_rows <= _FEW_ROWS:
             self._source.prefetch(read.chunk_ranges())
         return read
-
-    def _heads(self, columns: Sequence[int], pages: Iterable[tuple[int, int]]) -> list[BufferRef]:
-        """Return what is read to open pages: all buffers but the chunks."""
-        heads = []
-        for place, page in pages:
-            column = self._columns[columns[place]]
-            if column is not None:
-                words, _, *others = *column.pages.metadata.pages[page].buffers, None, None
-                heads += [buffer for buffer in (words, *others) if buffer is not None]
-        return heads
 
     def refused(self, columns: Iterable[int]) -> NotDirect:
         """Leave columns to the general way, which has the words for what is wrong with them."""
@@ -155,35 +142,49 @@ class DirectColumns:
         number = self._native.add_column(first_rows, is_variable_width(value_type), _bits(value_type))
         return _Column(number, pages, value_type)
 
-    def _open_page(self, column: int, page: int) -> bool:
-        """Open a page; tell whether that was possible."""
-        found = self._columns[column]
-        try:
-            held = None if found is None else self._add_page(found, page)
-        except (LanceletError, ValueError):
-            held = None
-        if held is None:
-            return False
-        self._held_bytes += held
-        return True
+    def _open_pages(self, pages: Sequence[tuple[int, int]]) -> None:
+        """Open pages, given by column and number; nothing is read before all of them are known to be of the right kind."""
+        found = [(column, self._found(column, page)) for column, page in pages]
+        if wrong := {column for column, page in found if page is None}:
+            raise self.refused(wrong)
+        opened = [(column, page) for column, page in found if page is not None]
+        self._source.prefetch([buffer for _, page in opened for buffer in page.heads])
+        if wrong := {column for column, page in opened if not self._add_page(page)}:
+            raise self.refused(wrong)
 
-    def _add_page(self, column: _Column, page: int) -> int | None:
-        """Open a page; return the bytes that it holds, or ``None`` when it is another kind of page."""
+    def _found(self, number: int, page: int) -> _Page | None:
+        """Look at the message of a page; ``None``: it is of another kind."""
+        column = self._columns[number]
+        if column is None:
+            return None
         # Columns of one type mostly have pages of one message: what it says is found out once.
         metadata = column.pages.metadata.pages[page]
         form = self._forms.get((metadata.type_name, metadata.encoding))
-        items: _Items = (None, 0, None)
-        if form is None or form.num_rows != metadata.num_rows or len(metadata.buffers) != 2:
+        if form is not None and form.num_rows == metadata.num_rows and len(metadata.buffers) == 2:
+            return _Page(column, page, form, metadata.buffers, None)
+        try:
             layout = column.pages.layout(page)
-            form = _form(layout) if isinstance(layout, MiniBlock) else None
-            if form is None or not isinstance(layout, MiniBlock):
-                return None
-            if layout.dictionary_codec is None:
-                self._forms[metadata.type_name, metadata.encoding] = form
-            else:
-                items = self._items(column, layout)
-        words, chunks = metadata.buffers[:2]
-        return self._native.add_page(column.number, page, *form.numbers, words, chunks, *items, form.symbols)
+        except LanceletError:
+            return None
+        form = _form(layout) if isinstance(layout, MiniBlock) else None
+        if form is None or not isinstance(layout, MiniBlock):
+            return None
+        if layout.dictionary_codec is None:
+            self._forms[metadata.type_name, metadata.encoding] = form
+            return _Page(column, page, form, metadata.buffers, None)
+        return _Page(column, page, form, metadata.buffers, layout)
+
+    def _add_page(self, page: _Page) -> bool:
+        """Open a page; tell whether that was possible."""
+        words, chunks = page.buffers[:2]
+        try:
+            items = (None, 0, None) if page.indexed is None else self._items(page.column, page.indexed)
+            self._held_bytes += self._native.add_page(
+                page.column.number, page.number, *page.form.numbers, words, chunks, *items, page.form.symbols
+            )
+        except (LanceletError, ValueError):
+            return False
+        return True
 
     def _items(self, column: _Column, layout: MiniBlock) -> _Items:
         opened = layout.open(self._source.read_ranges(layout.head_ranges()))
@@ -241,6 +242,21 @@ def _form(layout: MiniBlock) -> _Form | None:
         return None
     numbers = (*levels, *values[:2], layout.large)
     return _Form(numbers, values[2], layout.page.num_rows)
+
+
+class _Page(NamedTuple):
+    """A page that can be read directly: what it is like, where it lies, and its layout if its values are indices."""
+
+    column: _Column
+    number: int
+    form: _Form
+    buffers: tuple[BufferRef, ...]
+    indexed: MiniBlock | None
+
+    @property
+    def heads(self) -> tuple[BufferRef, ...]:
+        """What is read to open the page."""
+        return self.buffers[:1] if self.indexed is None else self.indexed.head_ranges()
 
 
 def _level_form(layout: MiniBlock) -> tuple[int, int] | None:
