@@ -2,14 +2,12 @@
 
 *Data* is any C-contiguous object of the buffer protocol (``bytes``, ``memoryview``, ``pyarrow.Buffer``, numpy arrays). Kernels take
 it as it is; ``nbytes`` tells its size. Output comes from Arrow's default memory pool, which keeps and reuses memory: fresh pages
-are what costs, so for large buffers the system is asked for huge ones.
+are what costs.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,45 +31,10 @@ Allocate = Callable[[int], Any]
 
 EMPTY = b""
 
-_HUGE_PAGE_BYTES = 2 << 20
-
 
 def allocate(num_bytes: int) -> Any:
     """Return a writable ``pyarrow.Buffer`` of `num_bytes` uninitialised bytes from Arrow's default pool."""
-    buffer = pa.allocate_buffer(num_bytes)
-    if num_bytes >= 2 * _HUGE_PAGE_BYTES:
-        _prefer_huge_pages(buffer)
-    return buffer
-
-
-def _prefer_huge_pages(buffer: pa.Buffer) -> None:
-    """Advise the system to give huge pages to a buffer: its first touch then costs a fault for 2 MiB and not for 4 KiB.
-
-    Only advice: it does not matter whether the call succeeds.
-    """
-    madvise = _madvise()
-    if madvise is not None:
-        start = -(-buffer.address // _HUGE_PAGE_BYTES) * _HUGE_PAGE_BYTES
-        stop = (buffer.address + buffer.size) // _HUGE_PAGE_BYTES * _HUGE_PAGE_BYTES
-        madvise(start, stop - start, _MADV_HUGEPAGE)
-
-
-_MADV_HUGEPAGE = 14
-
-
-@cache
-def _madvise() -> Callable[[int, int, int], int] | None:
-    """Return the system call, or ``None`` where there are no huge pages to ask for."""
-    if sys.platform != "linux":
-        return None
-    import ctypes
-
-    try:
-        function = ctypes.CDLL(None).madvise
-    except (OSError, AttributeError):
-        return None
-    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    return function
+    return pa.allocate_buffer(num_bytes)
 
 
 def nbytes(data: Data) -> int:
