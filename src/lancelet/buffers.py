@@ -7,7 +7,10 @@ are what costs.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
+from functools import cache
+from mmap import PAGESIZE
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,10 +34,44 @@ Allocate = Callable[[int], Any]
 
 EMPTY = b""
 
+_LARGE_BYTES = 1 << 20
+_MADV_NOHUGEPAGE = 15
+
 
 def allocate(num_bytes: int) -> Any:
     """Return a writable ``pyarrow.Buffer`` of `num_bytes` uninitialised bytes from Arrow's default pool."""
-    return pa.allocate_buffer(num_bytes)
+    buffer = pa.allocate_buffer(num_bytes)
+    if num_bytes >= _LARGE_BYTES:
+        _refuse_huge_pages(buffer)
+    return buffer
+
+
+def _refuse_huge_pages(buffer: pa.Buffer) -> None:
+    """Have the system back a large buffer with small pages, and only advise: it does not matter whether the call succeeds.
+
+    Arrow's pool asks for huge ones. The first touch of each then waits until the system has found, or made, 2 MiB of free memory in
+    one piece: a table of 1.1 GB took 0.6 to 2.6 s, against 0.35 to 0.75 s with small pages, whose faults two threads share.
+    """
+    madvise = _madvise()
+    if madvise is not None:
+        start = -(-buffer.address // PAGESIZE) * PAGESIZE
+        stop = (buffer.address + buffer.size) // PAGESIZE * PAGESIZE
+        madvise(start, stop - start, _MADV_NOHUGEPAGE)
+
+
+@cache
+def _madvise() -> Callable[[int, int, int], int] | None:
+    """Return the system call, or ``None`` where there are no huge pages to refuse."""
+    if sys.platform != "linux":
+        return None
+    import ctypes
+
+    try:
+        function = ctypes.CDLL(None).madvise
+    except (OSError, AttributeError):
+        return None
+    function.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    return function
 
 
 def nbytes(data: Data) -> int:

@@ -31,6 +31,7 @@ from lancelet.codecs.rle import Rle
 from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
 from lancelet.fields.paths import shown
 from lancelet.file.cache import DEFAULT_CACHE_BYTES
+from lancelet.file.rows import is_scattered
 from lancelet.levels import Layer
 from lancelet.pages.miniblock import MiniBlock
 from lancelet.schema.blobs import is_blob
@@ -52,9 +53,6 @@ __all__ = ["DirectColumns", "DirectFields", "DirectTable", "NotDirect", "TablePa
 
 _SHARED_BYTES = 4096
 _ALIGNMENT = 64
-
-#: Reads of so few rows do not go on where they end: what lies around them is not wanted.
-_FEW_ROWS = 1024
 
 
 class NotDirect(Exception):  # noqa: N818 - no error: the caller takes another way
@@ -122,9 +120,14 @@ class DirectColumns:
         read = kernels.DirectRead(self._native, numbers, rows.starts, rows.stops)
         while missing := read.missing():  # again if another thread closed them meanwhile
             self._open_pages([(columns[place], page) for place, page in missing])
-        if len(rows.starts) > 1 or rows.num_rows <= _FEW_ROWS:
+        if is_scattered(rows):
             self._source.prefetch(read.chunk_ranges())
         return read
+
+    def end(self, read: kernels.DirectRead, rows: RowRanges) -> None:
+        """Let go of the chunks that a read has decoded, if it goes through the file."""
+        if not is_scattered(rows):
+            self._source.release(read.chunk_ranges())
 
     def refused(self, columns: Iterable[int]) -> NotDirect:
         """Leave columns to the general way, which has the words for what is wrong with them."""
@@ -360,6 +363,7 @@ class DirectFields:
         read, num_rows = self.begin(rows), rows.num_rows
         places = _Places(*self.needs(read, num_rows), allocate)
         null_counts, data = self.decode(read, places.buffers, places.where, allocate)
+        self.end(read, rows)
         return [
             self.array(field, num_rows, places, null_count, data)
             for field, null_count in enumerate(null_counts.tolist())
@@ -379,6 +383,10 @@ class DirectFields:
     def begin(self, rows: RowRanges) -> kernels.DirectRead:
         """Begin a read; opens the pages that were not opened before."""
         return self._direct.begin(self._numbers, self._columns, rows)
+
+    def end(self, read: kernels.DirectRead, rows: RowRanges) -> None:
+        """Let go of what a read has decoded."""
+        self._direct.end(read, rows)
 
     def needs(self, read: kernels.DirectRead, num_rows: int) -> tuple[Int64Array, Int64Array]:
         """Return the bytes of bitmaps, and of values or offsets, as ``int64[num_fields]``."""
@@ -480,6 +488,7 @@ class DirectTable:
             self._places.where + self._steps * (start // 8),
         )
         null_counts, data = fields.decode(read, self._places.buffers + own.buffers, where, allocate)
+        fields.end(read, rows)
         arrays = {
             field: fields.array(field, num_rows, own, null_count, data)
             for field, null_count in enumerate(null_counts.tolist())
