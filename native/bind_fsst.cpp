@@ -1,4 +1,6 @@
 // Bindings of fsst.hpp and fsst_train.hpp: argument checks and the release of the GIL, nothing else.
+#include <nanobind/stl/pair.h>
+
 #include "bindings.hpp"
 #include "buffers.hpp"
 #include "fsst.hpp"
@@ -34,8 +36,8 @@ void fsst_decode_any(In<uint8_t> table, In<uint8_t> data, In<uint8_t> offsets, i
                [&]<class Offset>(Offset) { fsst_decode<Offset>(table.span, data.span, offsets.span, out.span); });
 }
 
-int64_t fsst_decode_values_any(In<uint8_t> table, In<uint8_t> data, In<uint8_t> offsets, int offset_bits,
-                               Out<uint8_t> out_offsets, Out<uint8_t> out) {
+std::pair<int64_t, bool> fsst_decode_values_any(In<uint8_t> table, In<uint8_t> data, In<uint8_t> offsets,
+                                                int offset_bits, Out<uint8_t> out_offsets, Out<uint8_t> out) {
   return with_offsets(offset_bits, [&]<class Offset>(Offset) {
     return fsst_decode_values<Offset>(table.span, data.span, offsets.span, out_offsets.span, out.span);
   });

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <utility>
 
 #include "offsets.hpp"
 #include "span.hpp"
@@ -111,11 +112,15 @@ class FsstDecoder {
  public:
   explicit FsstDecoder(const FsstTable& table) : table_(table), lengths_(table.lengths) {
     for (auto& length : lengths_) length = length ? length : special_;
+    for (const uint64_t symbol : table.symbols) seen_ |= symbol;
   }
+
+  // Whether the symbols of the table, and the literal bytes that were decoded, are ASCII.
+  bool is_ascii() const { return (seen_ & 0x8080808080808080) == 0; }
 
   // Writes the symbols of the codes from `at` to `stop`; returns where it ended, or nothing where `to_stop` is too
   // near.
-  uint8_t* operator()(const uint8_t* at, const uint8_t* stop, uint8_t* to, uint8_t* to_stop) const {
+  uint8_t* operator()(const uint8_t* at, const uint8_t* stop, uint8_t* to, uint8_t* to_stop) {
     while (stop - at >= 4 && to_stop - to >= 32) {
       const uint32_t codes = load<uint32_t>(at);
       const size_t code0 = codes & 255, code1 = codes >> 8 & 255, code2 = codes >> 16 & 255, code3 = codes >> 24;
@@ -143,13 +148,14 @@ class FsstDecoder {
  private:
   static constexpr uint8_t special_ = 128;
 
-  bool one(const uint8_t*& at, const uint8_t* stop, uint8_t*& to, const uint8_t* to_stop) const {
+  bool one(const uint8_t*& at, const uint8_t* stop, uint8_t*& to, const uint8_t* to_stop) {
     const uint8_t code = *at++;
     uint64_t symbol = table_.symbols[code];
     size_t length = lengths_[code];
     if (code == fsst_escape) {
       check_data(at < stop, "fsst: a value ends in an escape");
       symbol = *at++;
+      seen_ |= symbol;
       length = 1;
     }
     check_data(length != special_, "fsst: a code has no symbol");
@@ -161,6 +167,7 @@ class FsstDecoder {
 
   const FsstTable& table_;
   std::array<uint8_t, 256> lengths_;
+  uint64_t seen_ = 0;
 };
 
 // Values are coded on their own, so all of them are one stream: no value border is looked at.
@@ -171,27 +178,28 @@ inline void fsst_decode_stream(const FsstTable& table, Bytes stream, MutableByte
   require(end == out.data() + out.size(), "fsst_decode: out is too large");
 }
 
-// Both steps in one, value by value; -1 where `out` has no room for all of them.
+// Both steps in one, value by value; -1 where `out` has no room for all of them. Tells as well whether all bytes are
+// known to be ASCII.
 template <class Offset>
-int64_t fsst_decode_values(Bytes raw_table, Bytes data, Bytes raw_offsets, MutableBytes raw_out_offsets,
-                           MutableBytes out) {
+std::pair<int64_t, bool> fsst_decode_values(Bytes raw_table, Bytes data, Bytes raw_offsets,
+                                            MutableBytes raw_out_offsets, MutableBytes out) {
   const FsstTable table(raw_table);
   const Offsets<Offset> offsets(raw_offsets);
   const size_t num_values = offsets.num_values();
   const OffsetsOut<Offset> out_offsets(raw_out_offsets, num_values);
   offsets.check(data.size());
   require(table.compressed, "fsst_decode_values: the table is switched off");
-  const FsstDecoder decode(table);
+  FsstDecoder decode(table);
   uint8_t* to = out.data();
   uint8_t* const to_stop = to + std::min<uint64_t>(out.size(), max_total<Offset>);
   for (size_t i = 0; i < num_values; ++i) {
     out_offsets.set(i, static_cast<uint64_t>(to - out.data()));
     to = decode(data.data() + offsets[i], data.data() + offsets[i + 1], to, to_stop);
-    if (to == nullptr) return -1;
+    if (to == nullptr) return {-1, false};
   }
   const int64_t written = to - out.data();
   out_offsets.set(num_values, static_cast<uint64_t>(written));
-  return written;
+  return {written, decode.is_ascii()};
 }
 
 template <class Offset>

@@ -70,13 +70,16 @@ def decode(kernels, table, values, bits=32, first=0):
 def check_one_pass(kernels, table, data, offsets, bits, out_offsets, out):
     for spare in (0, 1, 31, 32, 100):
         same_offsets, same = np.full_like(offsets, 7), np.empty(len(out) + spare, dtype=np.uint8)
-        assert kernels.fsst_decode_values(table, data, offsets, bits, same_offsets, same) == len(out)
+        size, is_ascii = kernels.fsst_decode_values(table, data, offsets, bits, same_offsets, same)
+        assert size == len(out)
+        assert not is_ascii or bytes(out).isascii()
         assert (same_offsets == out_offsets).all()
         assert (same[: len(out)] == out).all()
     for missing in {1, len(out) // 2, len(out)} - {0}:
         if missing <= len(out):
             small = np.empty(len(out) - missing, dtype=np.uint8)
-            assert kernels.fsst_decode_values(table, data, offsets, bits, np.empty_like(offsets), small) == -1
+            size, _ = kernels.fsst_decode_values(table, data, offsets, bits, np.empty_like(offsets), small)
+            assert size == -1
 
 
 def text(num_values, seed):
@@ -334,3 +337,21 @@ def test_mutated_streams_agree():
             except FormatError as error:
                 results.append(str(error))
         assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "is_ascii"),
+    [([b"abab", b"the "], True), ([b"a\xc3\xa4b"], False), ([b"z", b"\x7f"], True), ([b"\x80"], False)],
+)
+def test_one_pass_knows_ascii(kernels, values, is_ascii):
+    data, offsets = join(encode(kernels, VECTOR_TABLE, values), 32)
+    out = np.empty(64, dtype=np.uint8)
+    _, found = kernels.fsst_decode_values(VECTOR_TABLE, data, offsets, 32, np.empty_like(offsets), out)
+    assert found == is_ascii
+
+
+def test_symbols_beyond_ascii_leave_it_open(kernels):
+    table = VECTOR_TABLE.replace(b"ab", b"\xc3\xa4", 1)
+    data, offsets = join(encode(kernels, table, [b"the "]), 32)
+    out = np.empty(64, dtype=np.uint8)
+    assert kernels.fsst_decode_values(table, data, offsets, 32, np.empty_like(offsets), out) == (4, False)

@@ -164,9 +164,10 @@ class Fsst(ChunkCodec, ValueCodec):
         room = self._room(values, table)
         if room:
             data = allocate(room)
-            num_bytes = kernels.fsst_decode_values(*parts, offsets, data)
+            num_bytes, is_ascii = kernels.fsst_decode_values(*parts, offsets, data)
             if num_bytes >= 0:
-                return VariableWidth(values.offset_bits, values.num_values, offsets, data.slice(0, num_bytes))
+                decoded = data.slice(0, num_bytes)
+                return VariableWidth(values.offset_bits, values.num_values, offsets, decoded, is_ascii)
         data = allocate(kernels.fsst_decode_offsets(*parts, offsets))
         kernels.fsst_decode(*parts, data)
         return VariableWidth(values.offset_bits, values.num_values, offsets, data)

@@ -313,7 +313,7 @@ def fsst_decode(table: Data, data: Data, offsets: Data, offset_bits: int, out: D
 
 def fsst_decode_values(
     table: Data, data: Data, offsets: Data, offset_bits: int, out_offsets: Data, out: Data
-) -> int:
+) -> tuple[int, bool]:
     """Decompress values in one pass: what :func:`fsst_decode_offsets` and :func:`fsst_decode` do in two.
 
     Parameters
@@ -329,8 +329,9 @@ def fsst_decode_values(
 
     Returns
     -------
-    int
-        Bytes of all values; -1 when `out` has no room for them, or their offsets cannot count them.
+    tuple
+        Bytes of all values, -1 when `out` has no room for them, or their offsets cannot count them; and whether all bytes are known
+        to be ASCII, because the symbols of the table are, and the literal bytes among the codes.
 
     Raises
     ------
@@ -351,8 +352,8 @@ def fsst_decode_values(
     for start, stop in pairwise(borders):
         values += _expand(stream[start:stop], symbols)
         if len(values) > room:
-            return -1
+            return -1, False
         ends.append(len(values))
     as_bytes(out)[: len(values)] = as_bytes(values)
     as_values(out_offsets, offset_bits)[:] = ends
-    return len(values)
+    return len(values), all(symbol.isascii() for symbol in symbols) and values.isascii()
