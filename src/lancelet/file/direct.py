@@ -122,6 +122,7 @@ class DirectFields:
         read, num_rows = self.begin(rows), rows.num_rows
         places = _Places(*self.needs(read, num_rows), allocate)
         null_counts, data = self.decode(read, places.buffers, places.where, allocate)
+        self.end(read, rows)
         return [
             self.array(field, num_rows, places, null_count, data)
             for field, null_count in enumerate(null_counts.tolist())
@@ -141,6 +142,10 @@ class DirectFields:
     def begin(self, rows: RowRanges) -> kernels.DirectRead:
         """Begin a read; opens the pages that were not opened before."""
         return self._direct.begin(self._numbers, self._columns, rows)
+
+    def end(self, read: kernels.DirectRead, rows: RowRanges) -> None:
+        """Let go of what a read has decoded."""
+        self._direct.end(read, rows)
 
     def needs(self, read: kernels.DirectRead, num_rows: int) -> tuple[Int64Array, Int64Array]:
         """Return the bytes of bitmaps, and of values or offsets, as ``int64[num_fields]``."""
@@ -242,6 +247,7 @@ class DirectTable:
             self._places.where + self._steps * (start // 8),
         )
         null_counts, data = fields.decode(read, self._places.buffers + own.buffers, where, allocate)
+        fields.end(read, rows)
         arrays = {
             field: fields.array(field, num_rows, own, null_count, data)
             for field, null_count in enumerate(null_counts.tolist())

@@ -10,9 +10,11 @@ from lancelet import kernels
 from lancelet.blocks import FixedWidth, VariableWidth
 from lancelet.blocks.arrow import from_block
 from lancelet.buffers import allocate, as_bytes
+from lancelet.container.metadata import make_ref
 from lancelet.errors import LanceletError, UnsupportedError
 from lancelet.file.cache import DEFAULT_CACHE_BYTES
 from lancelet.file.direct_forms import form_of, kind_of
+from lancelet.file.rows import is_scattered
 from lancelet.pages.miniblock import MiniBlock
 from lancelet.schema.blobs import is_blob
 
@@ -34,8 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectColumns", "NotDirect"]
 
-#: Reads of so few rows do not go on where they end: what lies around them is not wanted.
-_FEW_ROWS = 1024
 #: So few pages are opened one by one.
 _FEW_PAGES = 8
 #: What lies between two ranges that are fetched from a disk is read along if it is no more than this.
@@ -144,15 +144,17 @@ class DirectColumns:
         read = kernels.DirectRead(self._native, numbers, rows.starts, rows.stops)
         while missing := read.missing():  # again if another thread closed them meanwhile
             self._open_pages([(columns[place], page) for place, page in missing])
-        if len(rows.starts) > 1 or rows.num_rows <= _FEW_ROWS:
-            ranges = read.chunk_ranges()
-            if len(ranges) > _FEW_PAGES:
-                ranges = _near(np.array(ranges, dtype=np.int64))
-            self._source.prefetch(ranges)
+        if is_scattered(rows):
+            self._source.prefetch(_near(read.chunk_ranges()))
         return read
 
+    def end(self, read: kernels.DirectRead, rows: RowRanges) -> None:
+        """Let go of the chunks that a read has decoded, if it goes through the file."""
+        if not is_scattered(rows):
+            self._source.release(_near(read.chunk_ranges()))
+
     def _open_pages(self, wanted: Sequence[tuple[int, int]]) -> None:
-        """Open pages, which are pairs of a column and its page.
+        """Open pages, given by column and number; nothing is read before all of them are known to be of the right kind.
 
         Raises
         ------
@@ -160,15 +162,23 @@ class DirectColumns:
             Some column must be read the general way.
         """
         table = self._container.table
+        together = None
         if table is not None and len(wanted) > _FEW_PAGES:
-            wanted = self._open_together(wanted, table)
-        self._source.prefetch(self._heads(wanted))
-        wrong = {column for column, page in wanted if not self._open_page(column, page)}
-        if wrong:
+            together, wanted = self._known(wanted, table)
+        found = self._found_all(wanted)
+        heads = [buffer for page in found for buffer in page.heads]
+        if together is not None:
+            heads += together.heads
+        self._source.prefetch(_near(heads))
+        if together is not None:
+            found += self._found_all(self._add_together(together))
+        if wrong := {page.column.pages.column for page in found if not self._add_page(page)}:
             raise self.refused(wrong)
 
-    def _open_together(self, wanted: Sequence[tuple[int, int]], table: ColumnTable) -> list[tuple[int, int]]:
-        """Open pages of known forms by one native call; returns those that must be opened one by one."""
+    def _known(
+        self, wanted: Sequence[tuple[int, int]], table: ColumnTable
+    ) -> tuple[_KnownPages | None, list[tuple[int, int]]]:
+        """Divide pages: those of forms that the kernel knows, and others."""
         others, tabled = [], []
         for number, page in wanted:
             column, first_page = self._columns[number], table.first_page(number)
@@ -177,24 +187,29 @@ class DirectColumns:
             else:
                 tabled.append((column.number, page, number, first_page + page, column.is_text))
         if not tabled:
-            return others
+            return None, others
         rows = np.array(tabled, dtype=np.int64)
         first_buffers, num_buffers, _, _, encodings = table.pages[rows[:, 3]].T
         forms, places = self._forms_of(rows, encodings)
         expected = np.array([form.num_buffers for form in forms] + [-1], dtype=np.int64)[places]
-        is_open = expected == num_buffers
-        first_buffers, has_items = first_buffers[is_open], expected[is_open] == 3
-        pages = np.empty((len(first_buffers), 10), dtype=np.int64)
-        pages[:, :2], pages[:, 2], pages[:, 9] = rows[is_open, :2], places[is_open], rows[is_open, 4]
+        is_known = expected == num_buffers
+        others += [(row[2], row[1]) for row in rows[~is_known].tolist()]
+        first_buffers, has_items, rows = first_buffers[is_known], expected[is_known] == 3, rows[is_known]
+        pages = np.empty((len(rows), 10), dtype=np.int64)
+        pages[:, :2], pages[:, 2], pages[:, 9] = rows[:, :2], places[is_known], rows[:, 4]
         pages[:, 3:5], pages[:, 5:7] = table.buffers[first_buffers], table.buffers[first_buffers + 1]
         pages[:, 7:9] = table.buffers[first_buffers + 2 * has_items] * has_items[:, None]
-        self._source.prefetch(_near(np.concatenate((pages[:, 3:5], pages[has_items, 7:9]))))
-        held = np.empty(len(pages), dtype=np.int64)
-        forms_rows = np.array([form.row for form in forms], dtype=np.int64)
-        self._native.add_pages(pages, forms_rows, [form.symbols for form in forms], held)
+        heads = pages[:, 3:5].tolist() + pages[has_items, 7:9].tolist()
+        return _KnownPages(pages, forms, rows[:, 2], list(map(make_ref, heads))), others
+
+    def _add_together(self, known: _KnownPages) -> list[tuple[int, int]]:
+        """Open pages by one native call; returns those that it refuses."""
+        held = np.empty(len(known.pages), dtype=np.int64)
+        forms = np.array([form.row for form in known.forms], dtype=np.int64)
+        self._native.add_pages(known.pages, forms, [form.symbols for form in known.forms], held)
         self._held_bytes += int(held.clip(0).sum())
-        is_open[is_open] = held >= 0
-        return others + [(row[2], row[1]) for row in rows[~is_open].tolist()]
+        refused = held < 0
+        return list(zip(known.columns[refused].tolist(), known.pages[refused, 1].tolist(), strict=True))
 
     def _forms_of(self, rows: Int64Array, encodings: Int64Array) -> tuple[list[Form], Int64Array]:
         """Return the different forms of pages with `encodings` of the table, and for each page the place of its form or -1."""
@@ -219,50 +234,57 @@ class DirectColumns:
             self._numbered_forms[number] = form if form is not None and form.items is not None else None
         return self._numbered_forms[number]
 
-    def _heads(self, pages: Iterable[tuple[int, int]]) -> list[BufferRef]:
-        """Return what is read to open pages: all buffers but the chunks."""
-        heads = []
-        for number, page in pages:
-            column = self._columns[number]
-            if column is not None:
-                words, _, *others = *column.pages.metadata.pages[page].buffers, None, None
-                heads += [buffer for buffer in (words, *others) if buffer is not None]
-        return heads
-
     def refused(self, columns: Iterable[int]) -> NotDirect:
         """Leave columns to the general way, which has the words for what is wrong with them."""
         self._columns.update(dict.fromkeys(columns))
         return NotDirect()
 
-    def _open_page(self, column: int, page: int) -> bool:
-        """Open a page; tell whether that was possible."""
-        found = self._columns[column]
-        try:
-            held = None if found is None else self._add_page(found, page)
-        except (LanceletError, ValueError):
-            held = None
-        if held is None:
-            return False
-        self._held_bytes += held
-        return True
+    def _found_all(self, wanted: Sequence[tuple[int, int]]) -> list[_Page]:
+        """Look at the messages of pages.
 
-    def _add_page(self, column: _Column, page: int) -> int | None:
-        """Open a page; return the bytes that it holds, or ``None`` when it is another kind of page."""
+        Raises
+        ------
+        NotDirect
+            Some are of another kind.
+        """
+        found = [self._found(column, page) for column, page in wanted]
+        if wrong := {column for (column, _), page in zip(wanted, found, strict=True) if page is None}:
+            raise self.refused(wrong)
+        return [page for page in found if page is not None]
+
+    def _found(self, number: int, page: int) -> _Page | None:
+        """Look at the message of a page; ``None``: it is of another kind."""
+        column = self._columns[number]
+        if column is None:
+            return None
         # Columns of one type mostly have pages of one message: what it says is found out once.
         metadata = column.pages.metadata.pages[page]
         form = self._forms.get((metadata.type_name, metadata.encoding))
-        items: _Items = (None, 0, None)
-        if form is None or form.num_rows != metadata.num_rows or len(metadata.buffers) != 2:
+        if form is not None and form.num_rows == metadata.num_rows and len(metadata.buffers) == 2:
+            return _Page(column, page, form, metadata.buffers, None)
+        try:
             layout = column.pages.layout(page)
-            form = form_of(layout)
-            if form is None or not isinstance(layout, MiniBlock):
-                return None
-            if layout.dictionary_codec is None:
-                self._forms[metadata.type_name, metadata.encoding] = form
-            else:
-                items = self._items(column, layout)
-        words, chunks = metadata.buffers[:2]
-        return self._native.add_page(column.number, page, *form.numbers, words, chunks, *items, form.symbols)
+        except LanceletError:
+            return None
+        form = form_of(layout)
+        if form is None or not isinstance(layout, MiniBlock):
+            return None
+        if layout.dictionary_codec is None:
+            self._forms[metadata.type_name, metadata.encoding] = form
+            return _Page(column, page, form, metadata.buffers, None)
+        return _Page(column, page, form, metadata.buffers, layout)
+
+    def _add_page(self, page: _Page) -> bool:
+        """Open a page; tell whether that was possible."""
+        words, chunks = page.buffers[:2]
+        try:
+            items = (None, 0, None) if page.indexed is None else self._items(page.column, page.indexed)
+            self._held_bytes += self._native.add_page(
+                page.column.number, page.number, *page.form.numbers, words, chunks, *items, page.form.symbols
+            )
+        except (LanceletError, ValueError):
+            return False
+        return True
 
     def _items(self, column: _Column, layout: MiniBlock) -> _Items:
         opened = layout.open(self._source.read_ranges(layout.head_ranges()))
@@ -279,12 +301,37 @@ class DirectColumns:
         raise UnsupportedError("a dictionary holds values of whole bytes, or text and binary")
 
 
-def _near(ranges: Int64Array) -> list[tuple[int, int]]:
-    """Merge ranges (``int64[num_ranges, 2]``: position and size) that lie close together."""
-    if not len(ranges):
-        return []
-    ranges = ranges[np.argsort(ranges[:, 0], kind="stable")]
-    starts, stops = ranges[:, 0], np.maximum.accumulate(ranges.sum(axis=1))
+class _Page(NamedTuple):
+    """A page that can be read directly: what it is like, where it lies, and its layout if its values are indices."""
+
+    column: _Column
+    number: int
+    form: Form
+    buffers: tuple[BufferRef, ...]
+    indexed: MiniBlock | None
+
+    @property
+    def heads(self) -> tuple[BufferRef, ...]:
+        """What is read to open the page."""
+        return self.buffers[:1] if self.indexed is None else self.indexed.head_ranges()
+
+
+class _KnownPages(NamedTuple):
+    """Pages that the kernel can open by itself: as it takes them, their forms, their columns, and what is read to open them."""
+
+    pages: Int64Array
+    forms: list[Form]
+    columns: Int64Array
+    heads: list[BufferRef]
+
+
+def _near(ranges: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
+    """Merge ranges that lie close together, if they are many."""
+    if len(ranges) <= _FEW_PAGES:
+        return ranges
+    sorted_ = np.array(ranges, dtype=np.int64)
+    sorted_ = sorted_[np.argsort(sorted_[:, 0], kind="stable")]
+    starts, stops = sorted_[:, 0], np.maximum.accumulate(sorted_.sum(axis=1))
     firsts = np.flatnonzero(np.concatenate(([True], starts[1:] - stops[:-1] > _GAP_BYTES)))
-    lasts = np.append(firsts[1:], len(ranges)) - 1
+    lasts = np.append(firsts[1:], len(sorted_)) - 1
     return list(zip(starts[firsts].tolist(), (stops[lasts] - starts[firsts]).tolist(), strict=True))

@@ -22,6 +22,7 @@ from lancelet.fields.decoder import join_leaves, leaf_arrays
 from lancelet.file.bodies import load_bodies
 from lancelet.file.column import plan_columns
 from lancelet.file.direct import DirectFields, DirectTable, NotDirect, TablePart
+from lancelet.file.rows import is_scattered
 from lancelet.storage.coalesce import fetch
 
 if TYPE_CHECKING:
@@ -40,10 +41,6 @@ if TYPE_CHECKING:
     from lancelet.storage import Source
 
 __all__ = ["DirectGroup", "FieldRead", "Group", "PagesGroup", "V20Group", "make_groups"]
-
-
-#: So few rows stand alone: what lies around them will not be read.
-_FEW_ROWS = 64
 
 
 class FieldRead(NamedTuple):
@@ -221,7 +218,7 @@ class PagesGroup(_FieldsGroup):
 
     def _read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
         num_fields = len(self._pairs)
-        scattered = len(rows.starts) > 1 or rows.num_rows <= _FEW_ROWS
+        scattered = is_scattered(rows)
         if scattered or not self._source.gives_views:
             return self._read_fields(slice(0, num_fields), rows, allocate, scattered)
         return [
@@ -239,18 +236,27 @@ class PagesGroup(_FieldsGroup):
         plans = plan_columns(flat, rows, self._source)
         ranges = [range_ for parts in plans for part in parts for range_ in part.part.ranges]
         fetched = iter(fetch(self._source, ranges, scattered=scattered))
+        num_bytes = 0
+
+        def counted(size: int) -> Any:
+            nonlocal num_bytes
+            num_bytes += size
+            return allocate(size)
 
         def decoded(pages: ColumnPages, parts: Sequence[ColumnPart]) -> list[tuple[Leaf, RowRanges | None]]:
             return [
-                (pages.decode(part, [next(fetched) for _ in part.part.ranges], allocate), part.part.keep)
+                (pages.decode(part, [next(fetched) for _ in part.part.ranges], counted), part.part.keep)
                 for part in parts
             ]
 
         leaves = zip(flat, plans, strict=True)
         arrays = [
-            leaf_arrays(stored, [decoded(*next(leaves)) for _ in own], allocate)
+            leaf_arrays(stored, [decoded(*next(leaves)) for _ in own], counted)
             for (stored, _), own in zip(pairs, columns, strict=True)
         ]
+        # What was decoded has memory of its own. Where little was taken, arrays are views of the file, which will be looked at.
+        if not scattered and num_bytes >= sum([size for _, size in ranges]):
+            self._source.release(ranges)
         if self._has_blobs:
             load_bodies(
                 pairs, arrays, self._source, self._data_stop, self._columns_of, allocate, scattered=scattered
