@@ -25,10 +25,12 @@ def opened(source, *, together):
 
 def outcome(container, column):
     try:
+        totals = container.totals(column)
         found = container.column(column)
     except LanceletError as error:
         return type(error), str(error)
     assert container.column(column) is found
+    assert found.totals == container.totals(column) == totals
     return found.totals, found, hash(found), repr(found)
 
 
@@ -90,6 +92,17 @@ def test_a_few_columns_are_parsed_one_by_one(golden_root, monkeypatch):
         container = Container.open(source)
         container.prepare(2)
     assert container.table is None
+
+
+def test_indices_that_do_not_exist(golden_root):
+    path = next(path for path in sorted(golden_root.rglob("*.lance")) if path.is_file())
+    with open_source(path) as source:
+        container = opened(source, together=True)
+    for index in (-1, container.num_columns):
+        with pytest.raises(IndexError):
+            container.column(index)
+        with pytest.raises(IndexError):
+            container.totals(index)
 
 
 def test_metadata_without_known_totals():

@@ -28,6 +28,7 @@ from lancelet.versions import Version
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from lancelet.container.metadata import PageTotals
     from lancelet.storage import Source
 
 __all__ = ["Container"]
@@ -249,6 +250,13 @@ class Container:
         # Two threads may both parse; all callers get the one that was stored first.
         return self._columns.setdefault(index, parsed)
 
+    def totals(self, index: int) -> PageTotals:
+        """Return what the pages of physical column `index` are together. Raises what :meth:`column` does."""
+        table, totals = self.table, None
+        if table is not None and 0 <= index < self.footer.num_columns:
+            totals = table.totals(index)
+        return self.column(index).totals if totals is None else totals
+
     def prepare(self, num_columns: int) -> None:
         """Get ready for many calls of :meth:`column`: parse all columns at once, if so many are worth it."""
         share = self.num_columns // _PARSED_TOGETHER
@@ -274,11 +282,10 @@ class Container:
         FormatError
             Rows are missing, too many, or out of order.
         """
-        metadata = self.column(column)
-        if multiplier == 1 and metadata.totals.num_rows == self.num_rows:
+        if multiplier == 1 and self.totals(column).num_rows == self.num_rows:
             return
         try:
-            check_page_rows(metadata.pages, self.num_rows, multiplier)
+            check_page_rows(self.column(column).pages, self.num_rows, multiplier)
         except FormatError as error:
             raise error.locate(path=self.source.name, column=column) from None
 

@@ -98,17 +98,24 @@ class ColumnTable:
             raise IndexError(f"encoding {number} is not one of a page")
         return found
 
-    def column(self, column: int) -> ColumnMetadata | None:
-        """Return the metadata of a column; ``None``: it must be parsed on its own."""
-        first_page, num_pages, first_buffer, num_buffers, number, *totals = self._columns[column]
-        described = self._described.get(number)
-        if described is None:
+    def totals(self, column: int) -> PageTotals | None:
+        """Return what the pages of a column are together; ``None``: it must be parsed on its own."""
+        first_page, num_pages, _, _, number, num_rows, num_bytes = self._columns[column]
+        if number not in self._described:
             return None
         if self._wrong_pages is not None and self._wrong_pages[first_page : first_page + num_pages].any():
             return None
+        return _make_totals((num_rows, num_bytes, num_pages))
+
+    def column(self, column: int) -> ColumnMetadata | None:
+        """Return the metadata of a column; ``None``: it must be parsed on its own."""
+        totals = self.totals(column)
+        if totals is None:
+            return None
+        first_page, num_pages, first_buffer, num_buffers, number, *_ = self._columns[column]
         buffers = self._refs(first_buffer, num_buffers) if num_buffers else ()
         pages = partial(self._pages_of, first_page, num_pages)
-        return ColumnMetadata(*described, buffers, pages, _make_totals((*totals, num_pages)))
+        return ColumnMetadata(*self._described[number], buffers, pages, totals)
 
     def _refs(self, first: int, count: int) -> tuple[BufferRef, ...]:
         return tuple(map(make_ref, self.buffers[first : first + count].tolist()))

@@ -78,15 +78,21 @@ class ColumnPages:
     def __init__(self, container: Container, column: int, cache: PageCache, rows_per_row: int = 1) -> None:
         self.column = column
         self._cache = cache
-        self.metadata: ColumnMetadata = container.column(column)
-        container.check_rows(column, rows_per_row)
+        self._container = container
+        totals, num_rows = container.totals(column), container.num_rows
+        if rows_per_row != 1 or totals.num_rows != num_rows:
+            container.check_rows(column, rows_per_row)
         self._rows_per_row = rows_per_row
-        totals = self.metadata.totals
         self.num_pages, self.encoded_bytes = totals.num_pages, totals.num_bytes
         if self.num_pages == 1:
-            self.first_rows = [0, container.num_rows]
+            self.first_rows = [0, num_rows]
         else:
-            self.first_rows = [page.first_row for page in self.metadata.pages] + [container.num_rows]
+            self.first_rows = [page.first_row for page in self.metadata.pages] + [num_rows]
+
+    @property
+    def metadata(self) -> ColumnMetadata:
+        """The metadata of the column."""
+        return self._container.column(self.column)
 
     @cached_property
     def _first_rows(self) -> Int64Array:

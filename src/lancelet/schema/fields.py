@@ -313,7 +313,12 @@ class StoredSchema:
         UnsupportedError
             A type is well-formed but not handled.
         """
-        return Schema(tuple(map(self._field, range(len(self._stored)))), _decode(self._message.metadata))
+        made, children = self._made, self._children
+        fields = [
+            made.get(place) or _from_message(stored, children) for place, stored in enumerate(self._stored)
+        ]
+        self._made = dict(enumerate(fields))
+        return Schema(tuple(fields), _decode(self._message.metadata))
 
     @cached_property
     def nested(self) -> tuple[Field, ...]:
