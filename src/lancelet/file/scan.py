@@ -42,8 +42,10 @@ _NUM_WINDOWS = 3
 _GROWTH = 4
 #: Most batches of a window; windows of views take no memory and would grow for ever.
 _MAX_BATCHES = 256
-#: Reads that give less than this are not worth a hand-over to other threads.
+#: Reads that give less than this are not worth a hand-over to other threads,
 _INLINE_BYTES = 1 << 20
+#: nor are those that give less than this a field: most of their work needs the interpreter's lock.
+_INLINE_FIELD_BYTES = 16 << 10
 #: What is decoded for a row that stands alone.
 _CHUNK_BYTES = 4 << 10
 #: What a task of a table decodes, at least.
@@ -118,7 +120,8 @@ class Request:
         wanted = self.row_bytes * self.rows.num_rows + _CHUNK_BYTES * (len(self.rows.starts) - 1) * len(
             self.reads
         )
-        return min(wanted, self.row_bytes * self.reads[0].first_rows[-1]) < _INLINE_BYTES
+        num_bytes = min(wanted, self.row_bytes * self.reads[0].first_rows[-1])
+        return num_bytes < max(_INLINE_BYTES, _INLINE_FIELD_BYTES * len(self.reads))
 
     def work(self, read: FieldRead) -> float:
         """About how many bytes have to be decoded for the rows of a field: single rows bring their chunks along."""
