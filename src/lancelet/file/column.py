@@ -15,17 +15,20 @@ from lancelet.pages.rows import PageRows, split_by_page
 from lancelet.storage.coalesce import fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from lancelet.buffers import Allocate, Data, Int64Array
     from lancelet.container.metadata import ColumnMetadata
     from lancelet.container.reader import Container
     from lancelet.file.cache import PageCache
     from lancelet.levels import Leaf
-    from lancelet.pages.base import Layout, OpenPage, PagePart
+    from lancelet.pages.base import ByteRange, Layout, OpenPage, PagePart
     from lancelet.storage import Source
 
-__all__ = ["ColumnPages", "ColumnPart", "plan_columns"]
+__all__ = ["ColumnPages", "ColumnPart", "fetch_parts", "plan_columns"]
+
+#: Mean size of ranges, in bytes, up to which a copy of what lies apart is cheaper than the first touch of a view.
+_COPIED_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,6 +175,47 @@ def _open_pages(missing: Sequence[tuple[ColumnPages, int, Layout]], source: Sour
         pages.open(page, layout, [next(fetched) for _ in heads])
         for (pages, page, layout), heads in zip(missing, ranges, strict=True)
     ]
+
+
+def fetch_parts(
+    source: Source, parts: Sequence[ColumnPart], allocate: Allocate, *, scattered: bool
+) -> Iterator[Sequence[Data]]:
+    """Read what was planned: for each part, in order, what :meth:`~lancelet.pages.base.OpenPage.decode` wants.
+
+    Parameters
+    ----------
+    source
+        Where it is read.
+    parts
+        The parts, of any columns.
+    allocate
+        Where memory comes from for bytes that are copied.
+    scattered
+        See :func:`~lancelet.storage.coalesce.fetch`.
+
+    Raises
+    ------
+    FormatError
+        A range does not lie inside of the source, or the source has shrunk.
+    """
+    ranges = [range_ for part in parts for range_ in part.part.ranges]
+    if scattered and source.copies_scattered:
+        num_bytes = sum([size for _, size in ranges])
+        if num_bytes <= _COPIED_BYTES * len(ranges):
+            source.prefetch(ranges)
+            yield from (_copied(source, part.part.ranges, allocate) for part in parts)
+            return
+    fetched = iter(fetch(source, ranges, scattered=scattered))
+    yield from ([next(fetched) for _ in part.part.ranges] for part in parts)
+
+
+def _copied(source: Source, ranges: Sequence[ByteRange], allocate: Allocate) -> Sequence[Data]:
+    """Read the ranges of a part into one buffer."""
+    if not ranges:
+        return ()
+    buffer = allocate(sum([size for _, size in ranges]))
+    source.read_into(ranges, buffer)
+    return (buffer,)
 
 
 def _scaled(rows: RowRanges, factor: int) -> RowRanges:

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lancelet.errors import FormatError, LanceletError
 from lancelet.fields.decoder import join_leaves, leaf_arrays
 from lancelet.file.bodies import load_bodies
-from lancelet.file.column import plan_columns
+from lancelet.file.column import fetch_parts, plan_columns
 from lancelet.file.direct import DirectFields, DirectTable, NotDirect, TablePart
-from lancelet.storage.coalesce import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -237,14 +236,11 @@ class PagesGroup(_FieldsGroup):
         pairs, columns = self._pairs[part], self._columns[part]
         flat = [pages for leaves in columns for pages in leaves]
         plans = plan_columns(flat, rows, self._source)
-        ranges = [range_ for parts in plans for part in parts for range_ in part.part.ranges]
-        fetched = iter(fetch(self._source, ranges, scattered=scattered))
+        planned = [part for parts in plans for part in parts]
+        fetched = fetch_parts(self._source, planned, allocate, scattered=scattered)
 
         def decoded(pages: ColumnPages, parts: Sequence[ColumnPart]) -> list[tuple[Leaf, RowRanges | None]]:
-            return [
-                (pages.decode(part, [next(fetched) for _ in part.part.ranges], allocate), part.part.keep)
-                for part in parts
-            ]
+            return [(pages.decode(part, next(fetched), allocate), part.part.keep) for part in parts]
 
         leaves = zip(flat, plans, strict=True)
         arrays = [

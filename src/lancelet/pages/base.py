@@ -133,7 +133,18 @@ class OpenPage(ABC):
 
     @abstractmethod
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
-        """Decode what was fetched for `part`; the leaf has ``part.num_rows`` rows."""
+        """Decode what was fetched for `part`; the leaf has ``part.num_rows`` rows.
+
+        Parameters
+        ----------
+        part
+            What :meth:`plan` gave.
+        data
+            One buffer a range; or one that holds all ranges back to back. What is writable belongs to this call: it may be changed,
+            and become part of the leaf.
+        allocate
+            Where memory comes from.
+        """
 
 
 class Layout(ABC):

@@ -346,12 +346,12 @@ class _FixedPage(OpenPage):
         return _part(self.layout, rows, (rows.starts * record).tolist(), (rows.stops * record).tolist())
 
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
-        """Take the records apart; records without control words in one range are the values, and are not copied."""
+        """Take the records apart; records without control words in one buffer are the values, and are not copied."""
         layout, form, num_rows = self.layout, self.layout.form, part.num_rows
         levels, values = NO_LEVELS, data[0]
         if form.bits_def > 0 or len(data) > 1:
             levels = _levels(num_rows, allocate) if form.bits_def > 0 else NO_LEVELS
-            values = allocate(num_rows * form.value_bytes)
+            values = _room(data, num_rows * form.value_bytes, allocate)
             kernels.unzip_fixed(data, form.bits_def, form.max_def, form.value_bytes, levels, values)
         records = FixedWidth(8 * form.value_bytes, num_rows, values)
         block = layout.codec.decode_values(records, allocate)
@@ -380,6 +380,8 @@ class _IndexedPage(OpenPage):
         """Take the records apart (checks 21, 22 and 24)."""
         layout, form = self.layout, self.layout.form
         row_counts, row_offsets, row_sizes = self._rows(part)
+        if len(data) == 1 < len(row_counts):  # all ranges back to back
+            row_counts, row_offsets = np.array([part.num_rows]), np.cumsum(row_sizes) - row_sizes
         if form.max_rep > 0:
             sizes = kernels.unzip_sizes(data, row_counts, row_offsets, *form)
         else:
@@ -404,7 +406,7 @@ class _IndexedPage(OpenPage):
         rep = _levels(num_entries, allocate) if form.max_rep > 0 else NO_LEVELS
         def_ = _levels(num_entries, allocate) if form.bits_def > 0 else NO_LEVELS
         offsets = allocate((num_slots + 1) * form.length_bytes)
-        values = allocate(num_bytes)
+        values = _room(data, num_bytes, allocate)
         kernels.unzip_rows(data, row_counts, row_offsets, *form, rep, def_, offsets, values)
         records: FixedWidth | VariableWidth
         if form.length_bytes:
@@ -475,6 +477,16 @@ def _cut_records(
                 raise FormatError("the length of a value is not what the repetition index leaves for it")
             parts.append(value)
     return parts
+
+
+def _room(data: Sequence[Data], num_bytes: int, allocate: Allocate) -> Data:
+    """Return a place for values: in front of the records themselves where these may be changed, since records are no smaller."""
+    if len(data) == 1:
+        view = memoryview(data[0]).cast("B")
+        if not view.readonly and num_bytes <= len(view):
+            return view[:num_bytes]
+    room: Data = allocate(num_bytes)
+    return room
 
 
 def _levels(num_levels: int, allocate: Allocate) -> UInt16Array:
