@@ -8,24 +8,24 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lancelet.errors import FormatError, LanceletError
+from lancelet.errors import FormatError, LanceletError, UnsupportedError
 from lancelet.pages.base import PageInfo, RowRanges
 from lancelet.pages.registry import parse_page
 from lancelet.pages.rows import PageRows, split_by_page
 from lancelet.storage.coalesce import fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from lancelet.buffers import Allocate, Data, Int64Array
     from lancelet.container.metadata import ColumnMetadata
     from lancelet.container.reader import Container
     from lancelet.file.cache import PageCache
     from lancelet.levels import Leaf
-    from lancelet.pages.base import ByteRange, Layout, OpenPage, PagePart
+    from lancelet.pages.base import Layout, OpenPage, PagePart
     from lancelet.storage import Source
 
-__all__ = ["ColumnPages", "ColumnPart", "fetch_parts", "plan_columns"]
+__all__ = ["ColumnPages", "ColumnPart", "plan_columns", "read_parts"]
 
 #: Mean size of ranges, in bytes, up to which a copy of what lies apart is cheaper than the first touch of a view.
 _COPIED_BYTES = 256 << 10
@@ -84,6 +84,8 @@ class ColumnPages:
         self.first_rows = [page.first_row for page in self.metadata.pages] + [container.num_rows]
         self.encoded_bytes = sum(buffer.size for page in self.metadata.pages for buffer in page.buffers)
         self._first_rows: Int64Array = np.array(self.first_rows, dtype=np.int64)
+        self._kinds: dict[Hashable, int] = {}  # kind of pages -> the first page of it that was opened
+        self._kind_of: dict[int, int | None] = {}  # page -> the number of its kind
 
     def split(self, rows: RowRanges) -> list[PageRows]:
         """Assign `rows` of the file to the pages."""
@@ -111,12 +113,32 @@ class ColumnPages:
         except FormatError as error:
             raise error.locate(column=self.column, page=rows.page) from None
 
-    def decode(self, part: ColumnPart, data: Sequence[Data], allocate: Allocate) -> Leaf:
-        """Decode the bytes fetched for `part`."""
+    def decode(self, parts: Sequence[ColumnPart], data: Sequence[Data], allocate: Allocate) -> Leaf:
+        """Decode the bytes fetched for `parts`, which :meth:`together` found to be of one kind if they are several."""
+        first, *others = parts
         try:
-            return part.open_page.decode(part.part, data, allocate)
+            if not others:
+                return first.open_page.decode(first.part, data, allocate)
+            pages = [part.open_page for part in others]
+            return first.open_page.decode_together(pages, [part.part for part in parts], data, allocate)
         except FormatError as error:
-            raise error.locate(column=self.column, page=part.page) from None
+            raise error.locate(column=self.column, page=None if others else first.page) from None
+
+    def together(self, parts: Sequence[ColumnPart]) -> list[Sequence[ColumnPart]]:
+        """Divide `parts`, in order, into those that are decoded together: some rows each of pages of the same kind."""
+        if len(parts) < 2:
+            return [parts] if parts else []
+        found: list[list[ColumnPart]] = []
+        previous = None
+        for part in parts:
+            is_whole = part.part.num_rows == part.open_page.num_rows
+            kind = None if is_whole or part.part.keep is not None else self._kind_of[part.page]
+            if kind is not None and kind == previous:
+                found[-1].append(part)
+            else:
+                found.append([part])
+            previous = kind
+        return list(found)
 
     def layout(self, page: int) -> Layout:
         """Parse the layout of one page without reading from it."""
@@ -135,6 +157,9 @@ class ColumnPages:
             opened = layout.open(heads)
         except FormatError as error:
             raise error.locate(column=self.column, page=page) from None
+        kind = opened.kind
+        # Kinds may be large (they hold symbol tables), so they are compared here and not in every read.
+        self._kind_of[page] = None if kind is None else self._kinds.setdefault(kind, page)
         return self._cache.put((self.column, page), opened)
 
 
@@ -177,45 +202,76 @@ def _open_pages(missing: Sequence[tuple[ColumnPages, int, Layout]], source: Sour
     ]
 
 
-def fetch_parts(
-    source: Source, parts: Sequence[ColumnPart], allocate: Allocate, *, scattered: bool
-) -> Iterator[Sequence[Data]]:
-    """Read what was planned: for each part, in order, what :meth:`~lancelet.pages.base.OpenPage.decode` wants.
+def read_parts(
+    columns: Sequence[ColumnPages],
+    plans: Sequence[Sequence[ColumnPart]],
+    source: Source,
+    allocate: Allocate,
+    *,
+    scattered: bool,
+) -> Iterator[list[tuple[Leaf, RowRanges | None]]]:
+    """Fetch and decode what :func:`plan_columns` planned.
 
     Parameters
     ----------
+    columns, plans
+        The columns and the parts of their pages.
     source
-        Where it is read.
-    parts
-        The parts, of any columns.
+        Where bytes are read, for all columns at once.
     allocate
-        Where memory comes from for bytes that are copied.
+        Where memory comes from.
     scattered
-        See :func:`~lancelet.storage.coalesce.fetch`.
+        The rows are few or lie apart; see :func:`~lancelet.storage.coalesce.fetch`. Pages of one kind are decoded together then.
+
+    Yields
+    ------
+    list
+        For each column its leaves, and the rows of each to keep (``None``: all).
 
     Raises
     ------
     FormatError
-        A range does not lie inside of the source, or the source has shrunk.
+        A page is damaged, or the source has shrunk.
+    UnsupportedError
+        A page has an encoding that is not known here.
     """
-    ranges = [range_ for part in parts for range_ in part.part.ranges]
-    if scattered and source.copies_scattered:
-        num_bytes = sum([size for _, size in ranges])
-        if num_bytes <= _COPIED_BYTES * len(ranges):
-            source.prefetch(ranges)
-            yield from (_copied(source, part.part.ranges, allocate) for part in parts)
-            return
-    fetched = iter(fetch(source, ranges, scattered=scattered))
-    yield from ([next(fetched) for _ in part.part.ranges] for part in parts)
+    runs = [
+        pages.together(parts) if scattered else [(part,) for part in parts]
+        for pages, parts in zip(columns, plans, strict=True)
+    ]
+    fetched = _fetch_runs([run for own in runs for run in own], source, allocate, scattered=scattered)
+    for pages, own in zip(columns, runs, strict=True):
+        leaves: list[tuple[Leaf, RowRanges | None]] = []
+        for run in own:
+            try:
+                leaves.append((pages.decode(run, next(fetched), allocate), run[0].part.keep))
+            except (FormatError, UnsupportedError):
+                if len(run) == 1:
+                    raise
+                # One by one they may fit what they do not fit together; and the damaged page can be named.
+                for part in run:
+                    data = fetch(source, part.part.ranges, scattered=True)
+                    leaves.append((pages.decode((part,), data, allocate), part.part.keep))
+        yield leaves
 
 
-def _copied(source: Source, ranges: Sequence[ByteRange], allocate: Allocate) -> Sequence[Data]:
-    """Read the ranges of a part into one buffer."""
-    if not ranges:
-        return ()
-    buffer = allocate(sum([size for _, size in ranges]))
-    source.read_into(ranges, buffer)
-    return (buffer,)
+def _fetch_runs(
+    runs: Sequence[Sequence[ColumnPart]], source: Source, allocate: Allocate, *, scattered: bool
+) -> Iterator[Sequence[Data]]:
+    """Read the ranges of each run: into one buffer, where a copy of what lies apart is cheaper than views."""
+    ranges = [[range_ for part in run for range_ in part.part.ranges] for run in runs]
+    flat = [range_ for own in ranges for range_ in own]
+    sizes = [sum([size for _, size in own]) for own in ranges]
+    if scattered and source.copies_scattered and sum(sizes) <= _COPIED_BYTES * len(flat):
+        source.prefetch(flat)
+        for own, num_bytes in zip(ranges, sizes, strict=True):
+            buffer = allocate(num_bytes)
+            source.read_into(own, buffer)
+            yield (buffer,) if own else ()
+        return
+    fetched = iter(fetch(source, flat, scattered=scattered))
+    for own in ranges:
+        yield [next(fetched) for _ in own]
 
 
 def _scaled(rows: RowRanges, factor: int) -> RowRanges:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lancelet.errors import FormatError, LanceletError
 from lancelet.fields.decoder import join_leaves, leaf_arrays
 from lancelet.file.bodies import load_bodies
-from lancelet.file.column import fetch_parts, plan_columns
+from lancelet.file.column import plan_columns, read_parts
 from lancelet.file.direct import DirectFields, DirectTable, NotDirect, TablePart
 
 if TYPE_CHECKING:
@@ -31,9 +31,8 @@ if TYPE_CHECKING:
     from lancelet.buffers import Allocate
     from lancelet.container.reader import Container
     from lancelet.fields.v20_reader import V20Reader
-    from lancelet.file.column import ColumnPages, ColumnPart
+    from lancelet.file.column import ColumnPages
     from lancelet.file.direct import DirectColumns
-    from lancelet.levels import Leaf
     from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field
     from lancelet.storage import Source
@@ -236,15 +235,9 @@ class PagesGroup(_FieldsGroup):
         pairs, columns = self._pairs[part], self._columns[part]
         flat = [pages for leaves in columns for pages in leaves]
         plans = plan_columns(flat, rows, self._source)
-        planned = [part for parts in plans for part in parts]
-        fetched = fetch_parts(self._source, planned, allocate, scattered=scattered)
-
-        def decoded(pages: ColumnPages, parts: Sequence[ColumnPart]) -> list[tuple[Leaf, RowRanges | None]]:
-            return [(pages.decode(part, next(fetched), allocate), part.part.keep) for part in parts]
-
-        leaves = zip(flat, plans, strict=True)
+        leaves = read_parts(flat, plans, self._source, allocate, scattered=scattered)
         arrays = [
-            leaf_arrays(stored, [decoded(*next(leaves)) for _ in own], allocate)
+            leaf_arrays(stored, [next(leaves) for _ in own], allocate)
             for (stored, _), own in zip(pairs, columns, strict=True)
         ]
         if self._has_blobs:

@@ -75,7 +75,9 @@ class LocalSource(Source):
         self.name = path_text(path)
         self._absolute = os.path.abspath(self.name)  # noqa: PTH100 - a plain string, links kept
         self._mmap = self.gives_views = mmap
-        self.copies_scattered = mmap  # the first touch of a page of the map costs as much as a read of several
+        self.copies_scattered = (
+            mmap  # the first touch of a page of the map costs as much as a read of several
+        )
         if mmap:
             self.gap_bytes = 0
         self._view: memoryview | None = None
