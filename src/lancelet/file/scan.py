@@ -44,6 +44,8 @@ _GROWTH = 4
 _MAX_BATCHES = 256
 #: Reads that give less than this are not worth a hand-over to other threads.
 _INLINE_BYTES = 1 << 20
+#: The same for single rows: most of that is copied and not decoded, and parts would not share buffers.
+_INLINE_SCATTERED_BYTES = 32 << 20
 #: What is decoded for a row that stands alone.
 _CHUNK_BYTES = 4 << 10
 #: What a task of a table decodes, at least.
@@ -118,7 +120,8 @@ class Request:
         wanted = self.row_bytes * self.rows.num_rows + _CHUNK_BYTES * (len(self.rows.starts) - 1) * len(
             self.reads
         )
-        return min(wanted, self.row_bytes * self.reads[0].first_rows[-1]) < _INLINE_BYTES
+        limit = _INLINE_BYTES if len(self.rows.starts) == 1 else _INLINE_SCATTERED_BYTES
+        return min(wanted, self.row_bytes * self.reads[0].first_rows[-1]) < limit
 
     def work(self, read: FieldRead) -> float:
         """About how many bytes have to be decoded for the rows of a field: single rows bring their chunks along."""
