@@ -1,0 +1,130 @@
+"""Single rows of many pages: read into one buffer and decoded together, with the values that whole pages give."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import lancelet
+from lancelet import FileReader, FormatError
+from lancelet.pages.fullzip import _FixedPage, _IndexedPage
+from lancelet.pages.miniblock import OpenMiniBlock
+from lancelet.testing import assert_tables_equal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NUM_ROWS = 600
+ZSTD = {"lance-encoding:compression": "zstd"}
+
+
+def with_nulls(values: list[object], step: int) -> list[object]:
+    return [None if i % step == 0 else value for i, value in enumerate(values)]
+
+
+@cache
+def columns() -> pa.Table:
+    """Pages of every layout that is decoded together, with and without nulls and lists, large and small values."""
+    rng = np.random.default_rng(3)
+    small = [rng.bytes(int(size)) for size in rng.integers(0, 40, NUM_ROWS)]
+    large = [rng.bytes(int(size)) for size in rng.integers(300, 900, NUM_ROWS)]
+    vectors = rng.random((NUM_ROWS, 40)).tolist()
+    lists = [rng.integers(0, 1000, int(size)).tolist() for size in rng.integers(0, 9, NUM_ROWS)]
+    deep = [[{"a": k, "b": [str(k)] * (k % 3)} for k in items[:4]] for items in lists]
+    arrays = {
+        "number": pa.array(rng.integers(0, 1 << 20, NUM_ROWS)),
+        "null number": pa.array(with_nulls(list(range(NUM_ROWS)), 7)),
+        "text": pa.array([value.hex() for value in small]),
+        "large": pa.array(large, pa.binary()),
+        "null large": pa.array(with_nulls(large, 5), pa.large_binary()),
+        "compressed": pa.array(large, pa.binary()),
+        "vector": pa.array(vectors, pa.list_(pa.float64(), 40)),
+        "null vector": pa.array(with_nulls(vectors, 6), pa.list_(pa.float64(), 40)),
+        "list": pa.array(with_nulls(lists, 11), pa.list_(pa.int32())),
+        "list of large": pa.array([large[i : i + i % 4] for i in range(NUM_ROWS)], pa.list_(pa.binary())),
+        "deep": pa.array(with_nulls(deep, 13)),
+    }
+    fields = [
+        pa.field(name, array.type, metadata=ZSTD if name == "compressed" else None)
+        for name, array in arrays.items()
+    ]
+    return pa.table(list(arrays.values()), schema=pa.schema(fields))
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("takes") / "file.lance"
+    with lancelet.FileWriter(found, data_cache_bytes=0, max_page_bytes=8192) as writer:
+        for batch in columns().to_batches(max_chunksize=50):
+            writer.write_batch(batch)
+    return found
+
+
+@pytest.fixture(params=["mapped", "read", "bytes"])
+def reader(request: pytest.FixtureRequest, path: Path) -> FileReader:
+    if request.param == "bytes":
+        return FileReader(path.read_bytes())
+    return FileReader(path, mmap=request.param == "mapped")
+
+
+@settings(max_examples=40, deadline=None)
+@given(rows=st.sets(st.integers(0, NUM_ROWS - 1), min_size=1, max_size=200), data=st.data())
+def test_rows_of_many_pages(path: Path, rows: set[int], data: st.DataObject) -> None:
+    source = path.read_bytes() if data.draw(st.booleans()) else path
+    wanted = sorted(rows)
+    names = data.draw(st.lists(st.sampled_from(columns().schema.names), min_size=1, unique=True))
+    found = FileReader(source, columns=names).take_rows(wanted).to_table()
+    found.validate(full=True)
+    assert_tables_equal(found, columns().select(names).take(wanted))
+
+
+def test_every_source_gives_the_same(reader: FileReader) -> None:
+    for step in (1, 2, 37, 90):
+        rows = list(range(3, NUM_ROWS, step))
+        assert_tables_equal(reader.take_rows(rows).to_table(), columns().take(rows))
+
+
+@pytest.mark.parametrize("page", [_FixedPage, _IndexedPage, OpenMiniBlock])
+def test_pages_of_one_kind_are_decoded_together(path: Path, page: type, monkeypatch) -> None:
+    counts = []
+    decode = page.decode_together
+
+    def counted(self, others, parts, data, allocate):
+        counts.append(len(parts))
+        return decode(self, others, parts, data, allocate)
+
+    monkeypatch.setattr(page, "decode_together", counted)
+    rows = list(range(5, NUM_ROWS, 20))
+    assert_tables_equal(FileReader(path).take_rows(rows).to_table(), columns().take(rows))
+    assert counts
+    assert max(counts) > 5
+
+
+def test_pages_that_do_not_go_together_are_decoded_alone(path: Path, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise lancelet.UnsupportedError("too much")
+
+    for page in (_FixedPage, _IndexedPage, OpenMiniBlock):
+        monkeypatch.setattr(page, "decode_together", refuse)
+    rows = list(range(5, NUM_ROWS, 20))
+    assert_tables_equal(FileReader(path).take_rows(rows).to_table(), columns().take(rows))
+
+
+def test_the_damaged_page_is_named(path: Path, tmp_path: Path) -> None:
+    reader = FileReader(path, columns=["null large"])
+    part = reader.plan([10, 300, 590]).columns[0].pages[1]
+    raw = bytearray(path.read_bytes())
+    start = part.ranges[0].position
+    raw[start] = 0xFF  # a definition level
+    damaged = tmp_path / "damaged.lance"
+    damaged.write_bytes(raw)
+    for source in (damaged, bytes(raw)):
+        with pytest.raises(FormatError, match="level") as caught:
+            FileReader(source, columns=["null large"]).take_rows([10, 300, 590]).to_table()
+        assert caught.value.place["page"] == part.page
