@@ -13,9 +13,15 @@ from hypothesis import strategies as st
 
 import lancelet
 from lancelet import FileReader, FormatError
+from lancelet.buffers import allocate
+from lancelet.fields.decoder import field_arrays
+from lancelet.fields.paths import leaf_paths, split_paths
+from lancelet.fields.structure import leaf_of_array
 from lancelet.pages.fullzip import _FixedPage, _IndexedPage
 from lancelet.pages.miniblock import OpenMiniBlock
+from lancelet.schema.fields import Schema
 from lancelet.testing import assert_tables_equal
+from lancelet.testing.nested import nested_tables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,3 +134,42 @@ def test_the_damaged_page_is_named(path: Path, tmp_path: Path) -> None:
         with pytest.raises(FormatError, match="level") as caught:
             FileReader(source, columns=["null large"]).take_rows([10, 300, 590]).to_table()
         assert caught.value.place["page"] == part.page
+
+
+@settings(max_examples=80, deadline=None)
+@given(table=nested_tables("2.2"), seed=st.integers(0, 99))
+def test_the_short_way_to_nested_arrays_is_no_other(table: pa.Table, seed: int) -> None:
+    if not table.num_rows:
+        return
+    reader = FileReader(lancelet.encode_batch(table).to_self_described())
+    rows = np.unique(np.random.default_rng(seed).integers(0, table.num_rows, 9)).tolist()
+    short = reader.take_rows(rows).to_table()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lancelet.fields.decoder.assembled", lambda *_: None)
+        long = reader.take_rows(rows).to_table()
+    short.validate(full=True)
+    assert short.schema == long.schema
+    assert_tables_equal(short, long)
+    assert short.nbytes <= long.nbytes
+
+
+def test_columns_that_disagree_are_an_error() -> None:
+    """The lists of one leaf are cut elsewhere than those of the other; or have nulls where the others are empty."""
+    lists = [[{"a": 1, "b": 2.5}], [], None, [{"a": 3, "b": 4.5}] * 2]
+    array = pa.array(lists)
+    field = Schema.from_arrow(pa.schema([("s", array.type)])).fields[0]
+    first, second = (
+        [
+            leaf_of_array(part, path)
+            for part, path in zip(split_paths(rows, field), leaf_paths(field), strict=True)
+        ]
+        for rows in (array, pa.array([lists[3], *lists[1:3], lists[0]]))
+    )
+    third = leaf_of_array(
+        split_paths(pa.array([lists[0], None, [], lists[3]]), field)[1], leaf_paths(field)[1]
+    )
+    (found,) = field_arrays(field, field, [[(leaf, None)] for leaf in first], allocate)
+    assert found.equals(array)
+    for other in (second[1], third):
+        with pytest.raises(FormatError, match="disagree"):
+            field_arrays(field, field, [[(first[0], None)], [(other, None)]], allocate)

@@ -18,7 +18,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lancelet.errors import FormatError, LanceletError
-from lancelet.fields.decoder import join_leaves, leaf_arrays
+from lancelet.fields.decoder import field_arrays, join_leaves, leaf_arrays
 from lancelet.file.bodies import load_bodies
 from lancelet.file.column import plan_columns, read_parts
 from lancelet.file.direct import DirectFields, DirectTable, NotDirect, TablePart
@@ -236,14 +236,18 @@ class PagesGroup(_FieldsGroup):
         flat = [pages for leaves in columns for pages in leaves]
         plans = plan_columns(flat, rows, self._source)
         leaves = read_parts(flat, plans, self._source, allocate, scattered=scattered)
+        if not self._has_blobs:
+            return [
+                field_arrays(stored, shown, [next(leaves) for _ in own], allocate)
+                for (stored, shown), own in zip(pairs, columns, strict=True)
+            ]
         arrays = [
             leaf_arrays(stored, [next(leaves) for _ in own], allocate)
             for (stored, _), own in zip(pairs, columns, strict=True)
         ]
-        if self._has_blobs:
-            load_bodies(
-                pairs, arrays, self._source, self._data_stop, self._columns_of, allocate, scattered=scattered
-            )
+        load_bodies(
+            pairs, arrays, self._source, self._data_stop, self._columns_of, allocate, scattered=scattered
+        )
         return [join_leaves(shown, parts) for (_, shown), parts in zip(pairs, arrays, strict=True)]
 
 
