@@ -4,6 +4,7 @@
 #include "bindings.hpp"
 #include "buffer_lists.hpp"
 #include "buffers.hpp"
+#include "chunk_levels.hpp"
 #include "miniblock.hpp"
 
 namespace nb = nanobind;
@@ -72,6 +73,15 @@ void select(In<int64_t> chunk_sizes, In<int64_t> slots, In<int64_t> started, In<
                    out.span);
 }
 
+std::tuple<int64_t, int64_t> pick_levels(In<uint8_t> data, In<int64_t> offsets, In<int64_t> sizes, In<int64_t> entries,
+                                         In<int64_t> selected, int64_t rep_width, int64_t def_width, int max_rep,
+                                         int max_def, int max_visible, In<int64_t> starts, In<int64_t> stops,
+                                         Out<uint16_t> out_rep, Out<uint16_t> out_def, Out<int64_t> out_picks) {
+  return miniblock_pick_levels({data.span, offsets.span, sizes.span, entries.span, selected.span}, rep_width, def_width,
+                               max_rep, max_def, max_visible, starts.span, stops.span, out_rep.span, out_def.span,
+                               out_picks.span);
+}
+
 }  // namespace
 
 void bind_miniblock(nb::module_& module) {
@@ -95,6 +105,9 @@ void bind_miniblock(nb::module_& module) {
              release);
   module.def("miniblock_select", &select, "chunk_sizes"_a, "slots"_a, "started"_a, "finished"_a, "leftovers"_a,
              "firsts"_a, "lasts"_a, "out"_a, release);
+  module.def("miniblock_pick_levels", &pick_levels, "data"_a, "offsets"_a, "sizes"_a, "entries"_a, "selected"_a,
+             "rep_width"_a, "def_width"_a, "max_rep"_a, "max_def"_a, "max_visible"_a, "starts"_a, "stops"_a,
+             "out_rep"_a, "out_def"_a, "out_picks"_a, release);
 }
 
 }  // namespace lancelet

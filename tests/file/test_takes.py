@@ -122,6 +122,13 @@ def test_pages_that_do_not_go_together_are_decoded_alone(path: Path, monkeypatch
     assert_tables_equal(FileReader(path).take_rows(rows).to_table(), columns().take(rows))
 
 
+def test_packed_levels_are_picked_at_once_or_step_by_step(path: Path, monkeypatch) -> None:
+    rows = list(range(5, NUM_ROWS, 7))
+    at_once = FileReader(path).take_rows(rows).to_table()
+    monkeypatch.setattr("lancelet.pages.miniblock.packed_widths", lambda *_: None)
+    assert_tables_equal(FileReader(path).take_rows(rows).to_table(), at_once)
+
+
 def test_the_damaged_page_is_named(path: Path, tmp_path: Path) -> None:
     reader = FileReader(path, columns=["null large"])
     part = reader.plan([10, 300, 590]).columns[0].pages[1]

@@ -37,12 +37,13 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.blocks import Dictionary, FixedWidth
-from lancelet.buffers import allocate, as_values, nbytes, total
+from lancelet.buffers import allocate, nbytes, total
 from lancelet.codecs.base import BlockCodec, ChunkCodec, Chunks, Picks, Spans
 from lancelet.codecs.registry import parse_as
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible, parse_layers
 from lancelet.pages.base import ByteRange, DoesNotFit, EncodedPage, Layout, OpenPage, PagePart, RowRanges
+from lancelet.pages.chunk_levels import decode_levels, packed_widths, pick_entries, pick_packed_levels
 from lancelet.pages.registry import register
 from lancelet.pb.encodings21_pb2 import PageLayout
 
@@ -465,13 +466,19 @@ class OpenMiniBlock(OpenPage):
             sizes,
         )
         spans = [Spans(joined, offsets[i], sizes[i]) for i in range(num_parts)]
+        widths = packed_widths(layout.rep_codec, layout.def_codec)
+        if keep is not None and widths is not None:
+            tables = (offsets, sizes, entries, selected)
+            rep, def_, picks = pick_packed_levels(joined, tables, widths, layout.layers, keep, allocate)
+            encoded = Chunks(tuple(spans[has_rep + has_def :]), slots, total(slots))
+            return self._leaf(num_rows, rep, def_, layout.value_codec.pick_chunks(encoded, picks, allocate))
         rep = def_ = None
         if layout.rep_codec is not None:
-            rep = _decode_levels(layout.rep_codec, spans.pop(0), entries, allocate)
+            rep = decode_levels(layout.rep_codec, spans.pop(0), entries, allocate)
             rep = rep if rep.flags.writeable else rep.copy()
             kernels.miniblock_check_rep(rep, entries, rows, begins, leftovers, max_rep(layout.layers))
         if layout.def_codec is not None:
-            def_ = _decode_levels(layout.def_codec, spans.pop(0), entries, allocate)
+            def_ = decode_levels(layout.def_codec, spans.pop(0), entries, allocate)
             kernels.miniblock_check_def(
                 def_, entries, slots, max_def(layout.layers), max_visible(layout.layers)
             )
@@ -495,7 +502,7 @@ class OpenMiniBlock(OpenPage):
         """Return the levels of the rows `keep`, and which values they have."""
         if rep is None:  # a row is an entry and has a slot
             picks = Picks(keep.starts, keep.stops, num_rows)
-            return None, None if def_ is None else _pick_entries(def_, keep.starts, keep.stops), picks
+            return None, None if def_ is None else pick_entries(def_, keep.starts, keep.stops), picks
         layers = self.layout.layers
         found = np.empty((4, len(keep.starts)), dtype=np.int64)
         kernels.select_rows(
@@ -509,8 +516,8 @@ class OpenMiniBlock(OpenPage):
         )
         first, last, first_slot, last_slot = found
         picks = Picks(first_slot, last_slot, total(last_slot - first_slot))
-        def_ = None if def_ is None else _pick_entries(def_, first, last)
-        return _pick_entries(rep, first, last), def_, picks
+        def_ = None if def_ is None else pick_entries(def_, first, last)
+        return pick_entries(rep, first, last), def_, picks
 
     def _select(self, runs: _Runs) -> Int64Array:
         """Return what is known of the chunks in `runs`: the five rows of :func:`~lancelet.kernels.miniblock_select`."""
@@ -537,21 +544,3 @@ def _joined_keep(runs: Sequence[_Runs]) -> RowRanges | None:
     before = np.repeat(np.cumsum(num_rows) - num_rows, [len(keep.starts) for keep in kept])
     starts, stops = (np.concatenate(rows) for rows in zip(*[(k.starts, k.stops) for k in kept], strict=True))
     return RowRanges(starts + before, stops + before)
-
-
-def _pick_entries(levels: UInt16Array, starts: Int64Array, stops: Int64Array) -> UInt16Array:
-    """Return levels of ranges of entries, a view of one range."""
-    if len(starts) == 1:
-        return levels[int(starts[0]) : int(stops[0])]
-    out = np.empty(int((stops - starts).sum()), dtype=np.uint16)
-    kernels.pick_fixed(levels, 16, starts, stops, out)
-    return out
-
-
-def _decode_levels(codec: BlockCodec, spans: Spans, entries: Int64Array, allocate: Allocate) -> UInt16Array:
-    block = codec.decode_blocks(spans, entries, allocate)
-    if not isinstance(block, FixedWidth) or block.bits != 16:
-        raise FormatError("levels are not stored as 16-bit numbers")
-    levels: UInt16Array = as_values(block.data, 16)
-    # A codec may give a view of the file's bytes, and these may lie anywhere.
-    return levels if levels.flags.aligned else levels.copy()
