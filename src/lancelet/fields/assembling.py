@@ -13,10 +13,9 @@ import pyarrow as pa
 
 from lancelet import kernels
 from lancelet.blocks.arrow import from_block
-from lancelet.fields.paths import Container, container_of, is_empty_struct, leaf_paths, shown
+from lancelet.fields.paths import Container, container_of, leaf_paths, shown
 from lancelet.levels.steps import Lists
 from lancelet.levels.unravel import unravel
-from lancelet.schema.blobs import is_blob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +65,7 @@ def assembled(stored: Field, field: Field, leaves: Sequence[Leaf], allocate: All
         The levels of a leaf contradict each other or the type, or the values do not fit it.
     """
     paths = leaf_paths(stored)
-    if not all(_is_plain(path.leaf) for path in paths):
+    if not all(path.is_plain for path in paths):
         return None
     parts = []
     for leaf, path in zip(leaves, paths, strict=True):
@@ -78,10 +77,6 @@ def assembled(stored: Field, field: Field, leaves: Sequence[Leaf], allocate: All
         return _assembled(field, parts, 0)
     except _Different:
         return None
-
-
-def _is_plain(leaf: Field) -> bool:
-    return not is_blob(leaf) and not is_empty_struct(leaf)
 
 
 def _assembled(field: Field, parts: Sequence[_Part], depth: int) -> pa.Array:

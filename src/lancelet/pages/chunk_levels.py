@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +13,15 @@ from lancelet.codecs.base import Picks
 from lancelet.codecs.bitpack import OutOfLineBitpacking
 from lancelet.codecs.checks import MAX_EXPANDED_BYTES, check_decoded_bytes
 from lancelet.errors import FormatError
-from lancelet.levels.layers import NO_LEVELS, Layer, max_def, max_rep, max_visible
+from lancelet.levels.layers import Layer, max_def, max_rep, max_visible
 
 if TYPE_CHECKING:
     from lancelet.buffers import Allocate, Data, Int64Array, UInt16Array
     from lancelet.codecs.base import BlockCodec, Spans
     from lancelet.pages.base import RowRanges
+
+#: So many levels are not worth to be counted as memory of the result.
+_FEW_LEVELS = 1 << 15
 
 __all__ = ["decode_levels", "packed_widths", "pick_entries", "pick_packed_levels"]
 
@@ -49,7 +51,6 @@ def pick_entries(levels: UInt16Array, starts: Int64Array, stops: Int64Array) -> 
     return out
 
 
-@lru_cache(256)
 def packed_widths(rep_codec: BlockCodec | None, def_codec: BlockCodec | None) -> tuple[int, int] | None:
     """Return the widths of levels that are all packed, -1 for those that are not stored; ``None`` if any is encoded otherwise."""
     widths = []
@@ -122,4 +123,6 @@ def pick_packed_levels(
 
 
 def _room(num_levels: int, allocate: Allocate) -> UInt16Array:
-    return as_values(allocate(2 * num_levels), 16) if num_levels else NO_LEVELS
+    if num_levels <= _FEW_LEVELS:
+        return np.empty(num_levels, dtype=np.uint16)
+    return as_values(allocate(2 * num_levels), 16)

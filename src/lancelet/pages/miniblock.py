@@ -310,6 +310,7 @@ class MiniBlock(Layout):
             finished=finished,
             leftovers=leftovers,
             items=items,
+            level_widths=packed_widths(self.rep_codec, self.def_codec),
         )
 
 
@@ -369,6 +370,8 @@ class OpenMiniBlock(OpenPage):
         ``int64[num_chunks]`` of the repetition index; empty without lists.
     items
         The dictionary, or ``None``.
+    level_widths
+        What :func:`~lancelet.pages.chunk_levels.packed_widths` says.
     item_arrays
         The dictionary as Arrow arrays, by type, once somebody has made them: the only thing here that changes.
     """
@@ -382,6 +385,7 @@ class OpenMiniBlock(OpenPage):
     finished: Int64Array
     leftovers: Int64Array
     items: Block | None
+    level_widths: tuple[int, int] | None
     item_arrays: dict[Any, Any] = field(default_factory=dict)
 
     def plan(self, rows: RowRanges) -> PagePart:
@@ -396,11 +400,19 @@ class OpenMiniBlock(OpenPage):
             self.started, self.finished, self.chunk_stops, starts, stops, out
         )
         firsts, lasts, byte_starts, byte_stops, keep_starts, keep_stops = out
+        runs = _Runs(
+            firsts[:num_runs],
+            lasts[:num_runs],
+            num_chunks,
+            num_rows,
+            None if num_rows == num_wanted else RowRanges(keep_starts, keep_stops),
+        )
         base = self.layout.page.buffers[1].position
+        if num_runs == 1:
+            start, stop = int(byte_starts[0]), int(byte_stops[0])
+            return PagePart((ByteRange(base + start, stop - start),), num_wanted, None, runs)
         borders = zip(byte_starts[:num_runs].tolist(), byte_stops[:num_runs].tolist(), strict=True)
         ranges = tuple([ByteRange(base + start, stop - start) for start, stop in borders])
-        keep = None if num_rows == num_wanted else RowRanges(keep_starts, keep_stops)
-        runs = _Runs(firsts[:num_runs], lasts[:num_runs], num_chunks, num_rows, keep)
         return PagePart(ranges, num_wanted, None, runs)
 
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
@@ -465,24 +477,25 @@ class OpenMiniBlock(OpenPage):
             offsets,
             sizes,
         )
-        spans = [Spans(joined, offsets[i], sizes[i]) for i in range(num_parts)]
-        widths = packed_widths(layout.rep_codec, layout.def_codec)
-        if keep is not None and widths is not None:
+        spans = [Spans(joined, offsets[i], sizes[i]) for i in range(has_rep + has_def, num_parts)]
+        encoded = Chunks(tuple(spans), slots, total(slots))
+        if keep is not None and self.level_widths is not None:
             tables = (offsets, sizes, entries, selected)
-            rep, def_, picks = pick_packed_levels(joined, tables, widths, layout.layers, keep, allocate)
-            encoded = Chunks(tuple(spans[has_rep + has_def :]), slots, total(slots))
+            rep, def_, picks = pick_packed_levels(
+                joined, tables, self.level_widths, layout.layers, keep, allocate
+            )
             return self._leaf(num_rows, rep, def_, layout.value_codec.pick_chunks(encoded, picks, allocate))
         rep = def_ = None
         if layout.rep_codec is not None:
-            rep = decode_levels(layout.rep_codec, spans.pop(0), entries, allocate)
+            rep = decode_levels(layout.rep_codec, Spans(joined, offsets[0], sizes[0]), entries, allocate)
             rep = rep if rep.flags.writeable else rep.copy()
             kernels.miniblock_check_rep(rep, entries, rows, begins, leftovers, max_rep(layout.layers))
         if layout.def_codec is not None:
-            def_ = decode_levels(layout.def_codec, spans.pop(0), entries, allocate)
+            part = Spans(joined, offsets[int(has_rep)], sizes[int(has_rep)])
+            def_ = decode_levels(layout.def_codec, part, entries, allocate)
             kernels.miniblock_check_def(
                 def_, entries, slots, max_def(layout.layers), max_visible(layout.layers)
             )
-        encoded = Chunks(tuple(spans), slots, total(slots))
         if keep is None:
             values = layout.value_codec.decode_chunks(encoded, allocate)
             return self._leaf(num_rows, rep, def_, values)
