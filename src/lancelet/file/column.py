@@ -92,8 +92,14 @@ class ColumnPages:
         if len(rows.starts) > 1:
             return split_by_page(rows, self._first_rows)
         first_rows, start, stop = self.first_rows, int(rows.starts[0]), int(rows.stops[0])
+        first_page = bisect_right(first_rows, start) - 1
+        if stop <= first_rows[first_page + 1]:
+            first = first_rows[first_page]
+            return [
+                PageRows(first_page, RowRanges(rows.starts - first, rows.stops - first) if first else rows)
+            ]
         parts = []
-        for page in range(bisect_right(first_rows, start) - 1, bisect_left(first_rows, stop)):
+        for page in range(first_page, bisect_left(first_rows, stop)):
             first, end = first_rows[page], first_rows[page + 1]
             if first < end:  # old writers made pages without rows
                 parts.append(
