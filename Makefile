@@ -60,7 +60,7 @@ SANITIZER := \
 
 sanitize: .stamps/sanitize  ## kernel and damaged-file tests under address and undefined-behaviour sanitizers (g++)
 	rm -f build/asan.log.*
-	$(SANITIZER) LANCELET_KERNELS=native .venv-sanitize/bin/python -m pytest tests/kernels tests/test_corrupt.py \
+	$(SANITIZER) LANCELET_KERNELS=native .venv-sanitize/bin/python -m pytest tests/kernels tests/test_corrupt.py tests/file/test_direct.py \
 	|| { status=$$?; cat build/asan.log.* 2>/dev/null; exit $$status; }
 
 wheel: .stamps/build  ## a wheel for this machine in dist/

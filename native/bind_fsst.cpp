@@ -1,4 +1,6 @@
 // Bindings of fsst.hpp and fsst_train.hpp: argument checks and the release of the GIL, nothing else.
+#include <nanobind/stl/pair.h>
+
 #include "bindings.hpp"
 #include "buffers.hpp"
 #include "fsst.hpp"
@@ -34,6 +36,13 @@ void fsst_decode_any(In<uint8_t> table, In<uint8_t> data, In<uint8_t> offsets, i
                [&]<class Offset>(Offset) { fsst_decode<Offset>(table.span, data.span, offsets.span, out.span); });
 }
 
+std::pair<int64_t, bool> fsst_decode_values_any(In<uint8_t> table, In<uint8_t> data, In<uint8_t> offsets,
+                                                int offset_bits, Out<uint8_t> out_offsets, Out<uint8_t> out) {
+  return with_offsets(offset_bits, [&]<class Offset>(Offset) {
+    return fsst_decode_values<Offset>(table.span, data.span, offsets.span, out_offsets.span, out.span);
+  });
+}
+
 }  // namespace
 
 void bind_fsst(nb::module_& module) {
@@ -45,6 +54,8 @@ void bind_fsst(nb::module_& module) {
              "out_offsets"_a, nb::call_guard<nb::gil_scoped_release>());
   module.def("fsst_decode", &fsst_decode_any, "table"_a, "data"_a, "offsets"_a, "offset_bits"_a, "out"_a,
              nb::call_guard<nb::gil_scoped_release>());
+  module.def("fsst_decode_values", &fsst_decode_values_any, "table"_a, "data"_a, "offsets"_a, "offset_bits"_a,
+             "out_offsets"_a, "out"_a, nb::call_guard<nb::gil_scoped_release>());
 }
 
 }  // namespace lancelet

@@ -32,8 +32,7 @@ class Items {
     require(bits != 0 && bits % 8 == 0 && data.size() % (bits / 8) == 0, "direct: items are not whole values");
     Items items;
     items.count_ = data.size() / (bits / 8);
-    items.data_.assign(data.begin(), data.end());
-    items.data_.resize(data.size() + bits / 8 + slack);
+    items.keep(data, bits / 8 + slack);
     return items;
   }
 
@@ -47,8 +46,7 @@ class Items {
       for (size_t i = 0; i <= items.count_; ++i) items.offsets_[i] = offsets[i];
       items.offsets_.back() = offsets.last();
     });
-    items.data_.assign(data.begin(), data.end());
-    items.data_.resize(data.size() + slack);
+    items.keep(data, slack);
     return items;
   }
 
@@ -59,6 +57,12 @@ class Items {
   bool is_variable() const { return !offsets_.empty(); }
 
  private:
+  void keep(Bytes data, size_t spare) {
+    data_.reserve(data.size() + spare);
+    data_.assign(data.begin(), data.end());
+    data_.resize(data.size() + spare);
+  }
+
   size_t count_ = 0;
   std::vector<uint8_t> data_;
   std::vector<uint64_t> offsets_;
@@ -164,7 +168,8 @@ class Chunk {
   // Values of one width, in scratch memory.
   const uint8_t* values() {
     if (!values_ready_) {
-      scratch_.resize(size_t{detail::most_slots_of_a_chunk} * 8 + Items::slack);
+      const size_t room = num_slots_ * (page_->form().bits / 8) + Items::slack;
+      if (scratch_.size() < room) scratch_.resize(room);
       decode_values({scratch_.data(), scratch_.size()});
       values_ready_ = true;
     }
@@ -203,7 +208,7 @@ class Chunk {
  private:
   void decode_levels() {
     const Bytes part = parts_[0];
-    levels_.resize(static_cast<size_t>(detail::most_slots_of_a_chunk) + 16);
+    if (levels_.size() < num_slots_) levels_.resize(num_slots_);
     const MutableBytes exact(reinterpret_cast<uint8_t*>(levels_.data()), num_slots_ * 2);
     const int64_t offset = 0, size = static_cast<int64_t>(part.size()), count = static_cast<int64_t>(num_slots_);
     switch (page_->form().levels) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <utility>
 
 #include "offsets.hpp"
 #include "span.hpp"
@@ -107,49 +108,98 @@ int64_t fsst_decode_offsets(Bytes raw_table, Bytes data, Bytes raw_offsets, Muta
   return static_cast<int64_t>(total);
 }
 
-// Values are coded on their own, so all of them are one stream: no value border is looked at.
-inline void fsst_decode_stream(const FsstTable& table, Bytes stream, MutableBytes out) {
-  constexpr uint8_t special = 128;
-  std::array<uint8_t, 256> lengths = table.lengths;
-  for (auto& length : lengths) length = length ? length : special;
+class FsstDecoder {
+ public:
+  explicit FsstDecoder(const FsstTable& table) : table_(table), lengths_(table.lengths) {
+    for (auto& length : lengths_) length = length ? length : special_;
+    for (const uint64_t symbol : table.symbols) seen_ |= symbol;
+  }
 
-  const uint8_t* at = stream.data();
-  const uint8_t* const stop = at + stream.size();
-  uint8_t* to = out.data();
-  uint8_t* const to_stop = to + out.size();
+  // Whether the symbols of the table, and the literal bytes that were decoded, are ASCII.
+  bool is_ascii() const { return (seen_ & 0x8080808080808080) == 0; }
 
-  const auto one = [&] {
+  // Writes the symbols of the codes from `at` to `stop`; returns where it ended, or nothing where `to_stop` is too
+  // near.
+  uint8_t* operator()(const uint8_t* at, const uint8_t* stop, uint8_t* to, uint8_t* to_stop) {
+    while (stop - at >= 4 && to_stop - to >= 32) {
+      const uint32_t codes = load<uint32_t>(at);
+      const size_t code0 = codes & 255, code1 = codes >> 8 & 255, code2 = codes >> 16 & 255, code3 = codes >> 24;
+      const size_t length0 = lengths_[code0], length1 = lengths_[code1], length2 = lengths_[code2],
+                   length3 = lengths_[code3];
+      if ((length0 | length1 | length2 | length3) & special_) [[unlikely]] {
+        for (const uint8_t* step_stop = at + 4; at < step_stop;) {
+          if (!one(at, stop, to, to_stop)) return nullptr;
+        }
+        continue;
+      }
+      store(to, table_.symbols[code0]);
+      store(to + length0, table_.symbols[code1]);
+      store(to + length0 + length1, table_.symbols[code2]);
+      store(to + length0 + length1 + length2, table_.symbols[code3]);
+      to += length0 + length1 + length2 + length3;
+      at += 4;
+    }
+    while (at < stop) {
+      if (!one(at, stop, to, to_stop)) return nullptr;
+    }
+    return to;
+  }
+
+ private:
+  static constexpr uint8_t special_ = 128;
+
+  bool one(const uint8_t*& at, const uint8_t* stop, uint8_t*& to, const uint8_t* to_stop) {
     const uint8_t code = *at++;
-    uint64_t symbol = table.symbols[code];
-    size_t length = lengths[code];
+    uint64_t symbol = table_.symbols[code];
+    size_t length = lengths_[code];
     if (code == fsst_escape) {
       check_data(at < stop, "fsst: a value ends in an escape");
       symbol = *at++;
+      seen_ |= symbol;
       length = 1;
     }
-    check_data(length != special, "fsst: a code has no symbol");
-    require(static_cast<size_t>(to_stop - to) >= length, "fsst_decode: out is too small");
+    check_data(length != special_, "fsst: a code has no symbol");
+    if (static_cast<size_t>(to_stop - to) < length) return false;
     std::memcpy(to, &symbol, length);
     to += length;
-  };
-
-  while (stop - at >= 4 && to_stop - to >= 32) {
-    const uint32_t codes = load<uint32_t>(at);
-    const size_t code0 = codes & 255, code1 = codes >> 8 & 255, code2 = codes >> 16 & 255, code3 = codes >> 24;
-    const size_t length0 = lengths[code0], length1 = lengths[code1], length2 = lengths[code2], length3 = lengths[code3];
-    if ((length0 | length1 | length2 | length3) & special) [[unlikely]] {
-      for (const uint8_t* step_stop = at + 4; at < step_stop;) one();
-      continue;
-    }
-    store(to, table.symbols[code0]);
-    store(to + length0, table.symbols[code1]);
-    store(to + length0 + length1, table.symbols[code2]);
-    store(to + length0 + length1 + length2, table.symbols[code3]);
-    to += length0 + length1 + length2 + length3;
-    at += 4;
+    return true;
   }
-  while (at < stop) one();
-  require(to == to_stop, "fsst_decode: out is too large");
+
+  const FsstTable& table_;
+  std::array<uint8_t, 256> lengths_;
+  uint64_t seen_ = 0;
+};
+
+// Values are coded on their own, so all of them are one stream: no value border is looked at.
+inline void fsst_decode_stream(const FsstTable& table, Bytes stream, MutableBytes out) {
+  const uint8_t* end =
+      FsstDecoder(table)(stream.data(), stream.data() + stream.size(), out.data(), out.data() + out.size());
+  require(end != nullptr, "fsst_decode: out is too small");
+  require(end == out.data() + out.size(), "fsst_decode: out is too large");
+}
+
+// Both steps in one, value by value; -1 where `out` has no room for all of them. Tells as well whether all bytes are
+// known to be ASCII.
+template <class Offset>
+std::pair<int64_t, bool> fsst_decode_values(Bytes raw_table, Bytes data, Bytes raw_offsets,
+                                            MutableBytes raw_out_offsets, MutableBytes out) {
+  const FsstTable table(raw_table);
+  const Offsets<Offset> offsets(raw_offsets);
+  const size_t num_values = offsets.num_values();
+  const OffsetsOut<Offset> out_offsets(raw_out_offsets, num_values);
+  offsets.check(data.size());
+  require(table.compressed, "fsst_decode_values: the table is switched off");
+  FsstDecoder decode(table);
+  uint8_t* to = out.data();
+  uint8_t* const to_stop = to + std::min<uint64_t>(out.size(), max_total<Offset>);
+  for (size_t i = 0; i < num_values; ++i) {
+    out_offsets.set(i, static_cast<uint64_t>(to - out.data()));
+    to = decode(data.data() + offsets[i], data.data() + offsets[i + 1], to, to_stop);
+    if (to == nullptr) return {-1, false};
+  }
+  const int64_t written = to - out.data();
+  out_offsets.set(num_values, static_cast<uint64_t>(written));
+  return {written, decode.is_ascii()};
 }
 
 template <class Offset>

@@ -267,7 +267,8 @@ inline std::tuple<int64_t, int64_t, int64_t> unzip_sizes(std::span<const Bytes> 
 }
 
 // Takes the records apart. The values may go to the front of the only part: they never get ahead of the records, of
-// which they are the smaller part. The outputs were sized by what the records promise, so a lack of room is the records' fault.
+// which they are the smaller part. The outputs were sized by what the records promise, so a lack of room is the
+// records' fault.
 template <size_t LengthBytes>
 struct TakeRecords {
   MutableLevels rep;

@@ -19,6 +19,7 @@ TABLE_BYTES = 2312
 VECTOR_TABLE = bytes.fromhex("0200000154535346 6162000000000000 7468652000000000 0204").ljust(
     TABLE_BYTES, b"\0"
 )
+SWITCHED_OFF = VECTOR_TABLE[:3] + b"\0" + VECTOR_TABLE[4:]
 VECTOR_STREAM = bytes.fromhex("0100ff7a00")
 VECTOR_VALUE = b"the abzab"
 
@@ -61,7 +62,24 @@ def decode(kernels, table, values, bits=32, first=0):
     out_offsets = np.empty_like(offsets)
     out = np.empty(kernels.fsst_decode_offsets(table, data, offsets, bits, out_offsets), dtype=np.uint8)
     kernels.fsst_decode(table, data, offsets, bits, out)
+    if table[3]:
+        check_one_pass(kernels, table, data, offsets, bits, out_offsets, out)
     return split(out, out_offsets)
+
+
+def check_one_pass(kernels, table, data, offsets, bits, out_offsets, out):
+    for spare in (0, 1, 31, 32, 100):
+        same_offsets, same = np.full_like(offsets, 7), np.empty(len(out) + spare, dtype=np.uint8)
+        size, is_ascii = kernels.fsst_decode_values(table, data, offsets, bits, same_offsets, same)
+        assert size == len(out)
+        assert not is_ascii or bytes(out).isascii()
+        assert (same_offsets == out_offsets).all()
+        assert (same[: len(out)] == out).all()
+    for missing in {1, len(out) // 2, len(out)} - {0}:
+        if missing <= len(out):
+            small = np.empty(len(out) - missing, dtype=np.uint8)
+            size, _ = kernels.fsst_decode_values(table, data, offsets, bits, np.empty_like(offsets), small)
+            assert size == -1
 
 
 def text(num_values, seed):
@@ -209,6 +227,8 @@ def test_corrupt_tables(kernels, table):
     with pytest.raises(FormatError):
         kernels.fsst_decode(table, data, offsets, 32, out)
     with pytest.raises(FormatError):
+        kernels.fsst_decode_values(table, data, offsets, 32, out_offsets, out)
+    with pytest.raises(FormatError):
         kernels.fsst_encode(table, data, offsets, 32, out_offsets, out)
 
 
@@ -220,12 +240,18 @@ def test_corrupt_streams(kernels, stream, padding):
         kernels.fsst_decode_offsets(VECTOR_TABLE, data, offsets, 32, np.empty_like(offsets))
     with pytest.raises(FormatError):
         kernels.fsst_decode(VECTOR_TABLE, data, offsets, 32, np.empty(1000, dtype=np.uint8))
+    out_offsets, out = np.empty_like(offsets), np.empty(1000, dtype=np.uint8)
+    with pytest.raises(FormatError):
+        kernels.fsst_decode_values(VECTOR_TABLE, data, offsets, 32, out_offsets, out)
 
 
 def test_an_escape_does_not_cross_values(kernels):
     data, offsets = join([b"\x00\xff", b"\x00"], 32)
     with pytest.raises(FormatError):
         kernels.fsst_decode_offsets(VECTOR_TABLE, data, offsets, 32, np.empty_like(offsets))
+    out_offsets, out = np.empty_like(offsets), np.empty(100, dtype=np.uint8)
+    with pytest.raises(FormatError):
+        kernels.fsst_decode_values(VECTOR_TABLE, data, offsets, 32, out_offsets, out)
 
 
 @pytest.mark.parametrize("bits", [32, 64])
@@ -241,6 +267,8 @@ def test_corrupt_offsets(kernels, numbers, bits):
         kernels.fsst_decode_offsets(VECTOR_TABLE, data, offsets, bits, out_offsets)
     with pytest.raises(FormatError):
         kernels.fsst_decode(VECTOR_TABLE, data, offsets, bits, out)
+    with pytest.raises(FormatError):
+        kernels.fsst_decode_values(VECTOR_TABLE, data, offsets, bits, out_offsets, out)
 
 
 def test_totals_that_32_bit_offsets_cannot_count():
@@ -278,6 +306,9 @@ def test_broken_contracts(kernels):
         lambda: kernels.fsst_encode(VECTOR_TABLE, data, offsets, 32, out_offsets[1:], out),
         lambda: kernels.fsst_decode_offsets(VECTOR_TABLE, data, offsets, 32, out_offsets[1:]),
         lambda: kernels.fsst_decode_offsets(VECTOR_TABLE[1:], data, offsets, 32, out_offsets),
+        lambda: kernels.fsst_decode_values(VECTOR_TABLE, data, offsets, 32, out_offsets[1:], out),
+        lambda: kernels.fsst_decode_values(VECTOR_TABLE[1:], data, offsets, 32, out_offsets, out),
+        lambda: kernels.fsst_decode_values(SWITCHED_OFF, data, offsets, 32, out_offsets, out),
     ]
     for call in calls:
         with pytest.raises(ValueError):
@@ -306,3 +337,21 @@ def test_mutated_streams_agree():
             except FormatError as error:
                 results.append(str(error))
         assert results[0] == results[1]
+
+
+@pytest.mark.parametrize(
+    ("values", "is_ascii"),
+    [([b"abab", b"the "], True), ([b"a\xc3\xa4b"], False), ([b"z", b"\x7f"], True), ([b"\x80"], False)],
+)
+def test_one_pass_knows_ascii(kernels, values, is_ascii):
+    data, offsets = join(encode(kernels, VECTOR_TABLE, values), 32)
+    out = np.empty(64, dtype=np.uint8)
+    _, found = kernels.fsst_decode_values(VECTOR_TABLE, data, offsets, 32, np.empty_like(offsets), out)
+    assert found == is_ascii
+
+
+def test_symbols_beyond_ascii_leave_it_open(kernels):
+    table = VECTOR_TABLE.replace(b"ab", b"\xc3\xa4", 1)
+    data, offsets = join(encode(kernels, table, [b"the "]), 32)
+    out = np.empty(64, dtype=np.uint8)
+    assert kernels.fsst_decode_values(table, data, offsets, 32, np.empty_like(offsets), out) == (4, False)

@@ -363,7 +363,7 @@ def _variable_array(
         offsets = wide.astype(np.uint32 if wanted == 32 else np.uint64)
     buffers = [bitmap, pa.py_buffer(offsets), pa.py_buffer(block.data)]
     array = pa.Array.from_buffers(type_, block.num_values, buffers, null_count)
-    if check_text:
+    if check_text and not block.is_ascii:
         try:
             array.validate(full=True)
         except pa.ArrowInvalid as error:

@@ -51,12 +51,15 @@ class VariableWidth:
         ``num_values + 1`` unsigned integers, non-decreasing. The first one need not be 0 (a slice of an Arrow array).
     data
         The bytes that the offsets refer to.
+    is_ascii
+        Whether all of them are known to be ASCII, and so UTF-8.
     """
 
     offset_bits: int
     num_values: int
     offsets: Data
     data: Data
+    is_ascii: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,7 +14,7 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.blocks import VariableWidth
-from lancelet.buffers import EMPTY, allocate, as_bytes, nbytes
+from lancelet.buffers import EMPTY, allocate, as_bytes, as_values, nbytes
 from lancelet.codecs.base import ChunkCodec, EncodedChunks, EncodedValues, ValueCodec
 from lancelet.codecs.binary import Variable
 from lancelet.codecs.registry import register
@@ -33,6 +33,9 @@ MIN_VALUE_BYTES = 32768
 
 #: Size of a symbol table.
 TABLE_BYTES = 2312
+
+# Values are decompressed in one pass from so many bytes on; the first ones tell how much room they take, and some more.
+_MANY_BYTES, _SAMPLE_VALUES, _MARGIN = 64 << 10, 64, 1.1
 
 _SWITCH = 3
 _OFF = bytes(4) + (0x46535354).to_bytes(4, "little") + bytes(TABLE_BYTES - 8)
@@ -158,6 +161,33 @@ class Fsst(ChunkCodec, ValueCodec):
             return values
         parts = (table, values.data, values.offsets, values.offset_bits)
         offsets = allocate(nbytes(values.offsets))
+        room = self._room(values, table)
+        if room:
+            data = allocate(room)
+            num_bytes, is_ascii = kernels.fsst_decode_values(*parts, offsets, data)
+            if num_bytes >= 0:
+                decoded = data.slice(0, num_bytes)
+                return VariableWidth(values.offset_bits, values.num_values, offsets, decoded, is_ascii)
         data = allocate(kernels.fsst_decode_offsets(*parts, offsets))
         kernels.fsst_decode(*parts, data)
         return VariableWidth(values.offset_bits, values.num_values, offsets, data)
+
+    @staticmethod
+    def _room(values: VariableWidth, table: bytes) -> int:
+        """Guess the bytes that many values take, a little too large, from the first of them; 0: they are too few to guess.
+
+        To find out costs half as much as to decompress, which can be done in one pass where there is room.
+        """
+        if values.num_values < 2 * _SAMPLE_VALUES:
+            return 0
+        width = values.offset_bits // 8
+        borders = as_bytes(values.offsets)[: (values.num_values + 1) * width]
+        sample = borders[: (_SAMPLE_VALUES + 1) * width]
+        ends = as_values(borders, values.offset_bits)
+        num_compressed, num_sampled = int(ends[-1]) - int(ends[0]), int(ends[_SAMPLE_VALUES]) - int(ends[0])
+        if not 0 < num_sampled <= num_compressed <= nbytes(values.data) or num_compressed < _MANY_BYTES:
+            return 0
+        num_bytes = kernels.fsst_decode_offsets(
+            table, values.data, sample, values.offset_bits, bytearray(sample)
+        )
+        return int(num_compressed * (num_bytes / num_sampled) * _MARGIN)

@@ -31,6 +31,7 @@ from lancelet.codecs.rle import Rle
 from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
 from lancelet.fields.paths import shown
 from lancelet.file.cache import DEFAULT_CACHE_BYTES
+from lancelet.file.rows import is_scattered
 from lancelet.levels import Layer
 from lancelet.pages.miniblock import MiniBlock
 from lancelet.schema.blobs import is_blob
@@ -52,9 +53,6 @@ __all__ = ["DirectColumns", "DirectFields", "DirectTable", "NotDirect", "TablePa
 
 _SHARED_BYTES = 4096
 _ALIGNMENT = 64
-
-#: Reads of so few rows do not go on where they end: what lies around them is not wanted.
-_FEW_ROWS = 1024
 
 
 class NotDirect(Exception):  # noqa: N818 - no error: the caller takes another way
@@ -121,23 +119,15 @@ class DirectColumns:
             self._native.forget_pages()
         read = kernels.DirectRead(self._native, numbers, rows.starts, rows.stops)
         while missing := read.missing():  # again if another thread closed them meanwhile
-            self._source.prefetch(self._heads(columns, missing))
-            wrong = {columns[place] for place, page in missing if not self._open_page(columns[place], page)}
-            if wrong:
-                raise self.refused(wrong)
-        if len(rows.starts) > 1 or rows.num_rows <= _FEW_ROWS:
+            self._open_pages([(columns[place], page) for place, page in missing])
+        if is_scattered(rows):
             self._source.prefetch(read.chunk_ranges())
         return read
 
-    def _heads(self, columns: Sequence[int], pages: Iterable[tuple[int, int]]) -> list[BufferRef]:
-        """Return what is read to open pages: all buffers but the chunks."""
-        heads = []
-        for place, page in pages:
-            column = self._columns[columns[place]]
-            if column is not None:
-                words, _, *others = *column.pages.metadata.pages[page].buffers, None, None
-                heads += [buffer for buffer in (words, *others) if buffer is not None]
-        return heads
+    def end(self, read: kernels.DirectRead, rows: RowRanges) -> None:
+        """Let go of the chunks that a read has decoded, if it goes through the file."""
+        if not is_scattered(rows):
+            self._source.release(read.chunk_ranges())
 
     def refused(self, columns: Iterable[int]) -> NotDirect:
         """Leave columns to the general way, which has the words for what is wrong with them."""
@@ -155,35 +145,49 @@ class DirectColumns:
         number = self._native.add_column(first_rows, is_variable_width(value_type), _bits(value_type))
         return _Column(number, pages, value_type)
 
-    def _open_page(self, column: int, page: int) -> bool:
-        """Open a page; tell whether that was possible."""
-        found = self._columns[column]
-        try:
-            held = None if found is None else self._add_page(found, page)
-        except (LanceletError, ValueError):
-            held = None
-        if held is None:
-            return False
-        self._held_bytes += held
-        return True
+    def _open_pages(self, pages: Sequence[tuple[int, int]]) -> None:
+        """Open pages, given by column and number; nothing is read before all of them are known to be of the right kind."""
+        found = [(column, self._found(column, page)) for column, page in pages]
+        if wrong := {column for column, page in found if page is None}:
+            raise self.refused(wrong)
+        opened = [(column, page) for column, page in found if page is not None]
+        self._source.prefetch([buffer for _, page in opened for buffer in page.heads])
+        if wrong := {column for column, page in opened if not self._add_page(page)}:
+            raise self.refused(wrong)
 
-    def _add_page(self, column: _Column, page: int) -> int | None:
-        """Open a page; return the bytes that it holds, or ``None`` when it is another kind of page."""
+    def _found(self, number: int, page: int) -> _Page | None:
+        """Look at the message of a page; ``None``: it is of another kind."""
+        column = self._columns[number]
+        if column is None:
+            return None
         # Columns of one type mostly have pages of one message: what it says is found out once.
         metadata = column.pages.metadata.pages[page]
         form = self._forms.get((metadata.type_name, metadata.encoding))
-        items: _Items = (None, 0, None)
-        if form is None or form.num_rows != metadata.num_rows or len(metadata.buffers) != 2:
+        if form is not None and form.num_rows == metadata.num_rows and len(metadata.buffers) == 2:
+            return _Page(column, page, form, metadata.buffers, None)
+        try:
             layout = column.pages.layout(page)
-            form = _form(layout) if isinstance(layout, MiniBlock) else None
-            if form is None or not isinstance(layout, MiniBlock):
-                return None
-            if layout.dictionary_codec is None:
-                self._forms[metadata.type_name, metadata.encoding] = form
-            else:
-                items = self._items(column, layout)
-        words, chunks = metadata.buffers[:2]
-        return self._native.add_page(column.number, page, *form.numbers, words, chunks, *items, form.symbols)
+        except LanceletError:
+            return None
+        form = _form(layout) if isinstance(layout, MiniBlock) else None
+        if form is None or not isinstance(layout, MiniBlock):
+            return None
+        if layout.dictionary_codec is None:
+            self._forms[metadata.type_name, metadata.encoding] = form
+            return _Page(column, page, form, metadata.buffers, None)
+        return _Page(column, page, form, metadata.buffers, layout)
+
+    def _add_page(self, page: _Page) -> bool:
+        """Open a page; tell whether that was possible."""
+        words, chunks = page.buffers[:2]
+        try:
+            items = (None, 0, None) if page.indexed is None else self._items(page.column, page.indexed)
+            self._held_bytes += self._native.add_page(
+                page.column.number, page.number, *page.form.numbers, words, chunks, *items, page.form.symbols
+            )
+        except (LanceletError, ValueError):
+            return False
+        return True
 
     def _items(self, column: _Column, layout: MiniBlock) -> _Items:
         opened = layout.open(self._source.read_ranges(layout.head_ranges()))
@@ -241,6 +245,21 @@ def _form(layout: MiniBlock) -> _Form | None:
         return None
     numbers = (*levels, *values[:2], layout.large)
     return _Form(numbers, values[2], layout.page.num_rows)
+
+
+class _Page(NamedTuple):
+    """A page that can be read directly: what it is like, where it lies, and its layout if its values are indices."""
+
+    column: _Column
+    number: int
+    form: _Form
+    buffers: tuple[BufferRef, ...]
+    indexed: MiniBlock | None
+
+    @property
+    def heads(self) -> tuple[BufferRef, ...]:
+        """What is read to open the page."""
+        return self.buffers[:1] if self.indexed is None else self.indexed.head_ranges()
 
 
 def _level_form(layout: MiniBlock) -> tuple[int, int] | None:
@@ -344,6 +363,7 @@ class DirectFields:
         read, num_rows = self.begin(rows), rows.num_rows
         places = _Places(*self.needs(read, num_rows), allocate)
         null_counts, data = self.decode(read, places.buffers, places.where, allocate)
+        self.end(read, rows)
         return [
             self.array(field, num_rows, places, null_count, data)
             for field, null_count in enumerate(null_counts.tolist())
@@ -363,6 +383,10 @@ class DirectFields:
     def begin(self, rows: RowRanges) -> kernels.DirectRead:
         """Begin a read; opens the pages that were not opened before."""
         return self._direct.begin(self._numbers, self._columns, rows)
+
+    def end(self, read: kernels.DirectRead, rows: RowRanges) -> None:
+        """Let go of what a read has decoded."""
+        self._direct.end(read, rows)
 
     def needs(self, read: kernels.DirectRead, num_rows: int) -> tuple[Int64Array, Int64Array]:
         """Return the bytes of bitmaps, and of values or offsets, as ``int64[num_fields]``."""
@@ -464,6 +488,7 @@ class DirectTable:
             self._places.where + self._steps * (start // 8),
         )
         null_counts, data = fields.decode(read, self._places.buffers + own.buffers, where, allocate)
+        fields.end(read, rows)
         arrays = {
             field: fields.array(field, num_rows, own, null_count, data)
             for field, null_count in enumerate(null_counts.tolist())

@@ -22,6 +22,7 @@ from lancelet.fields.decoder import field_arrays, join_leaves, leaf_arrays
 from lancelet.file.bodies import load_bodies
 from lancelet.file.column import plan_columns, read_parts
 from lancelet.file.direct import DirectFields, DirectTable, NotDirect, TablePart
+from lancelet.file.rows import is_scattered
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -38,10 +39,6 @@ if TYPE_CHECKING:
     from lancelet.storage import Source
 
 __all__ = ["DirectGroup", "FieldRead", "Group", "PagesGroup", "V20Group", "make_groups"]
-
-
-#: So few rows stand alone: what lies around them will not be read.
-_FEW_ROWS = 64
 
 
 class FieldRead(NamedTuple):
@@ -219,7 +216,7 @@ class PagesGroup(_FieldsGroup):
 
     def _read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
         num_fields = len(self._pairs)
-        scattered = len(rows.starts) > 1 or rows.num_rows <= _FEW_ROWS
+        scattered = is_scattered(rows)
         if scattered or not self._source.gives_views:
             return self._read_fields(slice(0, num_fields), rows, allocate, scattered)
         return [
@@ -235,16 +232,32 @@ class PagesGroup(_FieldsGroup):
         pairs, columns = self._pairs[part], self._columns[part]
         flat = [pages for leaves in columns for pages in leaves]
         plans = plan_columns(flat, rows, self._source)
-        leaves = read_parts(flat, plans, self._source, allocate, scattered=scattered)
-        if not self._has_blobs:
-            return [
-                field_arrays(stored, shown, [next(leaves) for _ in own], allocate)
-                for (stored, shown), own in zip(pairs, columns, strict=True)
+        num_bytes = 0
+
+        def counted(size: int) -> Any:
+            nonlocal num_bytes
+            num_bytes += size
+            return allocate(size)
+
+        leaves = read_parts(flat, plans, self._source, counted, scattered=scattered)
+        fields = zip(pairs, columns, strict=True)
+        arrays: list[Any]
+        if self._has_blobs:
+            arrays = [
+                leaf_arrays(stored, [next(leaves) for _ in own], counted) for (stored, _), own in fields
             ]
-        arrays = [
-            leaf_arrays(stored, [next(leaves) for _ in own], allocate)
-            for (stored, _), own in zip(pairs, columns, strict=True)
-        ]
+        else:
+            arrays = [
+                field_arrays(stored, shown, [next(leaves) for _ in own], counted)
+                for (stored, shown), own in fields
+            ]
+        if not scattered:
+            # What was decoded has memory of its own. Where little was taken, arrays are views of the file, which will be looked at.
+            ranges = [range_ for parts in plans for part in parts for range_ in part.part.ranges]
+            if num_bytes >= sum([size for _, size in ranges]):
+                self._source.release(ranges)
+        if not self._has_blobs:
+            return arrays
         load_bodies(
             pairs, arrays, self._source, self._data_stop, self._columns_of, allocate, scattered=scattered
         )

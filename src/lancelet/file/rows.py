@@ -19,6 +19,7 @@ __all__ = [
     "as_row_numbers",
     "check_batch_size",
     "check_range",
+    "is_scattered",
     "order_rows",
 ]
 
@@ -125,6 +126,15 @@ def order_rows(indices: Int64Array, num_rows: int) -> RowOrder:
         return RowOrder(RowRanges.from_sorted(indices), None)
     distinct, positions = np.unique(indices, return_inverse=True)
     return RowOrder(RowRanges.from_sorted(distinct), positions)
+
+
+#: So few rows stand alone.
+_FEW_ROWS = 64
+
+
+def is_scattered(rows: RowRanges) -> bool:
+    """Whether what lies around `rows` will hardly be read next, as when single rows are taken."""
+    return len(rows.starts) > 1 or rows.num_rows <= _FEW_ROWS
 
 
 def check_range(start: int, num_rows: int, total: int) -> None:

@@ -82,6 +82,12 @@ class Source(ABC):
         A hint: ranges that do not exist are ignored here, and refused when they are read.
         """
 
+    def release(self, ranges: Sequence[tuple[int, int]]) -> None:  # noqa: B027 - most sources hold nothing
+        """Say that these ``(position, size)``, which were read, will hardly be looked at again.
+
+        A hint: views of them stay valid.
+        """
+
     @abstractmethod
     def close(self) -> None:
         """Give up what is held open. Harmless when repeated."""

@@ -81,6 +81,10 @@ class ChunkedSource(Source):
         """Pass the hint on."""
         self._source.prefetch(ranges)
 
+    def release(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Pass the hint on."""
+        self._source.release(ranges)
+
     def close(self) -> None:
         """Close the source behind."""
         self._source.close()

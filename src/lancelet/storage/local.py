@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import weakref
-from mmap import ACCESS_READ, mmap
+from mmap import ACCESS_READ, MADV_DONTNEED, PAGESIZE, mmap
 from typing import TYPE_CHECKING, Any
 
 from lancelet.buffers import allocate
@@ -124,6 +124,16 @@ class LocalSource(Source):
         file = self._checked_file()
         if ranges and not self._is_cached(file, ranges):
             self._read_ahead(file, ranges)
+
+    def release(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Take mapped pages out of the memory of this process; the system still has them. See :meth:`Source.release`."""
+        view = self._view
+        if view is None or not isinstance(view.obj, mmap) or not hasattr(view.obj, "madvise"):
+            return
+        for position, size in ranges:
+            start, stop = -(-position // PAGESIZE) * PAGESIZE, (position + size) // PAGESIZE * PAGESIZE
+            if 0 <= start < stop <= self._size:
+                view.obj.madvise(MADV_DONTNEED, start, stop - start)
 
     def close(self) -> None:
         """Close the file, after the reads that are under way. The map is freed with the last view of it."""

@@ -26,7 +26,7 @@ from collections import Counter
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from lancelet.buffers import as_bytes, nbytes
+from lancelet.buffers import as_bytes, as_values, nbytes
 from lancelet.errors import FormatError
 from lancelet.kernels.reference.offsets import check_values, read_offsets, write_offsets
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Data
 
-__all__ = ["fsst_decode", "fsst_decode_offsets", "fsst_encode", "fsst_train"]
+__all__ = ["fsst_decode", "fsst_decode_offsets", "fsst_decode_values", "fsst_encode", "fsst_train"]
 
 TABLE_BYTES = 2312
 MAGIC = 0x46535354
@@ -309,3 +309,51 @@ def fsst_decode(table: Data, data: Data, offsets: Data, offset_bits: int, out: D
     if nbytes(out) != len(values):
         raise ValueError("fsst_decode: out has another size than the values")
     as_bytes(out)[:] = as_bytes(values)
+
+
+def fsst_decode_values(
+    table: Data, data: Data, offsets: Data, offset_bits: int, out_offsets: Data, out: Data
+) -> tuple[int, bool]:
+    """Decompress values in one pass: what :func:`fsst_decode_offsets` and :func:`fsst_decode` do in two.
+
+    Parameters
+    ----------
+    table
+        Symbol table of 2312 bytes, not switched off.
+    data, offsets, offset_bits
+        The compressed values, as in :func:`fsst_train`.
+    out_offsets
+        As many offsets as there are in `offsets`: where each value begins in `out`, and the end.
+    out
+        Room for the values; what lies behind the last one may be written over.
+
+    Returns
+    -------
+    tuple
+        Bytes of all values, -1 when `out` has no room for them, or their offsets cannot count them; and whether all bytes are known
+        to be ASCII, because the symbols of the table are, and the literal bytes among the codes.
+
+    Raises
+    ------
+    FormatError
+        The table or the offsets are corrupt, a code has no symbol, or a value ends in an escape.
+    ValueError
+        The table is switched off, `out_offsets` has another size, or `offset_bits` is unknown.
+    """
+    symbols = _read_table(table)
+    borders = read_offsets(offsets, offset_bits)
+    if nbytes(out_offsets) != len(borders) * offset_bits // 8:
+        raise ValueError("out_offsets: n + 1 integers are needed")
+    check_values(borders, nbytes(data))
+    if symbols is None:
+        raise ValueError("fsst_decode_values: the table is switched off")
+    room = min(nbytes(out), 2 ** (offset_bits - 1) - 1)
+    stream, values, ends = as_bytes(data).tobytes(), b"", [0]
+    for start, stop in pairwise(borders):
+        values += _expand(stream[start:stop], symbols)
+        if len(values) > room:
+            return -1, False
+        ends.append(len(values))
+    as_bytes(out)[: len(values)] = as_bytes(values)
+    as_values(out_offsets, offset_bits)[:] = ends
+    return len(values), all(symbol.isascii() for symbol in symbols) and values.isascii()
