@@ -4,6 +4,7 @@
 #include "bindings.hpp"
 #include "buffer_lists.hpp"
 #include "buffers.hpp"
+#include "chunk_levels.hpp"
 #include "miniblock.hpp"
 
 namespace nb = nanobind;
@@ -43,8 +44,8 @@ void rows(In<uint8_t> index, int64_t num_rows, Out<int64_t> out_started, Out<int
   miniblock_rows(index.span, num_rows, out_started.span, out_finished.span, out_leftovers.span);
 }
 
-std::tuple<int64_t, int64_t, int64_t> plan(In<int64_t> started, In<int64_t> finished, In<int64_t> chunk_stops,
-                                           In<int64_t> starts, In<int64_t> stops, Out<int64_t> out) {
+std::tuple<int64_t, int64_t, int64_t, int64_t> plan(In<int64_t> started, In<int64_t> finished, In<int64_t> chunk_stops,
+                                                    In<int64_t> starts, In<int64_t> stops, Out<int64_t> out) {
   return miniblock_plan(started.span, finished.span, chunk_stops.span, starts.span, stops.span, out.span);
 }
 
@@ -61,9 +62,24 @@ void check_def(In<uint16_t> def, In<int64_t> entries, In<int64_t> slots, int max
   miniblock_check_def(def.span, entries.span, slots.span, max_def, max_visible);
 }
 
-void check_rep(In<uint16_t> rep, In<int64_t> entries, In<int64_t> chunks, In<int64_t> started, In<int64_t> finished,
-               In<int64_t> leftovers, int max_rep) {
-  miniblock_check_rep(rep.span, entries.span, chunks.span, started.span, finished.span, leftovers.span, max_rep);
+void check_rep(Out<uint16_t> rep, In<int64_t> entries, In<int64_t> rows, In<int64_t> begins, In<int64_t> leftovers,
+               int max_rep) {
+  miniblock_check_rep(rep.span, entries.span, rows.span, begins.span, leftovers.span, max_rep);
+}
+
+void select(In<int64_t> chunk_sizes, In<int64_t> slots, In<int64_t> started, In<int64_t> finished,
+            In<int64_t> leftovers, In<int64_t> firsts, In<int64_t> lasts, Out<int64_t> out) {
+  miniblock_select(chunk_sizes.span, slots.span, started.span, finished.span, leftovers.span, firsts.span, lasts.span,
+                   out.span);
+}
+
+std::tuple<int64_t, int64_t> pick_levels(In<uint8_t> data, In<int64_t> offsets, In<int64_t> sizes, In<int64_t> entries,
+                                         In<int64_t> selected, int64_t rep_width, int64_t def_width, int max_rep,
+                                         int max_def, int max_visible, In<int64_t> starts, In<int64_t> stops,
+                                         Out<uint16_t> out_rep, Out<uint16_t> out_def, Out<int64_t> out_picks) {
+  return miniblock_pick_levels({data.span, offsets.span, sizes.span, entries.span, selected.span}, rep_width, def_width,
+                               max_rep, max_def, max_visible, starts.span, stops.span, out_rep.span, out_def.span,
+                               out_picks.span);
 }
 
 }  // namespace
@@ -85,8 +101,13 @@ void bind_miniblock(nb::module_& module) {
              "num_buffers"_a, "large"_a, "out_entries"_a, "out_offsets"_a, "out_sizes"_a, release);
   module.def("miniblock_check_def", &check_def, "def_"_a, "entries"_a, "slots"_a, "max_def"_a, "max_visible"_a,
              release);
-  module.def("miniblock_check_rep", &check_rep, "rep"_a, "entries"_a, "chunks"_a, "started"_a, "finished"_a,
-             "leftovers"_a, "max_rep"_a, release);
+  module.def("miniblock_check_rep", &check_rep, "rep"_a, "entries"_a, "rows"_a, "begins"_a, "leftovers"_a, "max_rep"_a,
+             release);
+  module.def("miniblock_select", &select, "chunk_sizes"_a, "slots"_a, "started"_a, "finished"_a, "leftovers"_a,
+             "firsts"_a, "lasts"_a, "out"_a, release);
+  module.def("miniblock_pick_levels", &pick_levels, "data"_a, "offsets"_a, "sizes"_a, "entries"_a, "selected"_a,
+             "rep_width"_a, "def_width"_a, "max_rep"_a, "max_def"_a, "max_visible"_a, "starts"_a, "stops"_a,
+             "out_rep"_a, "out_def"_a, "out_picks"_a, release);
 }
 
 }  // namespace lancelet

@@ -266,7 +266,9 @@ inline std::tuple<int64_t, int64_t, int64_t> unzip_sizes(std::span<const Bytes> 
           static_cast<int64_t>(count.num_bytes)};
 }
 
-// Takes the records apart. The outputs were sized by what the records promise, so a lack of room is the records' fault.
+// Takes the records apart. The values may go to the front of the only part: they never get ahead of the records, of
+// which they are the smaller part. The outputs were sized by what the records promise, so a lack of room is the
+// records' fault.
 template <size_t LengthBytes>
 struct TakeRecords {
   MutableLevels rep;
@@ -287,7 +289,7 @@ struct TakeRecords {
 
   void slot(const uint8_t* value, size_t size) {
     check_data(size <= values.size() - num_bytes, "the values are larger than the room for them");
-    if (size > 0) std::memcpy(values.data() + num_bytes, value, size);
+    if (size > 0) std::memmove(values.data() + num_bytes, value, size);
     num_bytes += size;
     ++num_slots;
     if constexpr (LengthBytes > 0) {
@@ -340,7 +342,7 @@ inline void unzip_fixed(std::span<const Bytes> parts, int64_t bits_def, int64_t 
   uint32_t largest = 0;
   for (const Bytes part : parts) {
     if (bits_def == 0) {
-      if (!part.empty()) std::memcpy(value, part.data(), part.size());
+      if (!part.empty()) std::memmove(value, part.data(), part.size());
       value += part.size();
       continue;
     }
@@ -349,7 +351,7 @@ inline void unzip_fixed(std::span<const Bytes> parts, int64_t bits_def, int64_t 
       const uint32_t def = bits_def <= 8 ? *at : load<uint16_t>(at);
       largest = std::max(largest, def);
       *level++ = static_cast<uint16_t>(def);
-      std::memcpy(value, at + (record - width), width);
+      std::memmove(value, at + (record - width), width);
     }
   }
   check_data(largest <= form.max_def, "a definition level is larger than the layers allow");

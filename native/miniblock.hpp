@@ -222,12 +222,10 @@ inline void miniblock_rows(Bytes index, int64_t num_rows, std::span<int64_t> sta
 
 // The chunks that hold sorted ranges of rows, as runs of neighbours. out = 6 rows of starts.size() numbers: first and
 // last chunk and first and last byte of every run; and the ranges again, counted from the first row of the runs'
-// chunks. Returns the runs, the rows in their chunks, and the rows in the ranges.
-inline std::tuple<int64_t, int64_t, int64_t> miniblock_plan(std::span<const int64_t> started,
-                                                            std::span<const int64_t> finished,
-                                                            std::span<const int64_t> chunk_stops,
-                                                            std::span<const int64_t> starts,
-                                                            std::span<const int64_t> stops, std::span<int64_t> out) {
+// chunks. Returns the runs, their chunks, the rows in these, and the rows in the ranges.
+inline std::tuple<int64_t, int64_t, int64_t, int64_t> miniblock_plan(
+    std::span<const int64_t> started, std::span<const int64_t> finished, std::span<const int64_t> chunk_stops,
+    std::span<const int64_t> starts, std::span<const int64_t> stops, std::span<int64_t> out) {
   const size_t num_chunks = started.size();
   const size_t num_ranges = starts.size();
   require(finished.size() == num_chunks && chunk_stops.size() == num_chunks, "miniblock_plan: three numbers a chunk");
@@ -243,6 +241,7 @@ inline std::tuple<int64_t, int64_t, int64_t> miniblock_plan(std::span<const int6
   size_t last = 0;
   int64_t previous = 0;
   int64_t wanted = 0;
+  int64_t num_selected = 0;
   int64_t before = 0;   // rows in the chunks of earlier runs
   int64_t skipped = 0;  // rows before the first one of this run
   const auto close_run = [&] {
@@ -251,6 +250,7 @@ inline std::tuple<int64_t, int64_t, int64_t> miniblock_plan(std::span<const int6
     row(2)[num_runs - 1] = first > 0 ? chunk_stops[first - 1] : 0;
     row(3)[num_runs - 1] = chunk_stops[last];
     before += started[last] - skipped;
+    num_selected += static_cast<int64_t>(last - first + 1);
   };
   for (size_t i = 0; i < num_ranges; ++i) {
     require(starts[i] >= previous && stops[i] > starts[i], "miniblock_plan: the ranges are not sorted and disjoint");
@@ -270,7 +270,7 @@ inline std::tuple<int64_t, int64_t, int64_t> miniblock_plan(std::span<const int6
     row(5)[i] = stops[i] - skipped + before;
   }
   close_run();
-  return {static_cast<int64_t>(num_runs), before, wanted};
+  return {static_cast<int64_t>(num_runs), num_selected, before, wanted};
 }
 
 struct ChunkShape {
@@ -343,20 +343,22 @@ inline void miniblock_check_def(std::span<const uint16_t> def, std::span<const i
   require(def.empty(), "the entries do not add up to the levels");
 }
 
-// Checks repetition levels against their bound and against the rows that the index announces for each chunk.
-inline void miniblock_check_rep(std::span<const uint16_t> rep, std::span<const int64_t> entries,
-                                std::span<const int64_t> chunks, std::span<const int64_t> started,
-                                std::span<const int64_t> finished, std::span<const int64_t> leftovers, int max_rep) {
-  require(entries.size() == chunks.size() && started.size() == finished.size() && started.size() == leftovers.size(),
-          "miniblock_check_rep: one number of entries a chunk");
-  for (size_t i = 0; i < chunks.size(); ++i) {
-    require(chunks[i] >= 0 && static_cast<uint64_t>(chunks[i]) < started.size(), "miniblock_check_rep: no such chunk");
-    const auto chunk = static_cast<size_t>(chunks[i]);
-    const int64_t started_before = chunk == 0 ? 0 : started[chunk - 1];
-    const bool continues = chunk > 0 && started_before > finished[chunk - 1];
-    const auto part = detail::take(rep, entries[i]);
+// How a chunk begins, in the fourth row that miniblock_select gives.
+enum class ChunkBegin : int64_t { with_row = 0, inside_row = 1, run_inside_row = 2 };
+
+// Checks repetition levels against their bound and against the rows that the index announces for each chunk. Where a
+// run begins inside of a row, the levels then let a row begin.
+inline void miniblock_check_rep(std::span<uint16_t> rep, std::span<const int64_t> entries,
+                                std::span<const int64_t> rows, std::span<const int64_t> begins,
+                                std::span<const int64_t> leftovers, int max_rep) {
+  require(entries.size() == rows.size() && entries.size() == begins.size() && entries.size() == leftovers.size(),
+          "miniblock_check_rep: four numbers a chunk");
+  const auto top = static_cast<uint16_t>(max_rep);
+  std::span<const uint16_t> left = rep;
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const size_t first = rep.size() - left.size();
+    const auto part = detail::take(left, entries[i]);
     require(part.size() <= detail::most_entries_of_a_chunk, "a chunk has at most 65535 entries");
-    const auto top = static_cast<uint16_t>(max_rep);
     uint16_t largest = 0;
     uint16_t starts = 0;
     for (const uint16_t level : part) {
@@ -364,13 +366,48 @@ inline void miniblock_check_rep(std::span<const uint16_t> rep, std::span<const i
       starts = static_cast<uint16_t>(starts + (level == top));
     }
     check_data(largest <= max_rep, "a repetition level is larger than the number of lists");
-    check_data(!part.empty() && (part.front() == top) != continues,
+    check_data(!part.empty() && (part.front() == top) == (begins[i] == static_cast<int64_t>(ChunkBegin::with_row)),
                "a chunk begins with a row where the repetition index has none, or the reverse");
-    check_data(starts == started[chunk] - started_before, "a chunk has another number of rows than the index states");
-    check_data(static_cast<uint64_t>(leftovers[chunk]) <= part.size(),
-               "a row continues with more entries than there are");
+    check_data(starts == rows[i], "a chunk has another number of rows than the index states");
+    check_data(static_cast<uint64_t>(leftovers[i]) <= part.size(), "a row continues with more entries than there are");
+    if (begins[i] == static_cast<int64_t>(ChunkBegin::run_inside_row)) rep[first] = top;
   }
-  require(rep.empty(), "the entries do not add up to the levels");
+  require(left.empty(), "the entries do not add up to the levels");
+}
+
+// What is known of the chunks of runs, in order. out = 5 rows of numbers, one a chunk: bytes, slots, rows that start in
+// it, how it begins, leftover. Without lists there are no leftovers, and no row goes on in another chunk.
+inline void miniblock_select(std::span<const int64_t> chunk_sizes, std::span<const int64_t> slots,
+                             std::span<const int64_t> started, std::span<const int64_t> finished,
+                             std::span<const int64_t> leftovers, std::span<const int64_t> firsts,
+                             std::span<const int64_t> lasts, std::span<int64_t> out) {
+  const size_t num_chunks = chunk_sizes.size();
+  require(slots.size() == num_chunks && started.size() == num_chunks && finished.size() == num_chunks &&
+              (leftovers.empty() || leftovers.size() == num_chunks),
+          "miniblock_select: five numbers a chunk");
+  require(firsts.size() == lasts.size() && out.size() % 5 == 0, "miniblock_select: one last chunk a first one");
+  const size_t num_selected = out.size() / 5;
+  const auto row = [&](size_t i) { return out.subspan(i * num_selected, num_selected); };
+  size_t at = 0;
+  for (size_t run = 0; run < firsts.size(); ++run) {
+    require(firsts[run] >= 0 && firsts[run] <= lasts[run] && static_cast<uint64_t>(lasts[run]) < num_chunks,
+            "miniblock_select: no such chunk");
+    const auto first = static_cast<size_t>(firsts[run]);
+    const size_t stop = static_cast<size_t>(lasts[run]) + 1;
+    require(stop - first <= num_selected - at, "miniblock_select: out has not five numbers a chunk");
+    for (size_t chunk = first; chunk < stop; ++chunk, ++at) {
+      const int64_t before = chunk > 0 ? started[chunk - 1] : 0;
+      const bool inside = chunk > 0 && before > finished[chunk - 1];
+      row(0)[at] = chunk_sizes[chunk];
+      row(1)[at] = slots[chunk];
+      row(2)[at] = started[chunk] - before;
+      row(3)[at] = static_cast<int64_t>(!inside          ? ChunkBegin::with_row
+                                        : chunk == first ? ChunkBegin::run_inside_row
+                                                         : ChunkBegin::inside_row);
+      row(4)[at] = leftovers.empty() ? 0 : leftovers[chunk];
+    }
+  }
+  require(at == num_selected, "miniblock_select: out has not five numbers a chunk");
 }
 
 }  // namespace lancelet

@@ -39,7 +39,7 @@ def copy_columns(reader: FileReader, sink: Sink) -> list[ColumnMetadata]:
         pages = tuple(
             replace(page, buffers=copy_buffers(reader, page.buffers, sink)) for page in column.pages
         )
-        columns.append(replace(column, buffers=buffers, pages=pages))
+        columns.append(column.replaced(buffers=buffers, pages=pages))
     return columns
 
 
@@ -104,7 +104,7 @@ def test_an_arrow_schema_will_do(tmp_path: Path, version: str) -> None:
 
 
 def with_page(column: ColumnMetadata, **changes: object) -> ColumnMetadata:
-    return replace(column, pages=(replace(column.pages[0], **changes), *column.pages[1:]))
+    return column.replaced(pages=(replace(column.pages[0], **changes), *column.pages[1:]))
 
 
 def refused(path: Path, columns: list[ColumnMetadata], sink: Sink, num_rows: int = 3, **options: str) -> str:
@@ -136,7 +136,7 @@ def test_columns_that_do_not_fit(tmp_path: Path) -> None:
     sink, columns = prepared(path)
     assert "2 columns in version 2.2, and 1 were prepared" in refused(path, columns[:1], sink)
     sink, columns = prepared(path)
-    odd = replace(columns[0], type_name="other")
+    odd = columns[0].replaced(type_name="other")
     assert "described by 'other'" in refused(path, [odd, columns[1]], sink)
     sink, columns = prepared(path)
     assert "3 rows, but the file has 4" in refused(path, columns, sink, 4)
@@ -163,7 +163,7 @@ def test_rows_of_version_20(tmp_path: Path) -> None:
                 columns[position] = with_page(columns[position], **change)
             else:
                 (page,) = columns[0].pages
-                columns[0] = replace(columns[0], pages=(replace(page, num_rows=1),) * 2)
+                columns[0] = columns[0].replaced(pages=(replace(page, num_rows=1),) * 2)
             with pytest.raises(FormatError, match=message) as caught:
                 finish_prepared_file(sink, schema, columns, 2, version="2.0")
             assert f"column {position}" in str(caught.value)

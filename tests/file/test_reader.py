@@ -263,7 +263,7 @@ def test_memory_that_is_not_there_is_an_error_of_ours(path, monkeypatch):
     def fail(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr("lancelet.file.groups.leaf_arrays", fail)
+    monkeypatch.setattr("lancelet.file.groups.field_arrays", fail)
     with pytest.raises(LanceletError, match="no memory for 5 rows"):
         FileReader(path, mmap=False).read_range(0, 5).to_table()
 

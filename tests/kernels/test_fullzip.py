@@ -65,6 +65,35 @@ def test_rows_of_several_parts(kernels: ModuleType) -> None:
     assert offsets.view("<u4").tolist() == [0, 2, 2, 3, 3]
 
 
+def test_rows_give_way_to_their_values(kernels: ModuleType) -> None:
+    """The values may go to the front of the only part."""
+    records = np.frombuffer(STRINGS, np.uint8).copy()
+    offsets = u8(20)
+    kernels.unzip_rows([records], i64(4), STRING_ROWS, *STRING_FORM, NONE, NONE, offsets, records[:3])
+    assert offsets.view("<u4").tolist() == OFFSETS.tolist()
+    assert records[:3].tobytes() == b"abc"
+    long = b"".join([bytes([9 * i, 0, 0, 0]) + bytes([i]) * (9 * i) for i in range(1, 9)])
+    records, offsets = np.frombuffer(long, np.uint8).copy(), u8(36)
+    row_offsets = i64(*[long.index(bytes([9 * i, 0, 0, 0])) for i in range(1, 9)])
+    form = (0, 0, 0, 0, 0, 0, 4)
+    kernels.unzip_rows([records], i64(8), row_offsets, *form, NONE, NONE, offsets, records[: 9 * 36])
+    assert records[: 9 * 36].tobytes() == b"".join([bytes([i]) * (9 * i) for i in range(1, 9)])
+
+
+@pytest.mark.parametrize(("bits_def", "word"), [(0, 0), (1, 1), (9, 2)])
+@pytest.mark.parametrize("width", [1, 3, 40])
+def test_records_give_way_to_their_values(kernels: ModuleType, bits_def: int, word: int, width: int) -> None:
+    rng = np.random.default_rng(width)
+    levels = rng.integers(0, 1 << bits_def, 20).astype(np.uint16) if bits_def else NONE
+    values = rng.integers(0, 256, (20, width)).astype(np.uint8)
+    records = u8(20 * (word + width))
+    kernels.zip_fixed(NONE, levels, 0, bits_def, 0, 0xFFFF, values, width, records, NO_ROWS)
+    back = np.full(len(levels), 9, np.uint16)
+    kernels.unzip_fixed([records], bits_def, 0xFFFF, width, back, records[: 20 * width])
+    assert back.tolist() == levels.tolist()
+    assert records[: 20 * width].tobytes() == values.tobytes()
+
+
 def test_values_of_the_specification(kernels: ModuleType) -> None:
     """list<int32> [[7, null], [], [8]] of structural.md 9.3."""
     out, starts = u8(16), i64(0, 0, 0, 0)

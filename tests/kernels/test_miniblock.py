@@ -432,15 +432,55 @@ class Index:
     started, finished, leftovers = i64([2, 2, 4]), i64([1, 1, 4]), i64([2, 2, 0])
 
 
-def check_rep(kernels, rep=Index.rep, entries=Index.entries, chunks=(0, 1, 2), max_rep=1, **index):
-    arrays = [index.get(name, getattr(Index, name)) for name in ("started", "finished", "leftovers")]
-    kernels.miniblock_check_rep(rep, i64(entries), i64(chunks), *map(i64, arrays), max_rep)
+def select(kernels, runs, **index):
+    """Return the five rows for `runs` of the three chunks."""
+    arrays = [i64(index.get(name, getattr(Index, name))) for name in ("started", "finished", "leftovers")]
+    firsts, lasts = i64([first for first, _ in runs]), i64([last for _, last in runs])
+    out = np.full((5, int((lasts - firsts + 1).sum())), -1, dtype=np.int64)
+    kernels.miniblock_select(i64([80, 16, 40]), i64([7, 8, 9]), *arrays, firsts, lasts, out)
+    return out
+
+
+def check_rep(kernels, rep=Index.rep, entries=Index.entries, runs=((0, 2),), max_rep=1, **index):
+    rep = rep.copy()
+    kernels.miniblock_check_rep(rep, i64(entries), *select(kernels, runs, **index)[2:], max_rep)
+    return rep.tolist()
+
+
+def test_select(kernels):
+    assert select(kernels, [(0, 2)]).tolist() == [[80, 16, 40], [7, 8, 9], [2, 0, 2], [0, 1, 1], [2, 2, 0]]
+    assert select(kernels, [(0, 0), (2, 2)]).tolist() == [[80, 40], [7, 9], [2, 2], [0, 2], [2, 0]]
+    assert select(kernels, [(1, 2)])[3].tolist() == [2, 1]
+    flat = select(kernels, [(1, 2)], started=[3, 5, 9], finished=[3, 5, 9], leftovers=[])
+    assert flat.tolist() == [[16, 40], [8, 9], [2, 4], [0, 0], [0, 0]]
+
+
+@pytest.mark.parametrize("runs", [[(0, 3)], [(-1, 0)], [(2, 1)], [(0, 0), (3, 3)]])
+def test_select_of_chunks_that_are_not_there(kernels, runs):
+    firsts, lasts = i64([first for first, _ in runs]), i64([last for _, last in runs])
+    out = np.empty((5, max(int((lasts - firsts + 1).sum()), 0)), dtype=np.int64)
+    with pytest.raises(ValueError, match="miniblock_select"):
+        kernels.miniblock_select(*[i64([1, 2, 3])] * 5, firsts, lasts, out)
+
+
+@pytest.mark.parametrize(
+    "sizes", [(3, 3, 3, 3, 2, 15), (2, 3, 3, 3, 3, 15), (3, 3, 3, 3, 3, 10), (3, 3, 3, 3, 3, 20)]
+)
+def test_select_contract(kernels, sizes):
+    *arrays, room = [np.zeros(size, np.int64) for size in sizes]
+    with pytest.raises(ValueError, match="miniblock_select"):
+        kernels.miniblock_select(*arrays, i64([0]), i64([2]), room)
 
 
 def test_check_rep(kernels):
-    check_rep(kernels)
-    check_rep(kernels, rep=Index.rep[4:], entries=[2, 4], chunks=[1, 2])
-    check_rep(kernels, rep=np.delete(Index.rep, [4, 5]), entries=[4, 4], chunks=[0, 2])
+    assert check_rep(kernels) == Index.rep.tolist()
+
+
+def test_a_row_begins_where_a_run_begins_inside_of_one(kernels):
+    found = check_rep(kernels, rep=Index.rep[4:], entries=[2, 4], runs=[(1, 2)])
+    assert found == [1, 0, 0, 1, 0, 1]
+    found = check_rep(kernels, rep=np.delete(Index.rep, [4, 5]), entries=[4, 4], runs=[(0, 0), (2, 2)])
+    assert found == [1, 0, 1, 0, 1, 1, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -465,8 +505,8 @@ def test_check_rep_contract(kernels):
     for change in (
         {"entries": [4, 2, 5]},
         {"rep": np.append(Index.rep, u16([0]))},
-        {"chunks": [0, 1, 3]},
-        {"chunks": [0, 1, -1]},
+        {"entries": [4, 6]},
+        {"runs": [(0, 1)]},
     ):
         with pytest.raises(ValueError):
             check_rep(kernels, **change)
@@ -499,7 +539,9 @@ def test_plan(kernels, seed):
     starts = i64(rows[np.concatenate(([0], breaks + 1))])
     stops = i64(rows[np.concatenate((breaks, [len(rows) - 1]))] + 1)
     out = np.full((6, len(starts)), -1, dtype=np.int64)
-    num_runs, total, wanted = kernels.miniblock_plan(started, finished, chunk_stops, starts, stops, out)
+    num_runs, num_chunks, total, wanted = kernels.miniblock_plan(
+        started, finished, chunk_stops, starts, stops, out
+    )
     assert wanted == len(rows)
     touched = set()
     for row in rows.tolist():
@@ -507,6 +549,7 @@ def test_plan(kernels, seed):
         touched |= set(range(first, last + 1))
     runs = [range(first, last + 1) for first, last in out[:2, :num_runs].T.tolist()]
     assert [chunk for run in runs for chunk in run] == sorted(touched)
+    assert num_chunks == len(touched)
     assert all(left.stop < right.start for left, right in pairwise(runs))
     sizes = np.diff(chunk_stops, prepend=0)
     for run, first_byte, last_byte in zip(runs, *out[2:4, :num_runs].tolist(), strict=True):

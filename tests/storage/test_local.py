@@ -58,6 +58,22 @@ def test_refuses_ranges_outside(source, position, size):
     assert error.value.place["path"] == source.name
 
 
+def test_reads_into_a_buffer(source):
+    buffer = bytearray(9)
+    source.read_into([(300, 4), (0, 0), (7, 5)], buffer)
+    assert buffer == CONTENT[300:304] + CONTENT[7:12]
+    source.read_into([], b"")
+    for size in (3, 5):
+        with pytest.raises(ValueError, match="fill"):
+            source.read_into([(0, 4)], bytearray(size))
+    for position in (-1, len(CONTENT) - 3, 2**64):
+        with pytest.raises(FormatError):
+            source.read_into([(0, 4), (position, 4)], bytearray(8))
+    os.truncate(source.name, 100)
+    with pytest.raises(FormatError, match="shrunk"):
+        source.read_into([(0, 4)], bytearray(4))
+
+
 def test_views_outlive_the_source(source):
     view = source.read(100, 56)
     part = view[10:20]

@@ -143,3 +143,11 @@ def test_a_file_must_begin_at_zero():
     file.seek(5)
     with pytest.raises(OptionError, match="position 5"):
         open_sink(file)
+
+
+def test_reads_into_a_buffer():
+    source, buffer = MemorySource(b"0123456789"), bytearray(5)
+    source.read_into([(7, 3), (0, 2)], buffer)
+    assert buffer == b"78901"
+    with pytest.raises(ValueError, match="fill"):
+        source.read_into([(0, 2)], buffer)

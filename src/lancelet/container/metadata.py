@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError
@@ -160,6 +160,14 @@ class ColumnMetadata:
             num_bytes = sum(buffer.size for page in self.pages for buffer in page.buffers)
             self._totals = PageTotals(num_rows, num_bytes, len(self.pages))
         return self._totals
+
+    def replaced(self, **changes: Any) -> ColumnMetadata:
+        """Return the same with other values of some parameters."""
+        names = ("type_name", "encoding", "buffers", "pages")
+        return ColumnMetadata(**{name: getattr(self, name) for name in names} | changes)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (ColumnMetadata, self._key())
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ColumnMetadata):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lancelet.blocks.arrow import from_block
 from lancelet.errors import FormatError, UnsupportedError
+from lancelet.fields.assembling import assembled
 from lancelet.fields.blob import with_one_validity
 from lancelet.fields.empty import empty_structs
 from lancelet.fields.joining import join
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field
 
-__all__ = ["check_supported", "join_leaves", "leaf_array", "leaf_arrays"]
+__all__ = ["check_supported", "field_arrays", "join_leaves", "leaf_array", "leaf_arrays"]
 
 
 def check_supported(field: Field) -> None:
@@ -56,6 +57,38 @@ def check_supported(field: Field) -> None:
         else:
             continue
         raise UnsupportedError(f"{what} not supported (field {field.name!r})")
+
+
+def field_arrays(
+    stored: Field,
+    field: Field,
+    leaves: Sequence[Sequence[tuple[Leaf, RowRanges | None]]],
+    allocate: Allocate,
+) -> list[pa.Array]:
+    """Make the arrays of a field without blobs: :func:`leaf_arrays` and then :func:`join_leaves`, or the short way.
+
+    Parameters
+    ----------
+    stored, field
+        The field as it is stored and as it is shown.
+    leaves, allocate
+        See :func:`leaf_arrays`.
+
+    Returns
+    -------
+    list
+        The rows in order, in one array or several.
+
+    Raises
+    ------
+    FormatError
+        A page does not fit the type, or two columns disagree about the structure that they share.
+    """
+    if not is_leaf(stored) and all(len(pages) == 1 and pages[0][1] is None for pages in leaves):
+        array = assembled(stored, field, [pages[0][0] for pages in leaves], allocate)
+        if array is not None:
+            return [array]
+    return join_leaves(field, leaf_arrays(stored, leaves, allocate))
 
 
 def leaf_arrays(

@@ -75,6 +75,8 @@ class LeafPath:
         Structs and lists around the leaf, outer-most first.
     kinds
         Kinds of the steps of the column's structure, outer-most first, the leaf's validity last.
+    is_plain
+        Whether the leaf's pages hold its own values: it is no blob, and no struct without children.
     rows_per_row
         Rows that a page counts for one top-level row: the product of the fixed-size lists outside of all lists.
     """
@@ -82,11 +84,13 @@ class LeafPath:
     leaf: Field
     containers: tuple[Container | FixedList, ...] = ()
     kinds: tuple[StepKind, ...] = field(init=False, repr=False)
+    is_plain: bool = field(init=False, repr=False)
     rows_per_row: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # what every read asks for is computed once
         object.__setattr__(self, "kinds", (*(_kind(container) for container in self.containers), ITEM))
+        object.__setattr__(self, "is_plain", not is_blob(self.leaf) and not is_empty_struct(self.leaf))
         object.__setattr__(self, "rows_per_row", _rows_per_row(self.containers))
 
     @property

@@ -95,7 +95,9 @@ class Budget:
         OptionError
             More was taken.
         """
-        if self._settled + sum([meter.spent for meter in self._meters.copy()]) > self._max_bytes:
+        meters = self._meters.copy()
+        spent = meters[0].spent if len(meters) == 1 else sum([meter.spent for meter in meters])
+        if self._settled + spent > self._max_bytes:
             raise OptionError(
                 f"the result needs more than max_result_bytes = {self._max_bytes} bytes; "
                 "read it in batches, or raise the limit"

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lancelet.errors import FormatError, LanceletError
+from lancelet.errors import FormatError, LanceletError, UnsupportedError
 from lancelet.pages.base import PageInfo, RowRanges
 from lancelet.pages.registry import parse_page
 from lancelet.pages.rows import PageRows, split_by_page
 from lancelet.storage.coalesce import fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Iterator, Sequence
 
     from lancelet.buffers import Allocate, Data, Int64Array
     from lancelet.container.metadata import ColumnMetadata
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from lancelet.pages.base import Layout, OpenPage, PagePart
     from lancelet.storage import Source
 
-__all__ = ["ColumnPages", "ColumnPart", "plan_columns"]
+__all__ = ["ColumnPages", "ColumnPart", "plan_columns", "read_parts"]
+
+#: Mean size of ranges, in bytes, up to which a copy of what lies apart is cheaper than the first touch of a view.
+_COPIED_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +91,8 @@ class ColumnPages:
             self.first_rows = [0, num_rows]
         else:
             self.first_rows = [page.first_row for page in self.metadata.pages] + [num_rows]
+        self._kinds: dict[Hashable, int] = {}  # kind of pages -> the first page of it that was opened
+        self._kind_of: dict[int, int | None] = {}  # page -> the number of its kind
 
     @property
     def metadata(self) -> ColumnMetadata:
@@ -103,8 +108,14 @@ class ColumnPages:
         if len(rows.starts) > 1:
             return split_by_page(rows, self._first_rows)
         first_rows, start, stop = self.first_rows, int(rows.starts[0]), int(rows.stops[0])
+        first_page = bisect_right(first_rows, start) - 1
+        if stop <= first_rows[first_page + 1]:
+            first = first_rows[first_page]
+            return [
+                PageRows(first_page, RowRanges(rows.starts - first, rows.stops - first) if first else rows)
+            ]
         parts = []
-        for page in range(bisect_right(first_rows, start) - 1, bisect_left(first_rows, stop)):
+        for page in range(first_page, bisect_left(first_rows, stop)):
             first, end = first_rows[page], first_rows[page + 1]
             if first < end:  # old writers made pages without rows
                 parts.append(
@@ -124,12 +135,32 @@ class ColumnPages:
         except FormatError as error:
             raise error.locate(column=self.column, page=rows.page) from None
 
-    def decode(self, part: ColumnPart, data: Sequence[Data], allocate: Allocate) -> Leaf:
-        """Decode the bytes fetched for `part`."""
+    def decode(self, parts: Sequence[ColumnPart], data: Sequence[Data], allocate: Allocate) -> Leaf:
+        """Decode the bytes fetched for `parts`, which :meth:`together` found to be of one kind if they are several."""
+        first, *others = parts
         try:
-            return part.open_page.decode(part.part, data, allocate)
+            if not others:
+                return first.open_page.decode(first.part, data, allocate)
+            pages = [part.open_page for part in others]
+            return first.open_page.decode_together(pages, [part.part for part in parts], data, allocate)
         except FormatError as error:
-            raise error.locate(column=self.column, page=part.page) from None
+            raise error.locate(column=self.column, page=None if others else first.page) from None
+
+    def together(self, parts: Sequence[ColumnPart]) -> list[Sequence[ColumnPart]]:
+        """Divide `parts`, in order, into those that are decoded together: some rows each of pages of the same kind."""
+        if len(parts) < 2:
+            return [parts] if parts else []
+        found: list[list[ColumnPart]] = []
+        previous = None
+        for part in parts:
+            is_whole = part.part.num_rows == part.open_page.num_rows
+            kind = None if is_whole or part.part.keep is not None else self._kind_of[part.page]
+            if kind is not None and kind == previous:
+                found[-1].append(part)
+            else:
+                found.append([part])
+            previous = kind
+        return list(found)
 
     def layout(self, page: int) -> Layout:
         """Parse the layout of one page without reading from it."""
@@ -148,6 +179,9 @@ class ColumnPages:
             opened = layout.open(heads)
         except FormatError as error:
             raise error.locate(column=self.column, page=page) from None
+        kind = opened.kind
+        # Kinds may be large (they hold symbol tables), so they are compared here and not in every read.
+        self._kind_of[page] = None if kind is None else self._kinds.setdefault(kind, page)
         return self._cache.put((self.column, page), opened)
 
 
@@ -188,6 +222,78 @@ def _open_pages(missing: Sequence[tuple[ColumnPages, int, Layout]], source: Sour
         pages.open(page, layout, [next(fetched) for _ in heads])
         for (pages, page, layout), heads in zip(missing, ranges, strict=True)
     ]
+
+
+def read_parts(
+    columns: Sequence[ColumnPages],
+    plans: Sequence[Sequence[ColumnPart]],
+    source: Source,
+    allocate: Allocate,
+    *,
+    scattered: bool,
+) -> Iterator[list[tuple[Leaf, RowRanges | None]]]:
+    """Fetch and decode what :func:`plan_columns` planned.
+
+    Parameters
+    ----------
+    columns, plans
+        The columns and the parts of their pages.
+    source
+        Where bytes are read, for all columns at once.
+    allocate
+        Where memory comes from.
+    scattered
+        The rows are few or lie apart; see :func:`~lancelet.storage.coalesce.fetch`. Pages of one kind are decoded together then.
+
+    Yields
+    ------
+    list
+        For each column its leaves, and the rows of each to keep (``None``: all).
+
+    Raises
+    ------
+    FormatError
+        A page is damaged, or the source has shrunk.
+    UnsupportedError
+        A page has an encoding that is not known here.
+    """
+    runs = [
+        pages.together(parts) if scattered else [(part,) for part in parts]
+        for pages, parts in zip(columns, plans, strict=True)
+    ]
+    fetched = _fetch_runs([run for own in runs for run in own], source, allocate, scattered=scattered)
+    for pages, own in zip(columns, runs, strict=True):
+        leaves: list[tuple[Leaf, RowRanges | None]] = []
+        for run in own:
+            try:
+                leaves.append((pages.decode(run, next(fetched), allocate), run[0].part.keep))
+            except (FormatError, UnsupportedError):
+                if len(run) == 1:
+                    raise
+                # One by one they may fit what they do not fit together; and the damaged page can be named.
+                for part in run:
+                    data = fetch(source, part.part.ranges, scattered=True)
+                    leaves.append((pages.decode((part,), data, allocate), part.part.keep))
+        yield leaves
+
+
+def _fetch_runs(
+    runs: Sequence[Sequence[ColumnPart]], source: Source, allocate: Allocate, *, scattered: bool
+) -> Iterator[Sequence[Data]]:
+    """Read the ranges of each run: into one buffer, where a copy of what lies apart is cheaper than views."""
+    ranges = [[range_ for part in run for range_ in part.part.ranges] for run in runs]
+    flat = [range_ for own in ranges for range_ in own]
+    sizes = [sum([size for _, size in own]) for own in ranges]
+    if scattered and source.copies_scattered and sum(sizes) <= _COPIED_BYTES * len(flat):
+        source.prefetch(flat)
+        for own, num_bytes in zip(ranges, sizes, strict=True):
+            buffer = allocate(num_bytes)
+            source.read_into(own, buffer)
+            yield (buffer,) if own else ()
+        return
+    fetched = iter(fetch(source, flat, scattered=scattered))
+    for own in ranges:
+        yield [next(fetched) for _ in own]
 
 
 def _scaled(rows: RowRanges, factor: int) -> RowRanges:

@@ -18,12 +18,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lancelet.errors import FormatError, LanceletError
-from lancelet.fields.decoder import join_leaves, leaf_arrays
+from lancelet.fields.decoder import field_arrays, join_leaves, leaf_arrays
 from lancelet.file.bodies import load_bodies
-from lancelet.file.column import plan_columns
+from lancelet.file.column import plan_columns, read_parts
 from lancelet.file.direct import DirectFields, DirectTable, NotDirect, TablePart
 from lancelet.file.rows import is_scattered
-from lancelet.storage.coalesce import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -33,9 +32,8 @@ if TYPE_CHECKING:
     from lancelet.buffers import Allocate
     from lancelet.container.reader import Container
     from lancelet.fields.v20_reader import V20Reader
-    from lancelet.file.column import ColumnPages, ColumnPart
+    from lancelet.file.column import ColumnPages
     from lancelet.file.direct import DirectColumns
-    from lancelet.levels import Leaf
     from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field
     from lancelet.storage import Source
@@ -234,8 +232,6 @@ class PagesGroup(_FieldsGroup):
         pairs, columns = self._pairs[part], self._columns[part]
         flat = [pages for leaves in columns for pages in leaves]
         plans = plan_columns(flat, rows, self._source)
-        ranges = [range_ for parts in plans for part in parts for range_ in part.part.ranges]
-        fetched = iter(fetch(self._source, ranges, scattered=scattered))
         num_bytes = 0
 
         def counted(size: int) -> Any:
@@ -243,24 +239,28 @@ class PagesGroup(_FieldsGroup):
             num_bytes += size
             return allocate(size)
 
-        def decoded(pages: ColumnPages, parts: Sequence[ColumnPart]) -> list[tuple[Leaf, RowRanges | None]]:
-            return [
-                (pages.decode(part, [next(fetched) for _ in part.part.ranges], counted), part.part.keep)
-                for part in parts
-            ]
-
-        leaves = zip(flat, plans, strict=True)
-        arrays = [
-            leaf_arrays(stored, [decoded(*next(leaves)) for _ in own], counted)
-            for (stored, _), own in zip(pairs, columns, strict=True)
-        ]
-        # What was decoded has memory of its own. Where little was taken, arrays are views of the file, which will be looked at.
-        if not scattered and num_bytes >= sum([size for _, size in ranges]):
-            self._source.release(ranges)
+        leaves = read_parts(flat, plans, self._source, counted, scattered=scattered)
+        fields = zip(pairs, columns, strict=True)
+        arrays: list[Any]
         if self._has_blobs:
-            load_bodies(
-                pairs, arrays, self._source, self._data_stop, self._columns_of, allocate, scattered=scattered
-            )
+            arrays = [
+                leaf_arrays(stored, [next(leaves) for _ in own], counted) for (stored, _), own in fields
+            ]
+        else:
+            arrays = [
+                field_arrays(stored, shown, [next(leaves) for _ in own], counted)
+                for (stored, shown), own in fields
+            ]
+        if not scattered:
+            # What was decoded has memory of its own. Where little was taken, arrays are views of the file, which will be looked at.
+            ranges = [range_ for parts in plans for part in parts for range_ in part.part.ranges]
+            if num_bytes >= sum([size for _, size in ranges]):
+                self._source.release(ranges)
+        if not self._has_blobs:
+            return arrays
+        load_bodies(
+            pairs, arrays, self._source, self._data_stop, self._columns_of, allocate, scattered=scattered
+        )
         return [join_leaves(shown, parts) for (_, shown), parts in zip(pairs, arrays, strict=True)]
 
 

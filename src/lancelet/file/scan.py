@@ -46,6 +46,8 @@ _MAX_BATCHES = 256
 _INLINE_BYTES = 1 << 20
 #: nor are those that give less than this a field: most of their work needs the interpreter's lock.
 _INLINE_FIELD_BYTES = 16 << 10
+#: The same for single rows: most of that is copied and not decoded, and parts would not share buffers.
+_INLINE_SCATTERED_BYTES = 32 << 20
 #: What is decoded for a row that stands alone.
 _CHUNK_BYTES = 4 << 10
 #: What a task of a table decodes, at least.
@@ -121,7 +123,8 @@ class Request:
             self.reads
         )
         num_bytes = min(wanted, self.row_bytes * self.reads[0].first_rows[-1])
-        return num_bytes < max(_INLINE_BYTES, _INLINE_FIELD_BYTES * len(self.reads))
+        limit = _INLINE_BYTES if len(self.rows.starts) == 1 else _INLINE_SCATTERED_BYTES
+        return num_bytes < max(limit, _INLINE_FIELD_BYTES * len(self.reads))
 
     def work(self, read: FieldRead) -> float:
         """About how many bytes have to be decoded for the rows of a field: single rows bring their chunks along."""

@@ -23,7 +23,8 @@ from lancelet.container.metadata import BufferRef
 from lancelet.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
+    from typing import Self
 
     from lancelet.buffers import Allocate, Data, Int64Array
     from lancelet.levels import Leaf
@@ -133,7 +134,43 @@ class OpenPage(ABC):
 
     @abstractmethod
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
-        """Decode what was fetched for `part`; the leaf has ``part.num_rows`` rows."""
+        """Decode what was fetched for `part`; the leaf has ``part.num_rows`` rows.
+
+        Parameters
+        ----------
+        part
+            What :meth:`plan` gave.
+        data
+            One buffer a range; or one that holds all ranges back to back. What is writable belongs to this call: it may be changed,
+            and become part of the leaf.
+        allocate
+            Where memory comes from.
+        """
+
+    @property
+    def kind(self) -> Hashable | None:
+        """What pages must have in common to be decoded together; ``None``: the page is decoded alone."""
+        return None
+
+    def decode_together(
+        self, others: Sequence[Self], parts: Sequence[PagePart], data: Sequence[Data], allocate: Allocate
+    ) -> Leaf:
+        """Decode parts of several pages of one column to one leaf, as if they were of one page.
+
+        Single rows lie in many pages, and the work for a page is more than that for a row.
+
+        Parameters
+        ----------
+        others
+            The pages after this one, of the same :attr:`kind`.
+        parts
+            What their :meth:`plan` gave, this page's first; none is a whole page, or has rows to drop (``keep``).
+        data
+            As for :meth:`decode`, the ranges of all parts after each other.
+        allocate
+            Where memory comes from.
+        """
+        raise NotImplementedError
 
 
 class Layout(ABC):

@@ -44,7 +44,7 @@ from lancelet.pages.base import ByteRange, DoesNotFit, EncodedPage, Layout, Open
 from lancelet.pages.registry import register
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     import numpy.typing as npt
 
@@ -283,6 +283,11 @@ class FullZip(Layout):
         codec = parse_as(ValueCodec, message.value_compression)
         return cls(page, layers, form, num_entries, num_slots, codec)
 
+    @property
+    def kind(self) -> Hashable:
+        """What pages have in common whose records can be taken apart together."""
+        return (self.name, self.layers, self.form, self.codec)
+
     def head_ranges(self) -> tuple[ByteRange, ...]:
         """Return the repetition index, if there is one."""
         return self.page.buffers[1:]
@@ -339,19 +344,40 @@ class _FixedPage(OpenPage):
     layout: FullZip
     num_rows: int
 
+    @property
+    def kind(self) -> Hashable:
+        """The form of the records."""
+        return self.layout.kind
+
     def plan(self, rows: RowRanges) -> PagePart:
         """Say which bytes hold `rows`: one range of bytes a range of rows."""
         form = self.layout.form
         record = form.word_bytes + form.value_bytes
+        if len(rows.starts) == 1:
+            start, stop = int(rows.starts[0]), int(rows.stops[0])
+            return _part(self.layout, rows, [start * record], [stop * record])
         return _part(self.layout, rows, (rows.starts * record).tolist(), (rows.stops * record).tolist())
 
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
-        """Take the records apart; records without control words in one range are the values, and are not copied."""
-        layout, form, num_rows = self.layout, self.layout.form, part.num_rows
+        """Take the records apart; records without control words in one buffer are the values, and are not copied."""
+        return self._decode(part.num_rows, data, allocate)
+
+    def decode_together(
+        self,
+        others: Sequence[_FixedPage],
+        parts: Sequence[PagePart],
+        data: Sequence[Data],
+        allocate: Allocate,
+    ) -> Leaf:
+        """Take the records of several pages apart."""
+        return self._decode(sum([part.num_rows for part in parts]), data, allocate)
+
+    def _decode(self, num_rows: int, data: Sequence[Data], allocate: Allocate) -> Leaf:
+        layout, form = self.layout, self.layout.form
         levels, values = NO_LEVELS, data[0]
         if form.bits_def > 0 or len(data) > 1:
             levels = _levels(num_rows, allocate) if form.bits_def > 0 else NO_LEVELS
-            values = allocate(num_rows * form.value_bytes)
+            values = _room(data, num_rows * form.value_bytes, allocate)
             kernels.unzip_fixed(data, form.bits_def, form.max_def, form.value_bytes, levels, values)
         records = FixedWidth(8 * form.value_bytes, num_rows, values)
         block = layout.codec.decode_values(records, allocate)
@@ -372,27 +398,58 @@ class _IndexedPage(OpenPage):
     num_rows: int
     index: npt.NDArray[np.unsignedinteger[Any]]
 
+    @property
+    def kind(self) -> Hashable:
+        """The form of the records."""
+        return self.layout.kind
+
     def plan(self, rows: RowRanges) -> PagePart:
         """Say which bytes hold `rows`: one range of bytes a range of rows."""
         return _part(self.layout, rows, self.index[rows.starts].tolist(), self.index[rows.stops].tolist())
 
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
         """Take the records apart (checks 21, 22 and 24)."""
+        leaf, num_entries = self._decode(part.num_rows, self._rows(part), data, allocate)
+        layout = self.layout
+        if part.num_rows == self.num_rows and (num_entries, leaf.num_slots) != (
+            layout.num_entries,
+            layout.num_slots,
+        ):
+            raise FormatError(
+                f"the page has {num_entries} entries and {leaf.num_slots} values "
+                f"instead of {layout.num_entries} and {layout.num_slots}"
+            )
+        return leaf
+
+    def decode_together(
+        self,
+        others: Sequence[_IndexedPage],
+        parts: Sequence[PagePart],
+        data: Sequence[Data],
+        allocate: Allocate,
+    ) -> Leaf:
+        """Take the records of several pages apart."""
+        rows = [page._rows(part) for page, part in zip((self, *others), parts, strict=True)]
+        counts, offsets, sizes = (np.concatenate(numbers) for numbers in zip(*rows, strict=True))
+        return self._decode(len(sizes), (counts, offsets, sizes), data, allocate)[0]
+
+    def _decode(
+        self,
+        num_rows: int,
+        rows: tuple[Int64Array, Int64Array, Int64Array],
+        data: Sequence[Data],
+        allocate: Allocate,
+    ) -> tuple[Leaf, int]:
+        """Return the leaf of `rows`, and how many entries they have."""
         layout, form = self.layout, self.layout.form
-        row_counts, row_offsets, row_sizes = self._rows(part)
+        row_counts, row_offsets, row_sizes = rows
+        if len(data) == 1 < len(row_counts):  # all ranges back to back
+            row_counts, row_offsets = np.array([num_rows]), np.cumsum(row_sizes) - row_sizes
         if form.max_rep > 0:
             sizes = kernels.unzip_sizes(data, row_counts, row_offsets, *form)
         else:
             sizes = _sizes_without_lists(row_sizes, form)
         num_entries, num_slots, num_bytes = sizes
-        if part.num_rows == self.num_rows and (num_entries, num_slots) != (
-            layout.num_entries,
-            layout.num_slots,
-        ):
-            raise FormatError(
-                f"the page has {num_entries} entries and {num_slots} values "
-                f"instead of {layout.num_entries} and {layout.num_slots}"
-            )
         if form.length_bytes == 4 and num_bytes > MAX_OFFSET32:
             raise UnsupportedError(
                 f"{num_bytes} bytes of values are too many for 32-bit offsets; read fewer rows"
@@ -400,25 +457,26 @@ class _IndexedPage(OpenPage):
         if form.word_bytes == 0 and layout.codec.takes_parts and num_bytes > _LARGE_VALUE * num_slots:
             parts = _cut_records(data, row_counts, row_offsets, row_sizes, form.length_bytes)
             block = layout.codec.decode_parts(parts, 8 * form.length_bytes, allocate)
-            return Leaf(part.num_rows, layout.layers, None, None, num_slots, block)
+            return Leaf(num_rows, layout.layers, None, None, num_slots, block), num_entries
         rep = _levels(num_entries, allocate) if form.max_rep > 0 else NO_LEVELS
         def_ = _levels(num_entries, allocate) if form.bits_def > 0 else NO_LEVELS
         offsets = allocate((num_slots + 1) * form.length_bytes)
-        values = allocate(num_bytes)
+        values = _room(data, num_bytes, allocate)
         kernels.unzip_rows(data, row_counts, row_offsets, *form, rep, def_, offsets, values)
         records: FixedWidth | VariableWidth
         if form.length_bytes:
             records = VariableWidth(8 * form.length_bytes, num_slots, offsets, values)
         else:
             records = FixedWidth(8 * form.value_bytes, num_slots, values)
-        return Leaf(
-            part.num_rows,
+        leaf = Leaf(
+            num_rows,
             layout.layers,
             rep if form.max_rep > 0 else None,
             def_ if form.bits_def > 0 else None,
             num_slots,
             layout.codec.decode_values(records, allocate),
         )
+        return leaf, num_entries
 
     def _rows(self, part: PagePart) -> tuple[Int64Array, Int64Array, Int64Array]:
         """Return how many rows each range has, and for each row its offset in its range and its size."""
@@ -475,6 +533,16 @@ def _cut_records(
                 raise FormatError("the length of a value is not what the repetition index leaves for it")
             parts.append(value)
     return parts
+
+
+def _room(data: Sequence[Data], num_bytes: int, allocate: Allocate) -> Data:
+    """Return a place for values: in front of the records themselves where these may be changed, since records are no smaller."""
+    if len(data) == 1:
+        view = memoryview(data[0]).cast("B")
+        if not view.readonly and num_bytes <= len(view):
+            return view[:num_bytes]
+    room: Data = allocate(num_bytes)
+    return room
 
 
 def _levels(num_levels: int, allocate: Allocate) -> UInt16Array:

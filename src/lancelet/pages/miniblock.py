@@ -37,17 +37,18 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.blocks import Dictionary, FixedWidth
-from lancelet.buffers import allocate, as_values, nbytes, total
+from lancelet.buffers import allocate, nbytes, total
 from lancelet.codecs.base import BlockCodec, ChunkCodec, Chunks, Picks, Spans
 from lancelet.codecs.registry import parse_as
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible, parse_layers
 from lancelet.pages.base import ByteRange, DoesNotFit, EncodedPage, Layout, OpenPage, PagePart, RowRanges
+from lancelet.pages.chunk_levels import decode_levels, packed_widths, pick_entries, pick_packed_levels
 from lancelet.pages.registry import register
 from lancelet.pb.encodings21_pb2 import PageLayout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from lancelet.blocks import Block
     from lancelet.buffers import Allocate, Data, Int64Array, UInt16Array
@@ -309,6 +310,7 @@ class MiniBlock(Layout):
             finished=finished,
             leftovers=leftovers,
             items=items,
+            level_widths=packed_widths(self.rep_codec, self.def_codec),
         )
 
 
@@ -336,6 +338,8 @@ class _Runs(NamedTuple):
     ----------
     firsts, lasts
         ``int64[num_runs]``: first and last chunk of each run.
+    num_chunks, num_rows
+        Chunks of all runs, and the rows that they have.
     keep
         The wanted rows, counted from the first row of the chunks; ``None``: all of them. Where a run begins in the middle of a row,
         the rest of that row counts as a row, and so does the beginning of one that goes on after the run: they are never wanted.
@@ -343,6 +347,8 @@ class _Runs(NamedTuple):
 
     firsts: Int64Array
     lasts: Int64Array
+    num_chunks: int
+    num_rows: int
     keep: RowRanges | None
 
 
@@ -364,6 +370,8 @@ class OpenMiniBlock(OpenPage):
         ``int64[num_chunks]`` of the repetition index; empty without lists.
     items
         The dictionary, or ``None``.
+    level_widths
+        What :func:`~lancelet.pages.chunk_levels.packed_widths` says.
     item_arrays
         The dictionary as Arrow arrays, by type, once somebody has made them: the only thing here that changes.
     """
@@ -377,35 +385,86 @@ class OpenMiniBlock(OpenPage):
     finished: Int64Array
     leftovers: Int64Array
     items: Block | None
+    level_widths: tuple[int, int] | None
     item_arrays: dict[Any, Any] = field(default_factory=dict)
 
     def plan(self, rows: RowRanges) -> PagePart:
         """Find the chunks that hold `rows`; neighbouring ones are one byte range (structural.md 5.7)."""
         starts, stops = rows.starts, rows.stops
         if len(starts) == 1 and int(stops[0]) - int(starts[0]) == self.num_rows:
-            everything = _Runs(np.array([0]), np.array([len(self.slots) - 1]), None)
+            num_chunks = len(self.slots)
+            everything = _Runs(np.array([0]), np.array([num_chunks - 1]), num_chunks, self.num_rows, None)
             return PagePart((self.layout.page.buffers[1],), self.num_rows, None, everything)
         out = np.empty((6, len(starts)), dtype=np.int64)
-        num_runs, num_rows, num_wanted = kernels.miniblock_plan(
+        num_runs, num_chunks, num_rows, num_wanted = kernels.miniblock_plan(
             self.started, self.finished, self.chunk_stops, starts, stops, out
         )
         firsts, lasts, byte_starts, byte_stops, keep_starts, keep_stops = out
+        runs = _Runs(
+            firsts[:num_runs],
+            lasts[:num_runs],
+            num_chunks,
+            num_rows,
+            None if num_rows == num_wanted else RowRanges(keep_starts, keep_stops),
+        )
         base = self.layout.page.buffers[1].position
+        if num_runs == 1:
+            start, stop = int(byte_starts[0]), int(byte_stops[0])
+            return PagePart((ByteRange(base + start, stop - start),), num_wanted, None, runs)
         borders = zip(byte_starts[:num_runs].tolist(), byte_stops[:num_runs].tolist(), strict=True)
         ranges = tuple([ByteRange(base + start, stop - start) for start, stop in borders])
-        keep = None if num_rows == num_wanted else RowRanges(keep_starts, keep_stops)
-        return PagePart(ranges, num_wanted, None, _Runs(firsts[:num_runs], lasts[:num_runs], keep))
+        return PagePart(ranges, num_wanted, None, runs)
 
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
         """Decode the chunks, and of their values those that are wanted."""
-        layout = self.layout
         runs: _Runs = part.state
+        return self._decode(part.num_rows, self._select(runs), runs.keep, data, allocate)
+
+    @property
+    def kind(self) -> Hashable | None:
+        """The encodings; pages with dictionaries of their own are decoded alone."""
+        layout = self.layout
+        if self.items is not None:
+            return None
+        return (
+            layout.name,
+            layout.layers,
+            layout.rep_codec,
+            layout.def_codec,
+            layout.value_codec,
+            layout.large,
+        )
+
+    def decode_together(
+        self,
+        others: Sequence[OpenMiniBlock],
+        parts: Sequence[PagePart],
+        data: Sequence[Data],
+        allocate: Allocate,
+    ) -> Leaf:
+        """Decode chunks of several pages."""
+        runs: list[_Runs] = [part.state for part in parts]
+        selected = [page._select(own) for page, own in zip((self, *others), runs, strict=True)]
+        num_rows = sum([part.num_rows for part in parts])
+        return self._decode(num_rows, np.concatenate(selected, axis=1), _joined_keep(runs), data, allocate)
+
+    def _decode(
+        self,
+        num_rows: int,
+        selected: Int64Array,
+        keep: RowRanges | None,
+        data: Sequence[Data],
+        allocate: Allocate,
+    ) -> Leaf:
+        """Decode the `selected` chunks, and of their rows `keep`, which are `num_rows`."""
+        layout = self.layout
         joined = data[0] if len(data) == 1 else b"".join(data)
-        chunks, chunk_sizes, slots = self._select(runs)
-        entries = np.empty(len(chunks), dtype=np.int64)
+        chunk_sizes, slots, rows, begins, leftovers = selected
+        num_chunks = len(slots)
+        entries = np.empty(num_chunks, dtype=np.int64)
         has_rep, has_def = layout.rep_codec is not None, layout.def_codec is not None
         num_parts = has_rep + has_def + layout.value_codec.num_buffers
-        offsets, sizes = np.empty((2, num_parts, len(chunks)), dtype=np.int64)
+        offsets, sizes = np.empty((2, num_parts, num_chunks), dtype=np.int64)
         kernels.miniblock_headers(
             joined,
             chunk_sizes,
@@ -418,22 +477,30 @@ class OpenMiniBlock(OpenPage):
             offsets,
             sizes,
         )
-        spans = [Spans(joined, offsets[i], sizes[i]) for i in range(num_parts)]
+        spans = [Spans(joined, offsets[i], sizes[i]) for i in range(has_rep + has_def, num_parts)]
+        encoded = Chunks(tuple(spans), slots, total(slots))
+        if keep is not None and self.level_widths is not None:
+            tables = (offsets, sizes, entries, selected)
+            rep, def_, picks = pick_packed_levels(
+                joined, tables, self.level_widths, layout.layers, keep, allocate
+            )
+            return self._leaf(num_rows, rep, def_, layout.value_codec.pick_chunks(encoded, picks, allocate))
         rep = def_ = None
         if layout.rep_codec is not None:
-            rep = _decode_levels(layout.rep_codec, spans.pop(0), entries, allocate)
-            rep = self._checked_rep(rep, entries, chunks, runs)
+            rep = decode_levels(layout.rep_codec, Spans(joined, offsets[0], sizes[0]), entries, allocate)
+            rep = rep if rep.flags.writeable else rep.copy()
+            kernels.miniblock_check_rep(rep, entries, rows, begins, leftovers, max_rep(layout.layers))
         if layout.def_codec is not None:
-            def_ = _decode_levels(layout.def_codec, spans.pop(0), entries, allocate)
+            part = Spans(joined, offsets[int(has_rep)], sizes[int(has_rep)])
+            def_ = decode_levels(layout.def_codec, part, entries, allocate)
             kernels.miniblock_check_def(
                 def_, entries, slots, max_def(layout.layers), max_visible(layout.layers)
             )
-        encoded = Chunks(tuple(spans), slots, total(slots))
-        if runs.keep is None:
+        if keep is None:
             values = layout.value_codec.decode_chunks(encoded, allocate)
-            return self._leaf(part.num_rows, rep, def_, values)
-        rep, def_, picks = self._pick_levels(rep, def_, runs.keep, part.num_rows)
-        return self._leaf(part.num_rows, rep, def_, layout.value_codec.pick_chunks(encoded, picks, allocate))
+            return self._leaf(num_rows, rep, def_, values)
+        rep, def_, picks = self._pick_levels(rep, def_, keep, num_rows)
+        return self._leaf(num_rows, rep, def_, layout.value_codec.pick_chunks(encoded, picks, allocate))
 
     def _leaf(self, num_rows: int, rep: UInt16Array | None, def_: UInt16Array | None, values: Block) -> Leaf:
         if self.items is not None:
@@ -448,7 +515,7 @@ class OpenMiniBlock(OpenPage):
         """Return the levels of the rows `keep`, and which values they have."""
         if rep is None:  # a row is an entry and has a slot
             picks = Picks(keep.starts, keep.stops, num_rows)
-            return None, None if def_ is None else _pick_entries(def_, keep.starts, keep.stops), picks
+            return None, None if def_ is None else pick_entries(def_, keep.starts, keep.stops), picks
         layers = self.layout.layers
         found = np.empty((4, len(keep.starts)), dtype=np.int64)
         kernels.select_rows(
@@ -462,52 +529,31 @@ class OpenMiniBlock(OpenPage):
         )
         first, last, first_slot, last_slot = found
         picks = Picks(first_slot, last_slot, total(last_slot - first_slot))
-        def_ = None if def_ is None else _pick_entries(def_, first, last)
-        return _pick_entries(rep, first, last), def_, picks
+        def_ = None if def_ is None else pick_entries(def_, first, last)
+        return pick_entries(rep, first, last), def_, picks
 
-    def _select(self, runs: _Runs) -> tuple[Int64Array, Int64Array, Int64Array]:
-        """Return the numbers, sizes and slots of all chunks in `runs`."""
-        if len(runs.firsts) == 1:
-            first, stop = int(runs.firsts[0]), int(runs.lasts[0]) + 1
-            return np.arange(first, stop), self.chunk_sizes[first:stop], self.slots[first:stop]
-        lengths = runs.lasts - runs.firsts + 1
-        before = np.cumsum(lengths) - lengths
-        chunks = np.repeat(runs.firsts - before, lengths) + np.arange(int(lengths.sum()))
-        return chunks, self.chunk_sizes[chunks], self.slots[chunks]
-
-    def _checked_rep(
-        self, rep: UInt16Array, entries: Int64Array, chunks: Int64Array, runs: _Runs
-    ) -> UInt16Array:
-        """Check repetition levels, and let a row begin where a run begins in the middle of one."""
-        top = max_rep(self.layout.layers)
-        kernels.miniblock_check_rep(rep, entries, chunks, self.started, self.finished, self.leftovers, top)
-        if len(runs.firsts) == 1:
-            first = int(runs.firsts[0])
-            if first == 0 or int(self.leftovers[first - 1]) == 0:
-                return rep
-        inside = runs.firsts > 0
-        inside[inside] = self.leftovers[runs.firsts[inside] - 1] > 0
-        if inside.any():
-            entry_starts = np.cumsum(entries) - entries
-            lengths = runs.lasts - runs.firsts + 1
-            rep = rep.copy()
-            rep[entry_starts[(np.cumsum(lengths) - lengths)[inside]]] = top
-        return rep
+    def _select(self, runs: _Runs) -> Int64Array:
+        """Return what is known of the chunks in `runs`: the five rows of :func:`~lancelet.kernels.miniblock_select`."""
+        selected = np.empty((5, runs.num_chunks), dtype=np.int64)
+        kernels.miniblock_select(
+            self.chunk_sizes,
+            self.slots,
+            self.started,
+            self.finished,
+            self.leftovers,
+            runs.firsts,
+            runs.lasts,
+            selected,
+        )
+        return selected
 
 
-def _pick_entries(levels: UInt16Array, starts: Int64Array, stops: Int64Array) -> UInt16Array:
-    """Return levels of ranges of entries, a view of one range."""
-    if len(starts) == 1:
-        return levels[int(starts[0]) : int(stops[0])]
-    out = np.empty(int((stops - starts).sum()), dtype=np.uint16)
-    kernels.pick_fixed(levels, 16, starts, stops, out)
-    return out
-
-
-def _decode_levels(codec: BlockCodec, spans: Spans, entries: Int64Array, allocate: Allocate) -> UInt16Array:
-    block = codec.decode_blocks(spans, entries, allocate)
-    if not isinstance(block, FixedWidth) or block.bits != 16:
-        raise FormatError("levels are not stored as 16-bit numbers")
-    levels: UInt16Array = as_values(block.data, 16)
-    # A codec may give a view of the file's bytes, and these may lie anywhere.
-    return levels if levels.flags.aligned else levels.copy()
+def _joined_keep(runs: Sequence[_Runs]) -> RowRanges | None:
+    """Return the wanted rows of several pages, counted from the first row of the first one's chunks."""
+    if all(own.keep is None for own in runs):
+        return None
+    kept = [RowRanges.single(0, own.num_rows) if own.keep is None else own.keep for own in runs]
+    num_rows = np.array([own.num_rows for own in runs])
+    before = np.repeat(np.cumsum(num_rows) - num_rows, [len(keep.starts) for keep in kept])
+    starts, stops = (np.concatenate(rows) for rows in zip(*[(k.starts, k.stops) for k in kept], strict=True))
+    return RowRanges(starts + before, stops + before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +48,9 @@ def split_by_page(rows: RowRanges, first_rows: Int64Array) -> list[PageRows]:
     if first_page + 1 == last_page:
         start = first_rows[first_page]
         return [PageRows(first_page, RowRanges(rows.starts - start, rows.stops - start) if start else rows)]
+    pages = first_rows.searchsorted(rows.starts, side="right") - 1
+    if (first_rows[pages + 1] >= rows.stops).all():
+        return _split_between(rows, pages, first_rows[pages])
     parts = []
     for page in range(first_page, last_page):
         start, stop = first_rows[page], first_rows[page + 1]
@@ -60,3 +64,14 @@ def split_by_page(rows: RowRanges, first_rows: Int64Array) -> list[PageRows]:
         stops = np.minimum(rows.stops[low:high], stop) - start
         parts.append(PageRows(page, RowRanges(starts, stops)))
     return parts
+
+
+def _split_between(rows: RowRanges, pages: Int64Array, first_rows: Int64Array) -> list[PageRows]:
+    """Assign ranges of rows to pages when none lies in two: `pages` and their `first_rows` stand one for each range."""
+    starts, stops = rows.starts - first_rows, rows.stops - first_rows
+    borders = [0, *((pages[1:] != pages[:-1]).nonzero()[0] + 1).tolist(), len(pages)]
+    numbers = pages.tolist()
+    return [
+        PageRows(numbers[low], RowRanges(starts[low:high], stops[low:high]))
+        for low, high in pairwise(borders)
+    ]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Data
 
-__all__ = ["Sink", "Source"]
+__all__ = ["Sink", "Source", "target_of"]
 
 
 class Source(ABC):
@@ -26,6 +26,8 @@ class Source(ABC):
         How errors call the object: its path, or what kind of object it is.
     gives_views
         Whether reads are views of memory, which cost nothing at any size.
+    copies_scattered
+        Whether :meth:`read_into` is cheaper than to touch small views that lie far apart.
     gap_bytes
         Most unwanted bytes that are cheaper to read than another request; see :func:`~lancelet.storage.coalesce.fetch`.
     most_bytes
@@ -34,6 +36,7 @@ class Source(ABC):
 
     name: str
     gives_views: bool = False
+    copies_scattered: bool = False
     gap_bytes: int = 16 << 10
     most_bytes: int = 1 << 20
 
@@ -56,6 +59,22 @@ class Source(ABC):
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
         """Read several ``(position, size)``, in the order given."""
         return [self.read(position, size) for position, size in ranges]
+
+    def read_into(self, ranges: Sequence[tuple[int, int]], buffer: Data) -> None:
+        """Copy several ``(position, size)`` to a writable `buffer`, back to back.
+
+        Raises
+        ------
+        FormatError
+            As :meth:`read` does.
+        ValueError
+            The sizes do not add up to that of `buffer`.
+        """
+        target = target_of(ranges, buffer)
+        start = 0
+        for view in self.read_ranges(ranges):
+            target[start : start + len(view)] = view
+            start += len(view)
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:  # noqa: B027 - most sources have nothing to prepare
         """Say that these ``(position, size)`` are read next, and nothing around them.
@@ -87,6 +106,15 @@ class Source(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def target_of(ranges: Sequence[tuple[int, int]], buffer: Data) -> memoryview:
+    """Return `buffer` as bytes, once it is known that the ranges fill it."""
+    target = memoryview(buffer).cast("B")
+    num_bytes = sum([size for _, size in ranges])
+    if num_bytes != len(target):
+        raise ValueError(f"{num_bytes} bytes do not fill a buffer of {len(target)}")
+    return target
 
 
 class Sink(ABC):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from lancelet.buffers import allocate
 from lancelet.errors import FormatError, OptionError, UnsupportedError
-from lancelet.storage.base import Sink, Source
+from lancelet.storage.base import Sink, Source, target_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +75,9 @@ class LocalSource(Source):
         self.name = path_text(path)
         self._absolute = os.path.abspath(self.name)  # noqa: PTH100 - a plain string, links kept
         self._mmap = self.gives_views = mmap
+        self.copies_scattered = (
+            mmap  # the first touch of a page of the map costs as much as a read of several
+        )
         if mmap:
             self.gap_bytes = 0
         self._view: memoryview | None = None
@@ -103,6 +106,15 @@ class LocalSource(Source):
         """Read several ``(position, size)``; the state of the file is checked once."""
         file = self._checked_file()
         return [self._read(file, position, size) for position, size in ranges]
+
+    def read_into(self, ranges: Sequence[tuple[int, int]], buffer: Data) -> None:
+        """Read several ``(position, size)`` into `buffer`, past the map; see :meth:`Source.read_into`."""
+        file, target = self._checked_file(), target_of(ranges, buffer)
+        start = 0
+        for position, size in ranges:
+            self._check_range(position, size)
+            self._fill(file, position, target[start : start + size])
+            start += size
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Have the system read these ranges at once and nothing around them; see :meth:`Source.prefetch`.
@@ -170,13 +182,16 @@ class LocalSource(Source):
 
     def _read_copy(self, file: _OpenFile, position: int, size: int) -> memoryview:
         buffer = memoryview(allocate(size)).cast("B")
-        done = 0
+        self._fill(file, position, buffer)
+        return buffer.toreadonly()
+
+    def _fill(self, file: _OpenFile, position: int, buffer: memoryview) -> None:
+        done, size = 0, len(buffer)
         while done < size:  # the system reads at most 2 GiB a call
-            count = os.preadv(file.descriptor, [buffer[done:]], position + done)
+            count = os.preadv(file.descriptor, [buffer[done:] if done else buffer], position + done)
             if count == 0:
                 raise FormatError(f"the file ends at {position + done}", path=self.name)
             done += count
-        return buffer.toreadonly()
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (_reopen, (self.name, self._absolute, self._mmap, self._size))

@@ -2,6 +2,7 @@
 
 from lancelet.kernels.reference.bitpack import *
 from lancelet.kernels.reference.bodies import *
+from lancelet.kernels.reference.chunk_levels import *
 from lancelet.kernels.reference.columns import *
 from lancelet.kernels.reference.direct import *
 from lancelet.kernels.reference.fsst import *

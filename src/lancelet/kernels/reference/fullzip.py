@@ -360,7 +360,7 @@ def unzip_rows(
     offsets_out
         ``num_slots + 1`` unsigned integers of `length_bytes`, from 0; a null slot has no bytes. Empty for values of one width.
     values_out
-        ``num_bytes`` bytes.
+        ``num_bytes`` bytes; they may be the first ones of the only part, whose rows then stand in order.
 
     Raises
     ------
@@ -408,7 +408,7 @@ def unzip_fixed(
     def_out
         ``uint16[num_records]``; empty when `bits_def` is 0.
     values_out
-        ``num_records * value_bytes`` bytes.
+        ``num_records * value_bytes`` bytes; they may be the first ones of the only part.
 
     Raises
     ------

@@ -29,6 +29,7 @@ __all__ = [
     "miniblock_index",
     "miniblock_plan",
     "miniblock_rows",
+    "miniblock_select",
     "miniblock_words",
 ]
 
@@ -336,7 +337,7 @@ def miniblock_plan(
     starts: Int64Array,
     stops: Int64Array,
     out: Int64Array,
-) -> tuple[int, int, int]:
+) -> tuple[int, int, int, int]:
     """Find the chunks that hold rows, as runs of neighbours (5.7).
 
     Where a run begins in the middle of a row, the rest of that row counts as a row of its chunks, and so does the beginning of one
@@ -356,8 +357,8 @@ def miniblock_plan(
 
     Returns
     -------
-    num_runs, num_rows, num_wanted
-        Runs, at most as many as ranges; rows in their chunks; rows in the ranges.
+    num_runs, num_chunks, num_rows, num_wanted
+        Runs, at most as many as ranges; their chunks; rows in these; rows in the ranges.
 
     Raises
     ------
@@ -390,7 +391,7 @@ def miniblock_plan(
         for k in np.flatnonzero(np.array(run_of) == i):
             table[4:, k] = (starts[k] - skipped + before, stops[k] - skipped + before)
         before += int(started[high]) - skipped
-    return len(runs), before, int((stops - starts).sum())
+    return len(runs), sum(high - low + 1 for low, high in runs), before, int((stops - starts).sum())
 
 
 def miniblock_headers(
@@ -504,22 +505,21 @@ def miniblock_check_def(
 def miniblock_check_rep(
     rep: UInt16Array,
     entries: Int64Array,
-    chunks: Int64Array,
-    started: Int64Array,
-    finished: Int64Array,
+    rows: Int64Array,
+    begins: Int64Array,
     leftovers: Int64Array,
     max_rep: int,
 ) -> None:
-    """Check the repetition levels of some chunks of a page against its repetition index.
+    """Check the repetition levels of some chunks against the repetition index.
+
+    Where a run of chunks begins inside of a row, the levels then let a row begin.
 
     Parameters
     ----------
     rep, entries
-        Levels, and ``int64[num_chunks]`` entries of each chunk, at most 65535.
-    chunks
-        ``int64[num_chunks]``, the numbers of these chunks within the page.
-    started, finished, leftovers
-        What :func:`miniblock_rows` gave for the whole page.
+        Levels, which are changed, and ``int64[num_chunks]`` entries of each chunk, at most 65535.
+    rows, begins, leftovers
+        ``int64[num_chunks]`` each, from :func:`miniblock_select`.
     max_rep
         Largest level: the one that starts a row.
 
@@ -530,21 +530,65 @@ def miniblock_check_rep(
         start in a chunk; the leftover exceeds the entries. (Section 10, 7, 8 and 18.)
     """
     _require(
-        len(entries) == len(chunks) and len(started) == len(finished) == len(leftovers),
-        "miniblock_check_rep: one number of entries a chunk",
+        len(entries) == len(rows) == len(begins) == len(leftovers),
+        "miniblock_check_rep: four numbers a chunk",
     )
     _require(bool(np.all(entries <= _MAX_ENTRIES)), "a chunk has at most 65535 entries")
-    for part, chunk in zip(_parts(rep, entries), chunks.tolist(), strict=True):
-        _require(0 <= chunk < len(started), "miniblock_check_rep: no such chunk")
-        started_before = int(started[chunk - 1]) if chunk > 0 else 0
-        continues = chunk > 0 and started_before > finished[chunk - 1]
+    numbers = zip(_parts(rep, entries), rows.tolist(), begins.tolist(), leftovers.tolist(), strict=True)
+    for part, num_rows, begin, leftover in numbers:
         _check(bool(np.all(part <= max_rep)), "a repetition level is larger than the number of lists")
         _check(
-            len(part) > 0 and bool(part[0] == max_rep) != continues,
+            len(part) > 0 and bool(part[0] == max_rep) == (begin == 0),
             "a chunk begins with a row where the repetition index has none, or the reverse",
         )
         _check(
-            int(np.count_nonzero(part == max_rep)) == started[chunk] - started_before,
+            int(np.count_nonzero(part == max_rep)) == num_rows,
             "a chunk has another number of rows than the index states",
         )
-        _check(leftovers[chunk] <= len(part), "a row continues with more entries than there are")
+        _check(leftover <= len(part), "a row continues with more entries than there are")
+        if begin == 2:
+            part[0] = max_rep
+
+
+def miniblock_select(
+    chunk_sizes: Int64Array,
+    slots: Int64Array,
+    started: Int64Array,
+    finished: Int64Array,
+    leftovers: Int64Array,
+    firsts: Int64Array,
+    lasts: Int64Array,
+    out: Int64Array,
+) -> None:
+    """Gather what is known of the chunks of some runs.
+
+    Parameters
+    ----------
+    chunk_sizes, slots, started, finished, leftovers
+        ``int64[num_chunks]`` each, from :func:`miniblock_chunks` and :func:`miniblock_rows`; `leftovers` is empty without lists.
+    firsts, lasts
+        ``int64[num_runs]``: first and last chunk of each run.
+    out
+        ``int64[5, n]`` for the `n` chunks of all runs, in order: bytes; slots; rows that start in it; how it begins (0: with a row,
+        1: inside of one, 2: inside of one and it is the first of its run); entries of the row that goes on in the next one.
+
+    Raises
+    ------
+    ValueError
+        There is no such chunk, or a size does not fit.
+    """
+    num_chunks = len(chunk_sizes)
+    _require(
+        len(slots) == len(started) == len(finished) == num_chunks and len(leftovers) in (0, num_chunks),
+        "miniblock_select: five numbers a chunk",
+    )
+    runs = list(zip(firsts.tolist(), lasts.tolist(), strict=True))
+    _require(all(0 <= low <= high < num_chunks for low, high in runs), "miniblock_select: no such chunk")
+    numbers = [chunk for low, high in runs for chunk in range(low, high + 1)]
+    _require(out.size == 5 * len(numbers), "miniblock_select: out has not five numbers a chunk")
+    before = np.concatenate(([0], started[:-1]))
+    inside = (before > np.concatenate(([0], finished[:-1]))).astype(np.int64)
+    table = out.reshape(5, len(numbers))
+    table[:4] = np.stack([chunk_sizes, slots, started - before, inside])[:, numbers]
+    table[3] += table[3] * np.isin(numbers, firsts)
+    table[4] = leftovers[numbers] if len(leftovers) else 0
