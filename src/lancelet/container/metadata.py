@@ -166,9 +166,6 @@ class ColumnMetadata:
         names = ("type_name", "encoding", "buffers", "pages")
         return ColumnMetadata(**{name: getattr(self, name) for name in names} | changes)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (ColumnMetadata, self._key())
-
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, ColumnMetadata):
             return NotImplemented
