@@ -144,13 +144,14 @@ def encode_values(block: Block, params: CodecParams, stats: Stats | None = None)
 def encode_dictionary(items: Block, params: CodecParams) -> EncodedBlocks:
     """Encode the values of a dictionary as one block; unless somebody asked for it, compressed only where that makes it smaller."""
     counts = np.array([items.num_values])
-    encoded = dictionary_codec(items, params).encode_blocks(items, counts)
-    if not isinstance(encoded.codec, General) or params.dictionary.chosen or params.is_reference:
-        return encoded
-    inner = encoded.codec.values
+    codec = dictionary_codec(items, params)
+    if not isinstance(codec, General) or params.dictionary.chosen or params.is_reference:
+        return codec.encode_blocks(items, counts)
+    inner = codec.values
     if not isinstance(inner, BlockCodec):
-        return encoded
+        return codec.encode_blocks(items, counts)
     plain = inner.encode_blocks(items, counts)
+    encoded = codec.compress_blocks(plain)
     return encoded if nbytes(encoded.data) < nbytes(plain.data) else plain
 
 

@@ -151,6 +151,8 @@ def _single_fixed(block: FixedWidth, valid: npt.NDArray[np.bool_] | None) -> Fix
 
 
 def _single_variable(block: VariableWidth, valid: npt.NDArray[np.bool_] | None) -> VariableWidth | None:
+    if valid is None and _ends_differ(block):
+        return None
     offsets = as_values(block.offsets, block.offset_bits).astype(np.int64)
     lengths = np.diff(offsets)
     if valid is not None:
@@ -167,6 +169,15 @@ def _single_variable(block: VariableWidth, valid: npt.NDArray[np.bool_] | None) 
     width = block.offset_bits // 8
     ends = length.to_bytes(width, "little")
     return VariableWidth(block.offset_bits, 1, bytes(width) + ends, first.tobytes())
+
+
+def _ends_differ(block: VariableWidth) -> bool:
+    """Whether the first value is not as long as the last, or not the same: most pages need no longer look."""
+    borders = memoryview(block.offsets).cast("B").cast("I" if block.offset_bits == 32 else "Q")
+    num_values = block.num_values
+    start, stop, last, end = borders[0], borders[1], borders[num_values - 1], borders[num_values]
+    data = memoryview(block.data).cast("B")
+    return stop - start != end - last or data[start:stop] != data[last:end]
 
 
 def _constant_pays(leaf: Leaf, value: Block) -> bool:
