@@ -60,7 +60,7 @@ class Accumulator:
         self._num_bytes += self._scale.add(array)
         full = self._num_bytes > self._budget
         if not full and not self._keep_original:
-            array = join([array, array[:0]]) or array  # a single array would not be copied
+            array = join([array, array.slice(0, 0)]) or array  # a single array would not be copied
         self._arrays.append((array, first_row))
         return self.take() if full else Waiting([], 0)
 

@@ -161,6 +161,7 @@ class LeafEncoder(FieldEncoder):
         self._params = params
         self._path = path
         self._encode = encode
+        self._is_packed = is_packed(path.leaf, Version.V2_1)
         # what a page adds to its values (chunk headers, levels, indexes) stays within the limit too
         self._page_bytes = options.max_page_bytes - options.max_page_bytes // 32
         self._queue = Accumulator(cache_bytes, options.keep_original_array)
@@ -171,7 +172,7 @@ class LeafEncoder(FieldEncoder):
         """Queue `array`, for a nested field one of its path; gives tasks when the cache is full."""
         if not self._path.containers:  # others come from split_paths
             array = storage_of(array, self._path.leaf)
-        if is_packed(self._path.leaf, Version.V2_1):
+        if self._is_packed:
             check_children(array, self._path)
         return self._tasks(self._queue.add(array, first_row))
 
