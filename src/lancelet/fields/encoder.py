@@ -285,7 +285,8 @@ class NestedEncoder(FieldEncoder):
 
 
 def _leaf_encoder(request: FieldRequest, numbering: ColumnNumbering) -> FieldEncoder:
-    path, params = LeafPath(request.field, request.containers), page_params(request)
+    path = LeafPath(request.field, request.containers) if request.containers else leaf_paths(request.field)[0]
+    params = page_params(request)
     column = numbering.take(path.leaf.id)
     if is_empty_struct(path.leaf):
         return EmptyStructEncoder(column, path)
