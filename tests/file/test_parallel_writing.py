@@ -263,7 +263,12 @@ def test_rows_that_wait_are_bounded_in_bytes(
 
     monkeypatch.setattr(OrderedTasks, "put", count)
     slow = Scripted(lambda number: time.sleep(0.002))
-    for cache_bytes, expected in ((8000, 4), (5000, 2), (1, 2)):  # the rows of a page take 8000 bytes
+    for cache_bytes, expected in (
+        (11000, 4),
+        (8000, 3),
+        (5000, 2),
+        (1, 2),
+    ):  # the rows of a page take 8000 bytes
         monkeypatch.setattr(placing, "DEFAULT_CACHE_BYTES", cache_bytes)
         most[0] = 0
         written(one_page_batches(20), data_cache_bytes=0, encoding_strategy=slow)

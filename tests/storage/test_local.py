@@ -19,6 +19,7 @@ from lancelet.errors import FormatError, OptionError
 from lancelet.storage import fetch, open_sink, open_source
 from lancelet.storage.chunked import in_chunks
 from lancelet.storage.local import LocalSink, LocalSource
+from lancelet.storage.write_back import start_write_back
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -346,6 +347,31 @@ def test_partial_writes_are_completed(tmp_path, monkeypatch):
     sink.write(b"x" * 20_000)
     sink.commit()
     assert (tmp_path / "out").read_bytes() == b"0123456789" + b"x" * 20_000
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_the_disk_begins_before_the_commit(tmp_path, monkeypatch, known):
+    told = []
+    monkeypatch.setattr(
+        "lancelet.storage.write_back._sync_file_range",
+        lambda: (lambda _, position, size, how: told.append((position, size, how))) if known else None,
+    )
+    monkeypatch.setattr(LocalSink, "WRITE_BACK_BYTES", 100_000)
+    sink = LocalSink(tmp_path / "out")
+    for _ in range(7):
+        sink.write(b"12345")
+        sink.write(b"x" * 40_000)
+    sink.commit()
+    assert (tmp_path / "out").read_bytes() == (b"12345" + b"x" * 40_000) * 7
+    assert told == ([(0, 120_015, 2), (120_015, 120_015, 2)] if known else [])
+
+
+def test_the_system_knows_the_advice(tmp_path):
+    with (tmp_path / "out").open("wb") as file:
+        file.write(bytes(10_000))
+        file.flush()
+        start_write_back(file.fileno(), 0, 10_000)
+    start_write_back(-1, 0, 10_000)  # errors come out elsewhere
 
 
 def test_a_killed_writer_leaves_nothing_under_the_name(tmp_path):

@@ -56,6 +56,8 @@ _PACKABLE = (8, 16, 32, 64)
 #: Where nobody asks for zstd, it has to leave less than this part.
 _WORTHWHILE = 0.9
 
+_PACKED_LEVELS, _LEVEL_RUNS, _FLAT_LEVELS = InlineBitpacking(16), Rle(Flat(16), Flat(8)), Flat(16)
+
 _APART = "the indices and items of a dictionary are encoded apart from each other"
 
 
@@ -144,13 +146,14 @@ def encode_values(block: Block, params: CodecParams, stats: Stats | None = None)
 def encode_dictionary(items: Block, params: CodecParams) -> EncodedBlocks:
     """Encode the values of a dictionary as one block; unless somebody asked for it, compressed only where that makes it smaller."""
     counts = np.array([items.num_values])
-    encoded = dictionary_codec(items, params).encode_blocks(items, counts)
-    if not isinstance(encoded.codec, General) or params.dictionary.chosen or params.is_reference:
-        return encoded
-    inner = encoded.codec.values
+    codec = dictionary_codec(items, params)
+    if not isinstance(codec, General) or params.dictionary.chosen or params.is_reference:
+        return codec.encode_blocks(items, counts)
+    inner = codec.values
     if not isinstance(inner, BlockCodec):
-        return encoded
+        return codec.encode_blocks(items, counts)
     plain = inner.encode_blocks(items, counts)
+    encoded = codec.compress_blocks(plain)
     return encoded if nbytes(encoded.data) < nbytes(plain.data) else plain
 
 
@@ -226,12 +229,12 @@ def level_codec(levels: FixedWidth, counts: Int64Array, params: CodecParams) -> 
     width = stats.max_bit_width
     candidates: list[tuple[int, BlockCodec]] = []
     if levels.num_values <= 1024 and len(counts) == 1:
-        candidates.append((2 + 128 * width, InlineBitpacking(16)))
+        candidates.append((2 + 128 * width, _PACKED_LEVELS))
     else:
         candidates.append((_out_of_line_bytes(counts, 16, width), OutOfLineBitpacking(16, width)))
     if params.version >= Version.V2_2:
-        candidates.append((8 * len(counts) + 3 * stats.rle_entries, Rle(Flat(16), Flat(8))))
-    candidates.append((2 * levels.num_values, Flat(16)))
+        candidates.append((8 * len(counts) + 3 * stats.rle_entries, _LEVEL_RUNS))
+    candidates.append((2 * levels.num_values, _FLAT_LEVELS))
     return min(candidates, key=lambda candidate: candidate[0])[1]
 
 

@@ -204,10 +204,12 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
 
     def encode_blocks(self, block: Block, counts: Int64Array) -> EncodedBlocks:
         """Compress every block, whether that pays or not."""
-        encoded = self._block_codec.encode_blocks(block, counts)
-        return EncodedBlocks(
-            replace(self, values=encoded.codec), *self._compress(encoded.data, encoded.sizes)
-        )
+        return self.compress_blocks(self._block_codec.encode_blocks(block, counts))
+
+    def compress_blocks(self, encoded: EncodedBlocks) -> EncodedBlocks:
+        """Compress blocks that the codec of the values has encoded."""
+        codec = self if encoded.codec == self.values else replace(self, values=encoded.codec)
+        return EncodedBlocks(codec, *self._compress(encoded.data, encoded.sizes))
 
     def decode_blocks(self, spans: Spans, counts: Int64Array, allocate: Allocate) -> Block:
         """Decompress every block and decode them."""

@@ -345,6 +345,7 @@ def _direct(type_name: str, encoding: bytes) -> file2_pb2.Encoding:
     return file2_pb2.Encoding(direct=file2_pb2.DirectEncoding(encoding=_any(type_name, encoding)))
 
 
+@lru_cache(maxsize=64)  # pages of one kind have the same encoding, most often
 def _any(type_name: str, encoding: bytes) -> bytes:
     return AnyMessage(type_url=f"/{type_name}", value=encoding).SerializeToString(deterministic=True)
 

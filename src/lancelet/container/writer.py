@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 from lancelet.buffers import nbytes
@@ -32,6 +33,9 @@ __all__ = ["ContainerWriter"]
 
 #: ``ColumnEncoding { values {} }``: an ordinary column.
 _PLAIN_COLUMN = b"\x0a\x00"
+
+#: The buffers of a page that takes no more are copied to one piece.
+_SMALL_BYTES = 16 << 10
 
 
 class ContainerWriter:
@@ -107,7 +111,7 @@ class ContainerWriter:
         """
         if column < 0:
             raise ValueError(f"column {column} does not exist")
-        refs = tuple(map(self.write_buffer, buffers))
+        refs = self._write_buffers(buffers)
         priority = 0 if self.version == Version.V2_0 else first_row
         page = encode_page(PageMetadata(refs, num_rows, priority, type_name, message))
         self._pages.add(column, page)
@@ -177,7 +181,7 @@ class ContainerWriter:
         if descriptor is not None:
             global_buffers = [self._append(descriptor), *global_buffers]
         column_metadata_offset = self._sink.tell()
-        columns = [self._append(self._column_block(column)) for column in range(num_columns)]
+        columns = self._append_all([self._column_block(column) for column in range(num_columns)])
         column_table = self._append(pack_pairs(columns))
         global_table = self._append(pack_pairs(global_buffers))
         footer = Footer(
@@ -201,11 +205,35 @@ class ContainerWriter:
         finally:
             self._pages.discard()
 
+    def _write_buffers(self, buffers: Sequence[Data]) -> tuple[BufferRef, ...]:
+        """Do as :meth:`write_buffer` for several; small ones go to the sink together."""
+        position = self._sink.tell()
+        refs: list[BufferRef] = []
+        pieces: list[Data] = []
+        for data in buffers:
+            size = nbytes(data)
+            refs.append(BufferRef(position, size))
+            padding = -(position + size) % self.alignment
+            pieces += (data, b"H" * padding)
+            position += size + padding
+        if position - self._sink.tell() <= _SMALL_BYTES:
+            self._sink.write(b"".join(pieces))
+        else:
+            for piece in pieces:
+                self._sink.write(piece)
+        return tuple(refs)
+
     def _append(self, data: Data) -> BufferRef:
         """Write without padding."""
         position = self._sink.tell()
         self._sink.write(data)
         return BufferRef(position, self._sink.tell() - position)
+
+    def _append_all(self, blocks: Sequence[bytes]) -> list[BufferRef]:
+        """Write blocks without padding."""
+        stops = accumulate(map(len, blocks), initial=self._sink.tell())
+        self._sink.write(b"".join(blocks))
+        return [BufferRef(start, stop - start) for start, stop in pairwise(stops)]
 
     def _column_block(self, column: int) -> bytes:
         type_name, message, buffers = self._ends.get(column, (COLUMN_ENCODING, _PLAIN_COLUMN, ()))

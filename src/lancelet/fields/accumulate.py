@@ -6,7 +6,7 @@ before their time.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lancelet.fields.joining import Scale, join, logical_bytes
 
@@ -15,10 +15,25 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-__all__ = ["Accumulator", "cut_rows", "joined", "weight"]
+__all__ = ["Accumulator", "Waiting", "cut_rows", "joined"]
 
 #: Arrays are joined up to this size: 32-bit offsets end at 2 GiB.
 _MAX_JOINED_BYTES = 1 << 30
+
+
+class Waiting(NamedTuple):
+    """What waited in a queue.
+
+    Attributes
+    ----------
+    arrays
+        The arrays with the file row of the first value of each.
+    num_bytes
+        Their logical bytes.
+    """
+
+    arrays: list[tuple[pa.Array, int]]
+    num_bytes: int
 
 
 class Accumulator:
@@ -40,36 +55,30 @@ class Accumulator:
         self._num_bytes = 0
         self._scale = Scale()
 
-    def add(self, array: pa.Array, first_row: int) -> list[tuple[pa.Array, int]]:
+    def add(self, array: pa.Array, first_row: int) -> Waiting:
         """Queue `array`; gives all that waited, as :meth:`take` does, when the queue is full."""
         self._num_bytes += self._scale.add(array)
         full = self._num_bytes > self._budget
         if not full and not self._keep_original:
-            array = join([array, array[:0]]) or array  # a single array would not be copied
+            array = join([array, array.slice(0, 0)]) or array  # a single array would not be copied
         self._arrays.append((array, first_row))
-        return self.take() if full else []
+        return self.take() if full else Waiting([], 0)
 
-    def take(self) -> list[tuple[pa.Array, int]]:
-        """Empty the queue: what waited, with the file rows. :func:`joined` makes as few arrays of it as can hold it."""
-        waiting = self._arrays
+    def take(self) -> Waiting:
+        """Empty the queue. :func:`joined` makes as few arrays of what waited as can hold it."""
+        waiting = Waiting(self._arrays, self._num_bytes)
         self._arrays, self._num_bytes, self._scale = [], 0, Scale()
         return waiting
 
 
-def joined(waiting: list[tuple[pa.Array, int]]) -> list[tuple[pa.Array, int]]:
+def joined(waiting: Waiting) -> list[tuple[pa.Array, int]]:
     """Join arrays with their file rows: to one, to several when one could not hold them, to none when nothing waits.
 
     `waiting` is emptied, so that nothing is held twice.
     """
-    arrays = list(waiting)
-    waiting.clear()
-    return arrays if weight(arrays) > _MAX_JOINED_BYTES else _joined(arrays)
-
-
-def weight(waiting: list[tuple[pa.Array, int]]) -> int:
-    """Return the logical bytes of arrays with their file rows."""
-    scale = Scale()
-    return sum(scale.add(array) for array, _ in waiting)
+    arrays, num_bytes = list(waiting.arrays), waiting.num_bytes
+    waiting.arrays.clear()
+    return arrays if num_bytes > _MAX_JOINED_BYTES else _joined(arrays)
 
 
 def _joined(waiting: list[tuple[pa.Array, int]]) -> list[tuple[pa.Array, int]]:

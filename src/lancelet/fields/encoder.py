@@ -11,7 +11,7 @@ import pyarrow as pa
 from lancelet.blocks.arrow import to_block, valid_mask
 from lancelet.codecs.params import CodecParams
 from lancelet.errors import OptionError
-from lancelet.fields.accumulate import Accumulator, cut_rows, joined, weight
+from lancelet.fields.accumulate import Accumulator, cut_rows, joined
 from lancelet.fields.base import EncodingStrategy, FieldEncoder, PageDescription, PageTask
 from lancelet.fields.blob import BlobEncoder, encode_descriptors
 from lancelet.fields.decoder import check_supported
@@ -32,6 +32,7 @@ from lancelet.wishes.resolve import LeafKind, resolve
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from lancelet.fields.accumulate import Waiting
     from lancelet.fields.base import ColumnEnd, ColumnNumbering, FieldRequest, OutOfLineBuffers
     from lancelet.options import WriteOptions
     from lancelet.pages.base import EncodedPage
@@ -160,6 +161,7 @@ class LeafEncoder(FieldEncoder):
         self._params = params
         self._path = path
         self._encode = encode
+        self._is_packed = is_packed(path.leaf, Version.V2_1)
         # what a page adds to its values (chunk headers, levels, indexes) stays within the limit too
         self._page_bytes = options.max_page_bytes - options.max_page_bytes // 32
         self._queue = Accumulator(cache_bytes, options.keep_original_array)
@@ -170,7 +172,7 @@ class LeafEncoder(FieldEncoder):
         """Queue `array`, for a nested field one of its path; gives tasks when the cache is full."""
         if not self._path.containers:  # others come from split_paths
             array = storage_of(array, self._path.leaf)
-        if is_packed(self._path.leaf, Version.V2_1):
+        if self._is_packed:
             check_children(array, self._path)
         return self._tasks(self._queue.add(array, first_row))
 
@@ -182,24 +184,28 @@ class LeafEncoder(FieldEncoder):
         """Nothing is left to say."""
         return []
 
-    def _tasks(self, waiting: list[tuple[pa.Array, int]]) -> list[PageTask]:
-        if len(waiting) > 1:
-            num_bytes = weight(waiting)
-            if num_bytes <= self._page_bytes:  # one page, as a rule; it is joined when its turn comes
-                return [PageTask(self._column, num_bytes, partial(self._encode_waiting, waiting))]
+    def _tasks(self, waiting: Waiting) -> list[PageTask]:
+        arrays, num_bytes = waiting
+        if num_bytes <= self._page_bytes:  # one page, as a rule
+            if not arrays:
+                return []
+            if len(arrays) == 1:
+                return [PageTask(self._column, num_bytes, partial(self._encode_rows, *arrays[0]))]
+            # it is joined when its turn comes
+            return [PageTask(self._column, num_bytes, partial(self._encode_waiting, waiting))]
         return [
             PageTask(self._column, num_bytes, partial(self._encode_rows, rows, first_row))
             for rows, first_row, num_bytes in self._pages(waiting)
         ]
 
-    def _pages(self, waiting: list[tuple[pa.Array, int]]) -> Iterator[tuple[pa.Array, int, int]]:
+    def _pages(self, waiting: Waiting) -> Iterator[tuple[pa.Array, int, int]]:
         """Give the rows of each page, the file row of the first one, and their bytes."""
         for array, first_row in joined(waiting):
             for rows, num_bytes in cut_rows(array, self._page_bytes):
                 yield rows, first_row, num_bytes
                 first_row += len(rows)
 
-    def _encode_waiting(self, waiting: list[tuple[pa.Array, int]]) -> list[PageDescription]:
+    def _encode_waiting(self, waiting: Waiting) -> list[PageDescription]:
         """Encode what waited, which is let go as soon as it is joined: it can be done once."""
         return [
             page for rows, first_row, _ in self._pages(waiting) for page in self._encode_rows(rows, first_row)
@@ -279,7 +285,8 @@ class NestedEncoder(FieldEncoder):
 
 
 def _leaf_encoder(request: FieldRequest, numbering: ColumnNumbering) -> FieldEncoder:
-    path, params = LeafPath(request.field, request.containers), page_params(request)
+    path = LeafPath(request.field, request.containers) if request.containers else leaf_paths(request.field)[0]
+    params = page_params(request)
     column = numbering.take(path.leaf.id)
     if is_empty_struct(path.leaf):
         return EmptyStructEncoder(column, path)

@@ -45,10 +45,11 @@ def check_batch(batch: pa.RecordBatch, schema: Schema, arrow_schema: pa.Schema) 
         A column is missing, has another type, or has visible nulls in a field that is not nullable.
     """
     arrays = []
+    batch_schema = batch.schema
     for field, wanted in zip(schema.fields, arrow_schema, strict=True):
-        indices = batch.schema.get_all_field_indices(field.name)
+        indices = batch_schema.get_all_field_indices(field.name)
         if not indices:
-            have = ", ".join(repr(name) for name in batch.schema.names)
+            have = ", ".join(repr(name) for name in batch_schema.names)
             raise OptionError(f"the batch has no column {field.name!r}; it has {have}")
         if len(indices) > 1:
             raise OptionError(f"the batch has {len(indices)} columns {field.name!r}")

@@ -7,6 +7,7 @@ nothing but the tasks before it.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -37,7 +38,7 @@ class PagePlacer:
     """Encodes pages and places them. Belongs to one thread.
 
     At most twice as many tasks as there are threads are at work or done. There are no more than threads if their rows take more
-    than two full queues a thread.
+    than one and a half full queues a thread.
 
     Parameters
     ----------
@@ -69,7 +70,10 @@ class PagePlacer:
             while self._sizes and not self._has_room(task.num_bytes):
                 self._place_oldest()
             self._sizes.append(task.num_bytes)
-            self.tasks.put(task.encode, inline=task.num_bytes < SMALL_BYTES)
+            if task.num_bytes < SMALL_BYTES:
+                self.tasks.put(task.encode, inline=True)
+            else:
+                self.tasks.put(partial(_encode, task))
             while self._sizes and self.tasks.is_ready:
                 self._place_oldest()
         if self._placed_bytes >= RELEASED_BYTES:
@@ -95,13 +99,20 @@ class PagePlacer:
     def _has_room(self, num_bytes: int) -> bool:
         if len(self._sizes) < self._num_threads:
             return True
-        most_bytes = 2 * self._num_threads * DEFAULT_CACHE_BYTES
+        most_bytes = 3 * self._num_threads * DEFAULT_CACHE_BYTES // 2
         return not self.tasks.is_full and sum(self._sizes) + num_bytes <= most_bytes
 
     def _place_oldest(self) -> None:
         self._placed_bytes += self._sizes.popleft()
         for page in self.tasks.take():
             self.place(page)
+
+
+def _encode(task: PageTask) -> Sequence[PageDescription]:
+    """Encode a large page on a worker thread, which then lets go of what it used: nobody else can make the pool do so."""
+    pages = task.encode()
+    pa.default_memory_pool().release_unused()
+    return pages
 
 
 class LateBuffers(OutOfLineBuffers):

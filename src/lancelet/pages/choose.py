@@ -83,7 +83,7 @@ def encode_leaf(leaf: Leaf, params: PageParams) -> EncodedPage:
         Packed structs need a full-zip page, which the file version has not for them.
     """
     seen = _visible_def(leaf)
-    if leaf.values is None or leaf.num_slots == 0 or (seen is not None and bool(seen.all())):
+    if leaf.values is None or leaf.num_slots == 0 or (seen is not None and seen[0] != 0 and bool(seen.all())):
         level_codec = params.level_codec if params.version >= Version.V2_2 else None
         return constant.encode_all_null(leaf, level_codec=level_codec)
     if isinstance(leaf.values, Dictionary):
@@ -93,7 +93,7 @@ def encode_leaf(leaf: Leaf, params: PageParams) -> EncodedPage:
         return _packed(leaf, leaf.values, params)
     stats = Stats(leaf.values)
     if params.version >= Version.V2_2:
-        single = _single_value(leaf.values, None if seen is None else seen == 0)
+        single = None if _ends_differ(leaf.values, seen) else _single_value(leaf.values, seen)
         if single is not None and (params.codecs.is_reference or _constant_pays(leaf, single)):
             return constant.encode_constant(leaf, single)
     page = _with_dictionary(leaf, stats, params)
@@ -120,8 +120,24 @@ def _visible_def(leaf: Leaf) -> npt.NDArray[np.uint16] | None:
     return leaf.def_ if leaf.num_slots == len(leaf.def_) else leaf.def_[leaf.def_ <= visible]
 
 
-def _single_value(values: Block, valid: npt.NDArray[np.bool_] | None) -> Block | None:
+def _ends_differ(values: Block, seen: npt.NDArray[np.uint16] | None) -> bool:
+    """Whether the first slot and the last are valid and differ: for most pages that is all there is to know."""
+    if seen is not None and (seen[0] != 0 or seen[-1] != 0):
+        return False
+    last = values.num_values - 1
+    if isinstance(values, FixedWidth) and values.bits % 8 == 0:
+        view, width = memoryview(values.data).cast("B"), values.bits // 8
+        return view[:width] != view[last * width : (last + 1) * width]
+    if isinstance(values, VariableWidth):
+        borders = memoryview(values.offsets).cast("B").cast("I" if values.offset_bits == 32 else "Q")
+        data = memoryview(values.data).cast("B")
+        return data[borders[0] : borders[1]] != data[borders[last] : borders[last + 1]]
+    return False
+
+
+def _single_value(values: Block, seen: npt.NDArray[np.uint16] | None) -> Block | None:
     """Return the value of all valid slots as a block of one value, or ``None`` when they differ."""
+    valid = None if seen is None else seen == 0
     if isinstance(values, FixedWidth):
         return _single_fixed(values, valid)
     if isinstance(values, VariableWidth):
@@ -130,10 +146,6 @@ def _single_value(values: Block, valid: npt.NDArray[np.bool_] | None) -> Block |
 
 
 def _single_fixed(block: FixedWidth, valid: npt.NDArray[np.bool_] | None) -> FixedWidth | None:
-    if valid is None and block.bits % 8 == 0:  # what most pages differ in already
-        view, width = memoryview(block.data).cast("B"), block.bits // 8
-        if view[:width] != view[(block.num_values - 1) * width : block.num_values * width]:
-            return None
     if block.bits == 1:
         rows: npt.NDArray[Any] = np.unpackbits(
             as_bytes(block.data), bitorder="little", count=block.num_values

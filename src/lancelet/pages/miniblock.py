@@ -31,6 +31,7 @@ in one chunk and end in a later one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
 import numpy as np
@@ -52,8 +53,9 @@ if TYPE_CHECKING:
 
     from lancelet.blocks import Block
     from lancelet.buffers import Allocate, Data, Int64Array, UInt16Array
-    from lancelet.codecs.base import EncodedBlocks, EncodedChunks
+    from lancelet.codecs.base import Codec, EncodedBlocks, EncodedChunks
     from lancelet.pages.base import PageInfo
+    from lancelet.pb.encodings21_pb2 import CompressiveEncoding
 
     LevelCodec = Callable[[FixedWidth, Int64Array], BlockCodec]
 
@@ -111,7 +113,7 @@ def encode(
     entries = _cut_entries(leaf, counts)
     message = PageLayout()
     layout = message.mini_block_layout  # filled in place, which is twice as fast as keywords
-    layout.value_compression.CopyFrom(values.codec.to_message())
+    layout.value_compression.CopyFrom(_described(values.codec))
     layout.layers.extend(leaf.layers)  # type: ignore[arg-type]
     layout.num_buffers = len(values.buffers)
     layout.repetition_index_depth = int(rep is not None)
@@ -122,18 +124,24 @@ def encode(
         if array is not None:
             block = FixedWidth(16, len(array), array.view(np.uint8))
             encoded = level_codec(block, entries).encode_blocks(block, entries)
-            member.CopyFrom(encoded.codec.to_message())
+            member.CopyFrom(_described(encoded.codec))
             levels.append((encoded.data, encoded.sizes))
     buffers = [*_assemble(entries, levels, values.buffers, counts, large)]
     if dictionary is not None:
         items, layout.num_dictionary_items = dictionary
-        layout.dictionary.CopyFrom(items.codec.to_message())
+        layout.dictionary.CopyFrom(_described(items.codec))
         buffers.append(items.data)
     if rep is not None:
         index = np.empty(2 * len(counts), dtype=np.uint64)
         kernels.miniblock_index(rep, max_rep(leaf.layers), entries, index)
         buffers.append(index.view(np.uint8))
     return EncodedPage(tuple(buffers), message, leaf.num_rows)
+
+
+@lru_cache(maxsize=64)  # wide tables have thousands of pages and few kinds of them
+def _described(codec: Codec) -> CompressiveEncoding:
+    """Return the message of a codec, to be copied and not to be changed."""
+    return codec.to_message()
 
 
 def _stored_levels(leaf: Leaf) -> tuple[UInt16Array | None, UInt16Array | None]:

@@ -442,6 +442,8 @@ def _decode(metadata: Mapping[str, bytes]) -> dict[str, str]:
 
 def _keys(name: str, metadata: Mapping[str, str]) -> Keys:
     """Read the parts in keys that metadata asks for."""
+    if not metadata:
+        return NO_KEYS
     return Keys(
         primary=metadata.get(_PRIMARY_KEY, "").lower() in _YES,
         primary_position=_position(name, metadata, _PRIMARY_KEY_POSITION),

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from lancelet.buffers import allocate
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.storage.base import Sink, Source, target_of
+from lancelet.storage.write_back import start_write_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -211,7 +212,7 @@ class LocalSink(Sink):
     """A file that is written under a temporary name and renamed at :meth:`commit`.
 
     Small pieces (metadata, padding) are gathered and go to the system together with the next large one, which
-    is not copied.
+    is not copied. The disk gets to work while the file grows, so that the commit has little left to wait for.
 
     Parameters
     ----------
@@ -233,6 +234,8 @@ class LocalSink(Sink):
     SMALL_BYTES = 16 * 1024
     #: So many bytes of them are gathered.
     GATHERED_BYTES = 128 * 1024
+    #: After so many bytes the system is told to bring them to the disk.
+    WRITE_BACK_BYTES = 8 << 20
 
     def __init__(self, path: str | os.PathLike[str], *, replace: bool = True) -> None:
         self.name = path_text(path)
@@ -251,6 +254,7 @@ class LocalSink(Sink):
         self._discard = weakref.finalize(self, _discard, self._descriptor, self._temporary, os.getpid())
         self._pending = bytearray()
         self._position = 0
+        self._written = self._written_back = 0
         self._committed = False
 
     def write(self, data: Data) -> None:
@@ -335,6 +339,7 @@ class LocalSink(Sink):
         try:
             while pieces:
                 done = os.writev(self._descriptor, pieces)
+                self._written += done
                 while pieces and done >= pieces[0].nbytes:
                     done -= pieces.pop(0).nbytes
                 if done:
@@ -342,6 +347,9 @@ class LocalSink(Sink):
         except OSError:
             self.abort()
             raise
+        if self._written - self._written_back >= self.WRITE_BACK_BYTES:
+            start_write_back(self._descriptor, self._written_back, self._written - self._written_back)
+            self._written_back = self._written
 
 
 def path_text(path: str | os.PathLike[str]) -> str:
