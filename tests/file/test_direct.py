@@ -161,7 +161,7 @@ def test_a_page_of_another_kind_leaves_its_column_to_the_general_way() -> None:
 
 @pytest.mark.parametrize("text", [b"\xc3(", b"\xff", b"ok \xe2\x82"])
 def test_text_that_is_not_utf8_is_refused(text: bytes) -> None:
-    table = pa.table({"text": pa.array([b"caf\xc3\xa9", b"abc" + bytes(len(text)), b"plain"])})
+    table = pa.table({"text": pa.array([b"gr\xc3\xbcn", b"abc" + bytes(len(text)), b"plain"])})
     good = written(pa.table({"text": table["text"].cast(pa.string())}))
     damaged = good.replace(b"abc" + bytes(len(text)), b"abc" + text)
     assert damaged != good
