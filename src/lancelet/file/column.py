@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lancelet.pages.base import Layout, OpenPage, PagePart
     from lancelet.storage import Source
 
-__all__ = ["ColumnPages", "ColumnPart", "plan_columns", "read_parts"]
+__all__ = ["ColumnPages", "ColumnPart", "announce_heads", "plan_columns", "read_parts"]
 
 #: Mean size of ranges, in bytes, up to which a copy of what lies apart is cheaper than the first touch of a view.
 _COPIED_BYTES = 256 << 10
@@ -213,6 +213,21 @@ def plan_columns(columns: Sequence[ColumnPages], rows: RowRanges, source: Source
     for pages, part, page in found:
         planned[pages].append(pages.plan(part, next(opened) if page is None else page))
     return list(planned.values())
+
+
+def announce_heads(columns: Sequence[ColumnPages], rows: RowRanges, source: Source) -> None:
+    """Tell the source that the heads of pages that are not open will be read for `rows`.
+
+    Raises
+    ------
+    FormatError
+        The message of a page is damaged.
+    UnsupportedError
+        A page has an encoding that is not known here.
+    """
+    wanted = [(pages, part.page) for pages in columns for part in pages.split(rows)]
+    heads = [pages.layout(page).head_ranges() for pages, page in wanted if pages.kept(page) is None]
+    source.prefetch([range_ for ranges in heads for range_ in ranges])
 
 
 def _open_pages(missing: Sequence[tuple[ColumnPages, int, Layout]], source: Source) -> list[OpenPage]:

@@ -119,7 +119,11 @@ class DirectFields:
         NotDirect
             Some column must be read the general way.
         """
-        read, num_rows = self.begin(rows), rows.num_rows
+        return self.read_begun(self.begin(rows), rows, allocate)
+
+    def read_begun(self, read: kernels.DirectRead, rows: RowRanges, allocate: Allocate) -> list[pa.Array]:
+        """Do the rest of :meth:`read` after :meth:`begin`."""
+        num_rows = rows.num_rows
         places = _Places(*self.needs(read, num_rows), allocate)
         null_counts, data = self.decode(read, places.buffers, places.where, allocate)
         self.end(read, rows)

@@ -93,7 +93,7 @@ class DirectColumns:
         for field, pages in zip(fields, columns, strict=True):
             if pages.column not in known:
                 kind = None if field.children or is_blob(field) else kind_of(field.logical_type)
-                if kind is None or not pages.num_pages:
+                if kind is None or not pages.num_pages or not self._begins_well(pages):
                     known[pages.column] = None
                 else:
                     added.append((pages, field.storage_type, kind))
@@ -108,6 +108,10 @@ class DirectColumns:
         )
         for number, (pages, value_type, kind) in enumerate(added, first):
             known[pages.column] = _Column(number, pages, value_type, kind.is_text)
+
+    def _begins_well(self, pages: ColumnPages) -> bool:
+        """Whether the first page of a column may be a mini-block; not asked of wide files, where it nearly always is."""
+        return self._container.table is not None or pages.metadata.pages[0].encoding.startswith(_MINI_BLOCK)
 
     def number_of(self, field: Field, columns: Sequence[ColumnPages]) -> int | None:
         """Return the number by which a native read knows a field; ``None``: it must be read the general way.
@@ -299,6 +303,10 @@ class DirectColumns:
             case VariableWidth(offset_bits=bits):
                 return block.data, bits, as_bytes(block.offsets)[: (block.num_values + 1) * bits // 8]
         raise UnsupportedError("a dictionary holds values of whole bytes, or text and binary")
+
+
+#: How the message of a mini-block page begins: the tag of the member ``mini_block_layout``.
+_MINI_BLOCK = b"\x0a"
 
 
 class _Page(NamedTuple):

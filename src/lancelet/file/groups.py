@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lancelet.errors import FormatError, LanceletError
 from lancelet.fields.decoder import field_arrays, join_leaves, leaf_arrays
 from lancelet.file.bodies import load_bodies
-from lancelet.file.column import plan_columns, read_parts
+from lancelet.file.column import announce_heads, plan_columns, read_parts
 from lancelet.file.direct import DirectFields, DirectTable, NotDirect, TablePart
 from lancelet.file.rows import is_scattered
 
@@ -225,6 +225,10 @@ class PagesGroup(_FieldsGroup):
             for arrays in self._read_fields(slice(number, number + 1), rows, allocate, scattered)
         ]
 
+    def announce(self, rows: RowRanges) -> None:
+        """Have the system read what is needed to plan a read, if it is not known yet."""
+        announce_heads([pages for leaves in self._columns for pages in leaves], rows, self._source)
+
     def _read_fields(
         self, part: slice, rows: RowRanges, allocate: Allocate, scattered: bool
     ) -> list[list[pa.Array]]:
@@ -309,19 +313,25 @@ class DirectGroup(_FieldsGroup):
 
     def _read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
         while True:
-            flat, direct, others, general = self._parts
-            arrays: list[list[pa.Array]] = [[] for _ in self._reads]
             try:
-                if direct is not None:
-                    for place, array in zip(flat, direct.read(rows, allocate), strict=True):
-                        arrays[place] = [array]
+                return self._read_parts(rows, allocate)
             except NotDirect:
                 self._parts = self._split()
-                continue
-            if general is not None:
-                for place, parts in zip(others, general.read(rows, allocate), strict=True):
-                    arrays[place] = parts
-            return arrays
+
+    def _read_parts(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+        """Read both parts; where rows are scattered, the disk works for one while the other is decoded."""
+        flat, direct, others, general = self._parts
+        arrays: list[list[pa.Array]] = [[] for _ in self._reads]
+        if general is not None and direct is not None and is_scattered(rows):
+            general.announce(rows)
+        begun = None if direct is None else direct.begin(rows)
+        if general is not None:
+            for place, parts in zip(others, general.read(rows, allocate), strict=True):
+                arrays[place] = parts
+        if direct is not None and begun is not None:
+            for place, array in zip(flat, direct.read_begun(begun, rows, allocate), strict=True):
+                arrays[place] = [array]
+        return arrays
 
     def table(self, rows: RowRanges, allocate: Allocate) -> TableReader:
         """Begin to read `rows`: into final buffers, if all fields are read directly."""
