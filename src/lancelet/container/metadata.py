@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import DecodeError
@@ -104,6 +104,19 @@ class PageTotals(NamedTuple):
     num_pages: int
 
 
+class PageList(Protocol):
+    """Pages of a column that are made when somebody asks for them."""
+
+    def all(self) -> tuple[PageMetadata, ...]:
+        """Make all pages."""
+
+    def page(self, number: int) -> PageMetadata:
+        """Make one page."""
+
+    def first_rows(self) -> list[int]:
+        """Return the first row of each page."""
+
+
 class ColumnMetadata:
     """One physical column. Immutable; threads may share it.
 
@@ -133,7 +146,7 @@ class ColumnMetadata:
         type_name: str,
         encoding: bytes,
         buffers: tuple[BufferRef, ...],
-        pages: tuple[PageMetadata, ...] | Callable[[], tuple[PageMetadata, ...]],
+        pages: tuple[PageMetadata, ...] | PageList,
         totals: PageTotals | None = None,
     ) -> None:
         self.type_name = type_name
@@ -147,8 +160,19 @@ class ColumnMetadata:
         """The pages in row order."""
         pages = self._pages
         if not isinstance(pages, tuple):
-            self._pages = pages = pages()
+            self._pages = pages = pages.all()
         return pages
+
+    def page(self, number: int) -> PageMetadata:
+        """Return one page, without making the others."""
+        pages = self._pages
+        return pages[number] if isinstance(pages, tuple) else pages.page(number)
+
+    @property
+    def first_rows(self) -> list[int]:
+        """The first row of each page."""
+        pages = self._pages
+        return [page.first_row for page in pages] if isinstance(pages, tuple) else pages.first_rows()
 
     @property
     def totals(self) -> PageTotals:

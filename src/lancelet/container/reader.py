@@ -34,9 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["Container"]
 
 _MAX_ROWS = 2**63 - 1
-#: All columns are parsed together when more than this part of them, and more than so many, are wanted.
+#: All columns are parsed together when more than this part of them are wanted, and they take so many bytes, which one by one take
+#: longer.
 _PARSED_TOGETHER = 16
-_MIN_TOGETHER = 8
+_MIN_TOGETHER_BYTES = 1 << 10
 
 
 class _Tail:
@@ -260,7 +261,8 @@ class Container:
     def prepare(self, num_columns: int) -> None:
         """Get ready for many calls of :meth:`column`: parse all columns at once, if so many are worth it."""
         share = self.num_columns // _PARSED_TOGETHER
-        if self.table is None and num_columns - len(self._columns) > max(share, _MIN_TOGETHER):
+        enough = len(self._blocks) >= _MIN_TOGETHER_BYTES and num_columns - len(self._columns) > share
+        if self.table is None and enough:
             start, stop = self.footer.column_metadata_offset, self.footer.column_table_offset
             # The blocks follow each other, in a file, so that the numbers are small.
             edges = np.append(self._block_table[:, 0], np.uint64(stop)) - np.uint64(start)

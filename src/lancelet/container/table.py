@@ -114,19 +114,41 @@ class ColumnTable:
             return None
         first_page, num_pages, first_buffer, num_buffers, number, *_ = self._columns[column]
         buffers = self._refs(first_buffer, num_buffers) if num_buffers else ()
-        pages = partial(self._pages_of, first_page, num_pages)
+        pages = _Pages(self, slice(first_page, first_page + num_pages))
         return ColumnMetadata(*self._described[number], buffers, pages, totals)
 
     def _refs(self, first: int, count: int) -> tuple[BufferRef, ...]:
         return tuple(map(make_ref, self.buffers[first : first + count].tolist()))
 
-    def _pages_of(self, first: int, count: int) -> tuple[PageMetadata, ...]:
-        return tuple(
-            PageMetadata(self._refs(first_buffer, num_buffers), num_rows, first_row, *self.encoding(number))
-            for first_buffer, num_buffers, num_rows, first_row, number in self.pages[
-                first : first + count
-            ].tolist()
+    def page(self, numbers: list[int]) -> PageMetadata:
+        """Make a page of a row of :attr:`pages`."""
+        first_buffer, num_buffers, num_rows, first_row, number = numbers
+        return PageMetadata(
+            self._refs(first_buffer, num_buffers), num_rows, first_row, *self.encoding(number)
         )
+
+
+class _Pages:
+    """The pages of a column; see :class:`~lancelet.container.metadata.PageList`."""
+
+    __slots__ = ("_rows", "_table")
+
+    def __init__(self, table: ColumnTable, rows: slice) -> None:
+        self._table = table
+        self._rows = rows
+
+    def all(self) -> tuple[PageMetadata, ...]:
+        """Make all pages."""
+        return tuple(map(self._table.page, self._table.pages[self._rows].tolist()))
+
+    def page(self, number: int) -> PageMetadata:
+        """Make one page."""
+        return self._table.page(self._table.pages[self._rows][number].tolist())
+
+    def first_rows(self) -> list[int]:
+        """Return the first row of each page."""
+        rows: list[int] = self._table.pages[self._rows, 3].tolist()
+        return rows
 
 
 def _parse(encoding: bytes) -> tuple[str, bytes] | None:

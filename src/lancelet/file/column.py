@@ -90,7 +90,7 @@ class ColumnPages:
         if self.num_pages == 1:
             self.first_rows = [0, num_rows]
         else:
-            self.first_rows = [page.first_row for page in self.metadata.pages] + [num_rows]
+            self.first_rows = [*self.metadata.first_rows, num_rows]
         self._kinds: dict[Hashable, int] = {}  # kind of pages -> the first page of it that was opened
         self._kind_of: dict[int, int | None] = {}  # page -> the number of its kind
 
@@ -164,7 +164,7 @@ class ColumnPages:
 
     def layout(self, page: int) -> Layout:
         """Parse the layout of one page without reading from it."""
-        metadata = self.metadata.pages[page]
+        metadata = self.metadata.page(page)
         info = PageInfo(metadata.buffers, metadata.num_rows)
         try:
             return parse_page(metadata.type_name, metadata.encoding, info)

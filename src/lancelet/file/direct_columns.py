@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectColumns", "NotDirect"]
 
+#: Files with more columns are wide.
+_WIDE = 64
 #: So few pages are opened one by one.
 _FEW_PAGES = 8
 #: What lies between two ranges that are fetched from a disk is read along if it is no more than this.
@@ -111,7 +113,8 @@ class DirectColumns:
 
     def _begins_well(self, pages: ColumnPages) -> bool:
         """Whether the first page of a column may be a mini-block; not asked of wide files, where it nearly always is."""
-        return self._container.table is not None or pages.metadata.pages[0].encoding.startswith(_MINI_BLOCK)
+        is_wide = self._container.num_columns > _WIDE
+        return is_wide or pages.metadata.page(0).encoding.startswith(_MINI_BLOCK)
 
     def number_of(self, field: Field, columns: Sequence[ColumnPages]) -> int | None:
         """Return the number by which a native read knows a field; ``None``: it must be read the general way.
@@ -262,7 +265,7 @@ class DirectColumns:
         if column is None:
             return None
         # Columns of one type mostly have pages of one message: what it says is found out once.
-        metadata = column.pages.metadata.pages[page]
+        metadata = column.pages.metadata.page(page)
         form = self._forms.get((metadata.type_name, metadata.encoding))
         if form is not None and form.num_rows == metadata.num_rows and len(metadata.buffers) == 2:
             return _Page(column, page, form, metadata.buffers, None)
