@@ -44,7 +44,7 @@ def outcomes(source, *, together):
 
 @pytest.fixture(autouse=True)
 def _always_together(monkeypatch):
-    monkeypatch.setattr(reader, "_MIN_TOGETHER", -1)
+    monkeypatch.setattr(reader, "_MIN_TOGETHER_BYTES", 0)
 
 
 def test_golden_files(golden_root):

@@ -198,7 +198,7 @@ def test_open_pages_are_bounded_in_bytes() -> None:
 @pytest.fixture
 def together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Columns are parsed and pages opened together, however few there are."""
-    monkeypatch.setattr(container_reader, "_MIN_TOGETHER", -1)
+    monkeypatch.setattr(container_reader, "_MIN_TOGETHER_BYTES", 0)
     monkeypatch.setattr(direct_columns, "_FEW_PAGES", -1)
 
 
