@@ -84,8 +84,7 @@ class ColumnTable:
             for number, encoding in enumerate(self._encodings)
             if encoding is None or not version.allows_page_type(encoding[0])
         ]
-        is_wrong = np.isin(self.pages[:, 4], wrong)
-        self._wrong_pages = is_wrong if is_wrong.any() else None
+        self._wrong_pages = np.isin(self.pages[:, 4], wrong) if wrong else None
 
     def first_page(self, column: int) -> int:
         """Return the row of :attr:`pages` with which the pages of a column begin."""

@@ -93,6 +93,7 @@ class ColumnPages:
             self.first_rows = [*self.metadata.first_rows, num_rows]
         self._kinds: dict[Hashable, int] = {}  # kind of pages -> the first page of it that was opened
         self._kind_of: dict[int, int | None] = {}  # page -> the number of its kind
+        self._announced: dict[int, Layout] = {}  # pages that will be opened at once
 
     @property
     def metadata(self) -> ColumnMetadata:
@@ -173,12 +174,20 @@ class ColumnPages:
         except LanceletError as error:
             raise type(error)(f"column {self.column}, page {page}: {error}") from None
 
+    def announced(self, page: int) -> Layout:
+        """Return the layout of a page that will be opened; parsed once until it is."""
+        layout = self._announced.get(page)
+        if layout is None:
+            layout = self._announced[page] = self.layout(page)
+        return layout
+
     def open(self, page: int, layout: Layout, heads: Sequence[Data]) -> OpenPage:
         """Open a page, whose `layout` and its head are known, and keep it."""
         try:
             opened = layout.open(heads)
         except FormatError as error:
             raise error.locate(column=self.column, page=page) from None
+        self._announced.pop(page, None)
         kind = opened.kind
         # Kinds may be large (they hold symbol tables), so they are compared here and not in every read.
         self._kind_of[page] = None if kind is None else self._kinds.setdefault(kind, page)
@@ -207,7 +216,7 @@ def plan_columns(columns: Sequence[ColumnPages], rows: RowRanges, source: Source
         A page has an encoding that is not known here.
     """
     found = [(pages, part, pages.kept(part.page)) for pages in columns for part in pages.split(rows)]
-    missing = [(pages, part.page, pages.layout(part.page)) for pages, part, page in found if page is None]
+    missing = [(pages, part.page, pages.announced(part.page)) for pages, part, page in found if page is None]
     opened = iter(_open_pages(missing, source) if missing else ())
     planned: dict[ColumnPages, list[ColumnPart]] = {pages: [] for pages in columns}
     for pages, part, page in found:
@@ -226,7 +235,7 @@ def announce_heads(columns: Sequence[ColumnPages], rows: RowRanges, source: Sour
         A page has an encoding that is not known here.
     """
     wanted = [(pages, part.page) for pages in columns for part in pages.split(rows)]
-    heads = [pages.layout(page).head_ranges() for pages, page in wanted if pages.kept(page) is None]
+    heads = [pages.announced(page).head_ranges() for pages, page in wanted if pages.kept(page) is None]
     source.prefetch([range_ for ranges in heads for range_ in ranges])
 
 
