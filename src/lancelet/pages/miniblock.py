@@ -30,7 +30,7 @@ in one chunk and end in a later one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
@@ -283,6 +283,10 @@ class MiniBlock(Layout):
             num_slots=message.num_items,
             large=message.has_large_chunk,
         )
+
+    def moved(self, page: PageInfo) -> MiniBlock:
+        """Return the layout of a `page` that lies elsewhere: nothing but :attr:`page` tells where."""
+        return replace(self, page=page)
 
     def head_ranges(self) -> tuple[ByteRange, ...]:
         """Chunk words, then the dictionary and the repetition index if there are any."""

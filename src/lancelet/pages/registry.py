@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import lru_cache
 from importlib import import_module
 from typing import TypeVar
@@ -56,7 +55,7 @@ def parse_page(name: str, value: bytes, page: PageInfo) -> Layout:
             raise UnsupportedError(f"pages of type {name!r} are not known here")
         return _layouts[name].from_message(value, page)
     layout = _parse_shape(value, page.num_rows, tuple([size for _, size in page.buffers]))
-    return replace(layout, page=page) if hasattr(layout, "page") else _parse(value, page)  # type: ignore[type-var]
+    return layout.moved(page) or _parse(value, page)
 
 
 #: Pages of one shape differ in where they lie only; a file, and files like it, have many.
