@@ -370,36 +370,43 @@ def _frames_of(spans: Spans) -> list[memoryview]:
 
 
 def _decompress_frames(frames: Sequence[memoryview], most: Int64Array | None, allocate: Allocate) -> Spans:
-    # Every frame costs a call, so its sizes are looked at one by one as well.
     raw: list[int] = []
     bare: dict[int, bytes] = {}
     left = MAX_RAW_BYTES
     for i, frame in enumerate(frames):
-        num_bytes = 0
+        num_bytes, size = 0, len(frame)
         if _is_bare(frame):
             bare[i] = _decompress_bare(frame, left)
             num_bytes = len(bare[i])
             left -= num_bytes
-        elif len(frame) > 0:
+        elif size > 0:
             num_bytes = _ZSTD_HEAD.unpack_from(frame)[0]
-        if num_bytes > _most_of_frame(len(frame)) or (most is not None and num_bytes > most[i]):
+        if num_bytes > _most_of_frame(size) or (most is not None and num_bytes > most[i]):
             raise FormatError(_TOO_MANY)
         raw.append(num_bytes)
     total = sum(raw)
     if total > MAX_RAW_BYTES:
         raise UnsupportedError(_TOO_LARGE)
     out = allocate(total)
-    target = memoryview(out).cast("B")
+    sizes = np.array(raw, dtype=np.int64)
+    taken = bytearray(len(raw))
+    if kernels.zstd_copy_raw(frames, sizes, out, taken) < len(raw):
+        _decompress_others(frames, raw, bare, taken, memoryview(out).cast("B"))
+    return Spans(out, np.cumsum(sizes) - sizes, sizes)
+
+
+def _decompress_others(
+    frames: Sequence[memoryview], raw: list[int], bare: dict[int, bytes], taken: bytearray, target: memoryview
+) -> None:
+    """Decompress into their places in `target` the frames that are not `taken`: those that hold anything compressed."""
     codec = pa.Codec("zstd")
     at = 0
     for i, size in enumerate(raw):
         if i in bare:
             target[at : at + size] = bare[i]
-        elif len(frames[i]) > 0:
+        elif len(frames[i]) > 0 and not taken[i]:
             target[at : at + size] = _decompress_frame(codec, frames[i][_ZSTD_HEAD.size :], size)
         at += size
-    sizes = np.array(raw, dtype=np.int64)
-    return Spans(out, np.cumsum(sizes) - sizes, sizes)
 
 
 def _most_of_frame(size: int) -> int:

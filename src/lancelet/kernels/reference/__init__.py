@@ -15,3 +15,4 @@ from lancelet.kernels.reference.picks import *
 from lancelet.kernels.reference.runs import *
 from lancelet.kernels.reference.unique import *
 from lancelet.kernels.reference.varwidth import *
+from lancelet.kernels.reference.zstd_frames import *
