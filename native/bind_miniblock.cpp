@@ -6,6 +6,7 @@
 #include "buffers.hpp"
 #include "chunk_levels.hpp"
 #include "miniblock.hpp"
+#include "small_page.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -29,6 +30,12 @@ int64_t words(In<int64_t> counts, In<int64_t> entries, InList sizes, size_t num_
 
 void frame(In<int64_t> entries, InList data, InList sizes, size_t num_levels, bool large, Out<uint8_t> out) {
   miniblock_frame(entries.span, data.spans, {sizes.spans, num_levels, large}, out.span);
+}
+
+int64_t small(In<uint8_t> data, int64_t num_values, unsigned bits, bool packed, int64_t chunk_values, In<uint16_t> def,
+              bool large, Out<uint8_t> out_words, Out<uint8_t> out) {
+  const auto run = large ? &miniblock_small<uint32_t> : &miniblock_small<uint16_t>;
+  return run(data.span, num_values, bits, packed, chunk_values, def.span, large, out_words.span, out.span);
 }
 
 void chunks(In<uint8_t> words, bool large, int64_t chunks_bytes, int64_t num_slots, Out<int64_t> out_sizes,
@@ -91,6 +98,8 @@ void bind_miniblock(nb::module_& module) {
   module.def("miniblock_words", &words, "counts"_a, "entries"_a, "sizes"_a, "num_levels"_a, "large"_a, "out"_a,
              release);
   module.def("miniblock_frame", &frame, "entries"_a, "data"_a, "sizes"_a, "num_levels"_a, "large"_a, "out"_a, release);
+  module.def("miniblock_small", &small, "data"_a, "num_values"_a, "bits"_a, "packed"_a, "chunk_values"_a, "def_"_a,
+             "large"_a, "out_words"_a, "out"_a, release);
   module.def("miniblock_chunks", &chunks, "words"_a, "large"_a, "chunks_bytes"_a, "num_slots"_a, "out_sizes"_a,
              "out_slots"_a, release);
   module.def("miniblock_rows", &rows, "index"_a, "num_rows"_a, "out_started"_a, "out_finished"_a, "out_leftovers"_a,

@@ -42,6 +42,7 @@ __all__ = [
     "encode_dictionary",
     "encode_values",
     "level_codec",
+    "tries_zstd",
     "value_codec",
     "wants_symbols",
 ]
@@ -127,7 +128,7 @@ def encode_chunks(block: Block, params: CodecParams, stats: Stats | None = None)
     """Encode `block` as chunks under the codec of choice; with the profile ``small`` also under zstd, if that pays."""
     codec = chunk_codec(block, params, stats)
     encoded = codec.encode_chunks(block, params.limits)
-    if not _tries_zstd(block, params):
+    if not tries_zstd(block, params):
         return encoded
     inner = codec.values if isinstance(codec, Fsst) else codec
     compressed = General("zstd", None, inner).encode_chunks(block, params.limits)
@@ -137,7 +138,7 @@ def encode_chunks(block: Block, params: CodecParams, stats: Stats | None = None)
 def encode_values(block: Block, params: CodecParams, stats: Stats | None = None) -> EncodedValues:
     """Encode `block` value by value under the codec of choice; with the profile ``small`` also under zstd, if that pays."""
     encoded = value_codec(block, params, stats).encode_values(block)
-    if not isinstance(block, VariableWidth) or not _tries_zstd(block, params):
+    if not isinstance(block, VariableWidth) or not tries_zstd(block, params):
         return encoded
     compressed = General("zstd", 0, Variable(block.offset_bits)).encode_values(block)
     return compressed if _pays(_record_bytes(compressed), _record_bytes(encoded)) else encoded
@@ -157,7 +158,8 @@ def encode_dictionary(items: Block, params: CodecParams) -> EncodedBlocks:
     return encoded if nbytes(encoded.data) < nbytes(plain.data) else plain
 
 
-def _tries_zstd(block: Block, params: CodecParams) -> bool:
+def tries_zstd(block: Block, params: CodecParams) -> bool:
+    """Tell whether `block` is also to be encoded under zstd, whoever wished what."""
     wide = isinstance(block, FixedWidth | VariableWidth)
     return params.profile is Profile.SMALL and params.compression is None and wide
 

@@ -21,6 +21,7 @@ from lancelet.errors import OptionError
 from lancelet.levels.layers import max_visible
 from lancelet.pages import constant, fullzip, miniblock
 from lancelet.pages.base import DoesNotFit
+from lancelet.pages.small import SMALL_BYTES, encode_small
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
@@ -229,6 +230,9 @@ def _indexed(
     leaf: Leaf, indices: Stats, items: EncodedBlocks, num_items: int, params: PageParams
 ) -> EncodedPage:
     """Encode indices, beside the encoded dictionary that they refer to."""
+    small = _small(leaf, indices, params, (items, num_items))
+    if small is not None:
+        return small
     return miniblock.encode(
         leaf,
         choose.encode_chunks(indices.block, params.codecs, indices),
@@ -281,9 +285,32 @@ def _probe_refuses(values: Block, cap: int, params: CodecParams) -> bool:
 
 
 def _mini_block(leaf: Leaf, stats: Stats, params: PageParams) -> EncodedPage:
+    small = _small(leaf, stats, params, None)
+    if small is not None:
+        return small
     encoded = choose.encode_chunks(stats.block, params.codecs, stats)
     return miniblock.encode(
         leaf, encoded, level_codec=params.level_codec, large=params.version >= Version.V2_2, dictionary=None
+    )
+
+
+def _small(
+    leaf: Leaf, stats: Stats, params: PageParams, dictionary: tuple[EncodedBlocks, int] | None
+) -> EncodedPage | None:
+    """Encode a small page in one call; ``None`` where it takes more than that."""
+    values = stats.block
+    if leaf.rep is not None or not isinstance(values, FixedWidth) or stats.data_size > SMALL_BYTES:
+        return None
+    if choose.tries_zstd(values, params.codecs):
+        return None
+    return encode_small(
+        leaf,
+        values,
+        choose.chunk_codec(values, params.codecs, stats),
+        limits=params.codecs.limits,
+        level_codec=params.level_codec,
+        large=params.version >= Version.V2_2,
+        dictionary=dictionary,
     )
 
 
