@@ -146,8 +146,9 @@ def _data_size(block: Block) -> int:
     if isinstance(block, FixedWidth):
         return -(-block.num_values * block.bits // 8)
     if isinstance(block, VariableWidth):
-        offsets = as_values(block.offsets, block.offset_bits)
-        return int(offsets[-1]) - int(offsets[0]) + offsets.nbytes
+        view = memoryview(block.offsets).cast("B")
+        offsets = view.cast("I" if block.offset_bits == 32 else "Q")
+        return offsets[-1] - offsets[0] + view.nbytes
     if isinstance(block, FixedSizeList):
         return _data_size(block.items) + (0 if block.validity is None else nbytes(block.validity))
     if isinstance(block, Dictionary):

@@ -121,7 +121,7 @@ def wants_symbols(stats: Stats, params: CodecParams) -> bool:
         return params.compression == "fsst"
     if not params.is_text or params.profile is Profile.FAST:
         return False
-    return stats.max_length >= _FSST_MIN_LENGTH and stats.data_size >= FSST_MIN_BYTES
+    return stats.data_size >= FSST_MIN_BYTES and stats.max_length >= _FSST_MIN_LENGTH
 
 
 def encode_chunks(block: Block, params: CodecParams, stats: Stats | None = None) -> EncodedChunks:

@@ -122,10 +122,12 @@ def _visible_def(leaf: Leaf) -> npt.NDArray[np.uint16] | None:
 
 
 def _ends_differ(values: Block, seen: npt.NDArray[np.uint16] | None) -> bool:
-    """Whether the first slot and the last are valid and differ: for most pages that is all there is to know."""
+    """Whether the first slot and the last are valid and differ, or the first bits: for most pages that is all there is to know."""
     if seen is not None and (seen[0] != 0 or seen[-1] != 0):
         return False
     last = values.num_values - 1
+    if isinstance(values, FixedWidth) and values.bits == 1:
+        return seen is None and values.num_values >= 8 and memoryview(values.data).cast("B")[0] not in (0, 255)
     if isinstance(values, FixedWidth) and values.bits % 8 == 0:
         view, width = memoryview(values.data).cast("B"), values.bits // 8
         return view[:width] != view[last * width : (last + 1) * width]

@@ -24,7 +24,7 @@ from lancelet.pb.encodings21_pb2 import PageLayout
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lancelet.buffers import Int64Array
+    from lancelet.buffers import Data, Int64Array
     from lancelet.codecs.base import BlockCodec, ChunkCodec, ChunkLimits, EncodedBlocks
     from lancelet.levels import Leaf
 
@@ -103,16 +103,14 @@ def encode_small(
     )
     if num_bytes < 0:
         return None
-    buffers = (words, chunks.slice(0, num_bytes))
+    buffers: tuple[Data, ...] = (words, chunks.slice(0, num_bytes))
     if dictionary is None:
-        message = _message(codec, leaf.layers, num_values, large)
-        return EncodedPage(buffers, message, leaf.num_rows)
-    items, num_items = dictionary
-    message = PageLayout()
-    message.CopyFrom(_message(codec, leaf.layers, num_values, large))
-    message.mini_block_layout.num_dictionary_items = num_items
-    message.mini_block_layout.dictionary.CopyFrom(items.codec.to_message())
-    return EncodedPage((*buffers, items.data), message, leaf.num_rows)
+        message = _message(codec, leaf.layers, num_values, large, None, 0)
+    else:
+        items, num_items = dictionary
+        message = _message(codec, leaf.layers, num_values, large, items.codec, num_items)
+        buffers = (*buffers, items.data)
+    return EncodedPage(buffers, message, leaf.num_rows)
 
 
 @lru_cache(maxsize=16)
@@ -121,9 +119,16 @@ def _flat_chunk_values(bits: int, limits: ChunkLimits) -> int:
     return flat_chunk_values(bits // 8 if whole_bytes else bits, 1 if whole_bytes else 8, limits)
 
 
-@lru_cache(maxsize=64)
-def _message(codec: ChunkCodec, layers: tuple[Layer, ...], num_values: int, large: bool) -> PageLayout:
-    """Return the message of a page without a dictionary, which is not to be changed."""
+@lru_cache(maxsize=256)
+def _message(
+    codec: ChunkCodec,
+    layers: tuple[Layer, ...],
+    num_values: int,
+    large: bool,
+    item_codec: BlockCodec | None,
+    num_items: int,
+) -> PageLayout:
+    """Return the message of a page, which is not to be changed."""
     message = PageLayout()
     layout = message.mini_block_layout
     layout.value_compression.CopyFrom(codec.to_message())
@@ -133,4 +138,7 @@ def _message(codec: ChunkCodec, layers: tuple[Layer, ...], num_values: int, larg
     layout.has_large_chunk = large
     if layers[0] is Layer.NULLABLE_ITEM:
         layout.def_compression.CopyFrom(_PACKED_LEVELS.to_message())
+    if item_codec is not None:
+        layout.num_dictionary_items = num_items
+        layout.dictionary.CopyFrom(item_codec.to_message())
     return message
