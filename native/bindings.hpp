@@ -20,5 +20,6 @@ void bind_packed(nanobind::module_& module);
 void bind_direct(nanobind::module_& module);
 void bind_picks(nanobind::module_& module);
 void bind_zstd_frames(nanobind::module_& module);
+void bind_placing(nanobind::module_& module);
 
 }  // namespace lancelet

@@ -33,4 +33,5 @@ NB_MODULE(_native, module) {
   lancelet::bind_direct(module);
   lancelet::bind_picks(module);
   lancelet::bind_zstd_frames(module);
+  lancelet::bind_placing(module);
 }

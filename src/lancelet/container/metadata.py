@@ -37,6 +37,7 @@ __all__ = [
     "check_page_rows",
     "encode_column",
     "encode_page",
+    "encode_page_tail",
     "make_ref",
     "parse_any",
     "parse_column",
@@ -386,6 +387,14 @@ def encode_page(page: PageMetadata) -> bytes:
     message.encoding.direct.encoding = _any(page.type_name, page.encoding)
     message.priority = page.first_row
     return column.SerializeToString(deterministic=True)
+
+
+@lru_cache(maxsize=64)  # pages of one kind have the same encoding, most often
+def encode_page_tail(num_rows: int, first_row: int, type_name: str, encoding: bytes) -> bytes:
+    """Return what follows the offsets and sizes of the buffers in a page message: see :func:`encode_page`."""
+    message = file2_pb2.ColumnMetadata.Page(length=num_rows, priority=first_row)
+    message.encoding.direct.encoding = _any(type_name, encoding)
+    return message.SerializeToString(deterministic=True)
 
 
 def encode_column(type_name: str, encoding: bytes, buffers: Sequence[BufferRef], pages: bytes) -> bytes:

@@ -12,12 +12,21 @@
 
 from __future__ import annotations
 
+import threading
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
+from lancelet import kernels
 from lancelet.buffers import nbytes
 from lancelet.container.footer import Footer, pack_pairs
-from lancelet.container.metadata import ALIGNMENT, BufferRef, PageMetadata, encode_column, encode_page
+from lancelet.container.metadata import (
+    ALIGNMENT,
+    BufferRef,
+    PageMetadata,
+    encode_column,
+    encode_page,
+    encode_page_tail,
+)
 from lancelet.container.spill import MemoryPages
 from lancelet.versions import COLUMN_ENCODING, Version
 
@@ -34,8 +43,19 @@ __all__ = ["ContainerWriter"]
 #: ``ColumnEncoding { values {} }``: an ordinary column.
 _PLAIN_COLUMN = b"\x0a\x00"
 
-#: The buffers of a page that takes no more are copied to one piece.
-_SMALL_BYTES = 16 << 10
+#: The buffers of a page that takes no more, and says no more of itself, go to the sink in one piece.
+_SMALL_BYTES, _SMALL_RECORD_BYTES = 16 << 10, 4 << 10
+
+
+class _Scratch(threading.local):
+    """Where a thread puts a small page together, for all its writers: there may be thousands."""
+
+    def __init__(self) -> None:
+        self.piece = memoryview(bytearray(_SMALL_BYTES))
+        self.record = memoryview(bytearray(_SMALL_RECORD_BYTES))
+
+
+_scratch = _Scratch()
 
 
 class ContainerWriter:
@@ -111,8 +131,17 @@ class ContainerWriter:
         """
         if column < 0:
             raise ValueError(f"column {column} does not exist")
-        refs = self._write_buffers(buffers)
         priority = 0 if self.version == Version.V2_0 else first_row
+        tail = encode_page_tail(num_rows, priority, type_name, message)
+        piece, record = _scratch.piece, _scratch.record
+        num_bytes, record_bytes = kernels.join_page(
+            buffers, self._sink.tell(), self.alignment, tail, piece, record
+        )
+        if num_bytes >= 0:
+            self._sink.write(bytes(piece[:num_bytes]))
+            self._pages.add(column, bytes(record[:record_bytes]))
+            return
+        refs = tuple(self.write_buffer(buffer) for buffer in buffers)
         page = encode_page(PageMetadata(refs, num_rows, priority, type_name, message))
         self._pages.add(column, page)
 
@@ -204,24 +233,6 @@ class ContainerWriter:
             self._sink.abort()
         finally:
             self._pages.discard()
-
-    def _write_buffers(self, buffers: Sequence[Data]) -> tuple[BufferRef, ...]:
-        """Do as :meth:`write_buffer` for several; small ones go to the sink together."""
-        position = self._sink.tell()
-        refs: list[BufferRef] = []
-        pieces: list[Data] = []
-        for data in buffers:
-            size = nbytes(data)
-            refs.append(BufferRef(position, size))
-            padding = -(position + size) % self.alignment
-            pieces += (data, b"H" * padding)
-            position += size + padding
-        if position - self._sink.tell() <= _SMALL_BYTES:
-            self._sink.write(b"".join(pieces))
-        else:
-            for piece in pieces:
-                self._sink.write(piece)
-        return tuple(refs)
 
     def _append(self, data: Data) -> BufferRef:
         """Write without padding."""

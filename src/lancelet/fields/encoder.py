@@ -24,6 +24,7 @@ from lancelet.levels.flat import levels_from_validity
 from lancelet.pages.base import DoesNotFit
 from lancelet.pages.choose import PageParams, encode_leaf
 from lancelet.schema.blobs import DESCRIPTOR_V1, is_blob
+from lancelet.schema.logical import JSON
 from lancelet.schema.project import is_packed
 from lancelet.versions import Version
 from lancelet.wishes import ColumnOptions
@@ -39,6 +40,16 @@ if TYPE_CHECKING:
     from lancelet.schema.fields import Field
 
     EncodeLeaf = Callable[[Leaf, PageParams], EncodedPage]
+
+#: Types of arrays that are stored as they are, by their number, unless they are the text of JSON.
+_STORED_AS_IS = {
+    type_.id
+    for type_ in (
+        *(pa.bool_(), pa.int8(), pa.int16(), pa.int32(), pa.int64()),
+        *(pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64(), pa.float16(), pa.float32(), pa.float64()),
+        *(pa.string(), pa.binary(), pa.large_string(), pa.large_binary(), pa.date32(), pa.date64()),
+    )
+}
 
 __all__ = ["LeafEncoder", "NestedEncoder", "StructuralStrategy", "flat_leaf", "page_params"]
 
@@ -162,6 +173,7 @@ class LeafEncoder(FieldEncoder):
         self._path = path
         self._encode = encode
         self._is_packed = is_packed(path.leaf, Version.V2_1)
+        self._is_json = path.leaf.logical_type == JSON
         # what a page adds to its values (chunk headers, levels, indexes) stays within the limit too
         self._page_bytes = options.max_page_bytes - options.max_page_bytes // 32
         self._queue = Accumulator(cache_bytes, options.keep_original_array)
@@ -170,7 +182,8 @@ class LeafEncoder(FieldEncoder):
         self, array: pa.Array, first_row: int, num_rows: int, out_of_line: OutOfLineBuffers
     ) -> list[PageTask]:
         """Queue `array`, for a nested field one of its path; gives tasks when the cache is full."""
-        if not self._path.containers:  # others come from split_paths
+        # arrays of a path come from split_paths
+        if not self._path.containers and (self._is_json or array.type.id not in _STORED_AS_IS):
             array = storage_of(array, self._path.leaf)
         if self._is_packed:
             check_children(array, self._path)

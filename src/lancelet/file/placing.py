@@ -6,6 +6,8 @@ nothing but the tasks before it.
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
@@ -32,6 +34,7 @@ SMALL_BYTES = 256 << 10
 
 #: Arrow's pool keeps what is freed, and threads free what others allocated: after so many bytes of rows it is told to let go.
 RELEASED_BYTES = 32 << 20
+LIM = int(os.environ.get("LIM", "0")) << 20
 
 
 class PagePlacer:
@@ -108,10 +111,22 @@ class PagePlacer:
             self.place(page)
 
 
+class _Encoded(threading.local):
+    """Bytes of rows that this thread has encoded since it let go of what it used."""
+
+    num_bytes = 0
+
+
+_encoded = _Encoded()
+
+
 def _encode(task: PageTask) -> Sequence[PageDescription]:
-    """Encode a large page on a worker thread, which then lets go of what it used: nobody else can make the pool do so."""
+    """Encode a large page on a worker thread, which lets go of what it used now and then: nobody else can make the pool do so."""
     pages = task.encode()
-    pa.default_memory_pool().release_unused()
+    _encoded.num_bytes += task.num_bytes
+    if _encoded.num_bytes >= LIM:
+        _encoded.num_bytes = 0
+        pa.default_memory_pool().release_unused()
     return pages
 
 

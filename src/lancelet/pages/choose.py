@@ -127,7 +127,9 @@ def _ends_differ(values: Block, seen: npt.NDArray[np.uint16] | None) -> bool:
         return False
     last = values.num_values - 1
     if isinstance(values, FixedWidth) and values.bits == 1:
-        return seen is None and values.num_values >= 8 and memoryview(values.data).cast("B")[0] not in (0, 255)
+        return (
+            seen is None and values.num_values >= 8 and memoryview(values.data).cast("B")[0] not in (0, 255)
+        )
     if isinstance(values, FixedWidth) and values.bits % 8 == 0:
         view, width = memoryview(values.data).cast("B"), values.bits // 8
         return view[:width] != view[last * width : (last + 1) * width]

@@ -12,6 +12,7 @@ from lancelet.kernels.reference.lz4 import *
 from lancelet.kernels.reference.miniblock import *
 from lancelet.kernels.reference.packed import *
 from lancelet.kernels.reference.picks import *
+from lancelet.kernels.reference.placing import *
 from lancelet.kernels.reference.runs import *
 from lancelet.kernels.reference.small_page import *
 from lancelet.kernels.reference.unique import *
