@@ -6,7 +6,6 @@ nothing but the tasks before it.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import deque
 from functools import partial
@@ -32,9 +31,9 @@ __all__ = ["LateBuffers", "PagePlacer"]
 #: Tasks of fewer bytes are done by the writer's own thread: handing one over costs as much as encoding this.
 SMALL_BYTES = 256 << 10
 
-#: Arrow's pool keeps what is freed, and threads free what others allocated: after so many bytes of rows it is told to let go.
-RELEASED_BYTES = 32 << 20
-LIM = int(os.environ.get("LIM", "0")) << 20
+#: Arrow's pool keeps what is freed, and threads free what others allocated: after so many bytes of rows a thread tells it to let
+#: go. More often costs more than it gives back: what is let go has to come from the system again, page by page.
+RELEASED_BYTES = 64 << 20
 
 
 class PagePlacer:
@@ -124,7 +123,7 @@ def _encode(task: PageTask) -> Sequence[PageDescription]:
     """Encode a large page on a worker thread, which lets go of what it used now and then: nobody else can make the pool do so."""
     pages = task.encode()
     _encoded.num_bytes += task.num_bytes
-    if _encoded.num_bytes >= LIM:
+    if _encoded.num_bytes >= RELEASED_BYTES:
         _encoded.num_bytes = 0
         pa.default_memory_pool().release_unused()
     return pages
