@@ -86,8 +86,8 @@ def page_params(request: FieldRequest) -> PageParams:
         page_params,
         leaf.storage_type,
         is_blob(leaf),
-        tuple(leaf.metadata.items()),
-        tuple(top.metadata.items()),
+        tuple(leaf.metadata.items()) if leaf.metadata else (),
+        tuple(top.metadata.items()) if top.metadata else (),
         request.column_options,
         leaf.name if rules.columns else None,
     )
