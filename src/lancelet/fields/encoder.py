@@ -301,11 +301,11 @@ def _leaf_encoder(request: FieldRequest, numbering: ColumnNumbering) -> FieldEnc
     path = LeafPath(request.field, request.containers) if request.containers else leaf_paths(request.field)[0]
     params = page_params(request)
     column = numbering.take(path.leaf.id)
+    arguments = column, params, request.options, request.cache_bytes, path
+    if path.is_plain:
+        return LeafEncoder(*arguments)
     if is_empty_struct(path.leaf):
         return EmptyStructEncoder(column, path)
-    arguments = column, params, request.options, request.cache_bytes, path
-    if not is_blob(path.leaf):
-        return LeafEncoder(*arguments)
     encode = encode_descriptors if path.value_type == DESCRIPTOR_V1 else encode_leaf
     return BlobEncoder(LeafEncoder(*arguments, encode), path)
 
@@ -318,7 +318,8 @@ class StructuralStrategy(EncodingStrategy):
     ) -> FieldEncoder:
         """Make the encoder of a leaf, or of a nested field from those that `root` makes of its leaves."""
         field = request.field
-        check_supported(field)
+        if field.children or not leaf_paths(field)[0].is_plain:  # there is an encoder of any plain leaf
+            check_supported(field)
         if is_leaf(field):
             return _leaf_encoder(request, numbering)
         leaves = [

@@ -136,6 +136,7 @@ class FileWriter:
         self._encoders: list[FieldEncoder] = []
         self._schema: Schema | None = None
         self._arrow_schema: pa.Schema | None = None
+        self._takes_any_value = False
         self._schema_metadata: dict[str, str] = {}
         self._rows_written = 0
         self._state = "open"
@@ -206,7 +207,10 @@ class FileWriter:
         if not isinstance(batch, pa.RecordBatch):
             batch = pa.record_batch(batch)
         schema = self._set_schema(batch.schema)
-        arrays = check_batch(batch, schema, self._arrow_schema)
+        if self._takes_any_value and batch.schema.equals(self._arrow_schema):
+            arrays = batch.columns
+        else:
+            arrays = check_batch(batch, schema, self._arrow_schema)
         if batch.num_rows == 0:
             return
         check_row_count(batch.num_rows, self._rows_written)
@@ -326,6 +330,7 @@ class FileWriter:
             encoders.append(self._strategy.field_encoder(request, numbering, self._strategy))
         self._container.expect_columns(numbering.num_columns)
         self._schema, self._arrow_schema = schema, arrow_schema
+        self._takes_any_value = all(field.nullable and field.type.num_fields == 0 for field in arrow_schema)
         self._encoders, self._numbering = encoders, numbering
         return schema
 
