@@ -61,6 +61,7 @@ class _Pool:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.executor: ThreadPoolExecutor | None = None
+        self.prefix = _NAME
         #: What they gave to :meth:`enter`; no count, which an interrupt could leave wrong.
         self.users: set[object] = set()
 
@@ -68,8 +69,8 @@ class _Pool:
         with self.lock:
             self.users.add(user)
             if self.executor is None:
-                name = f"{_NAME}-{next(_numbers)}"
-                self.executor = ThreadPoolExecutor(threads, thread_name_prefix=name)
+                self.prefix = f"{_NAME}-{next(_numbers)}"
+                self.executor = ThreadPoolExecutor(threads, thread_name_prefix=self.prefix)
             return self.executor
 
     def leave(self, user: object) -> None:
@@ -77,11 +78,11 @@ class _Pool:
             self.users.discard(user)
             if self.users:
                 return
-            executor, self.executor = self.executor, None
+            executor, self.executor, prefix = self.executor, None, self.prefix
         if executor is not None:
             executor.shutdown(wait=not _is_worker())
             if not _is_worker():
-                _join_strays(executor._thread_name_prefix)
+                _join_strays(prefix)
 
 
 def _join_strays(prefix: str) -> None:
