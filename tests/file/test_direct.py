@@ -17,7 +17,7 @@ from golden_index import is_any_field, is_flat_field, select
 from lancelet import kernels
 from lancelet.container import reader as container_reader
 from lancelet.errors import LanceletError
-from lancelet.file import direct_columns
+from lancelet.file import direct_columns, scan
 from lancelet.file.direct import DirectColumns, DirectFields, NotDirect
 from lancelet.file.direct_forms import kind_of
 from lancelet.pages.base import RowRanges
@@ -243,6 +243,19 @@ def test_widths_that_the_kernel_does_not_count() -> None:
     assert kind_of("fixed_size_binary:1000000") == (False, 8_000_000, False)
     for width in (2**28, 2**29 + 1, 2**31 - 1):  # Arrow says that the second has 8 bits
         assert kind_of(f"fixed_size_binary:{width}") is None
+
+
+@pytest.mark.parametrize("step", ["begin", "decode"])
+def test_tables_for_which_there_is_no_memory(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr(scan, "_INLINE_BYTES", 0)
+    monkeypatch.setattr(scan, "_INLINE_FIELD_BYTES", 0)
+    monkeypatch.setattr(DirectFields, step, fail)
+    reader = lancelet.FileReader(written(pa.table({"a": np.arange(1000)})))
+    with pytest.raises(LanceletError, match="no memory"):
+        reader.read_all().to_table()
 
 
 @pytest.fixture
