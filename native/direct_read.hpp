@@ -56,8 +56,9 @@ class Column {
     const PageForm& form = page->form();
     const bool has_lengths = form.values == ValueForm::variable || form.values == ValueForm::symbols;
     if (page->items() != nullptr) {
-      require(!has_lengths && form.bits >= 8 && form.bits <= 64 && page->items()->is_variable() == is_variable_,
+      require(!has_lengths && page->items()->is_variable() == is_variable_,
               "direct: a page has another kind of values than its column");
+      require_word_bits(form.bits);
     } else {
       require(has_lengths == is_variable_ && form.bits == bits_, "direct: a page has other values than its column");
     }
@@ -96,10 +97,14 @@ class Output {
     if (column.is_variable()) set_offset(0);
   }
 
-  // Bytes of values, or of offsets.
+  // Most bytes that are told apart: nobody has so many, and sums of some still fit.
+  static constexpr size_t too_many_bytes = size_t{1} << 56;
+
+  // Bytes of values, or of offsets. Wide items of a small dictionary may be wanted more often than 64 bits can count.
   static size_t needed_bytes(const Column& column, size_t num_rows) {
-    if (column.is_variable()) return (num_rows + 1) * (column.bits() / 8);
-    return column.bits() == 1 ? bitmap_bytes(num_rows) : num_rows * (column.bits() / 8);
+    if (!column.is_variable() && column.bits() == 1) return bitmap_bytes(num_rows);
+    const size_t width = column.bits() / 8, count = column.is_variable() ? num_rows + 1 : num_rows;
+    return count > too_many_bytes / width ? too_many_bytes : count * width;
   }
 
   int64_t null_count() const { return null_count_; }

@@ -9,6 +9,10 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 
 import pytest
 
@@ -34,7 +38,7 @@ def no_thread_is_left():
     assert workers() == []
     yield
     assert workers() == []
-    assert threads._pool.num_users == 0
+    assert threads._pool.users == set()
 
 
 def after(seconds: float, value: object):
@@ -151,6 +155,81 @@ def test_close_waits_for_what_has_begun(monkeypatch):
     assert len(tasks) == 0
     with pytest.raises(IndexError):
         tasks.take()
+
+
+@pytest.mark.parametrize("where", ["a thread is started", "a task is put"])
+def test_an_interrupt_loses_neither_threads_nor_tasks(where, monkeypatch):
+    monkeypatch.setenv("LANCELET_THREADS", "2")
+    owner, name = (
+        (threading.Thread, "start") if where == "a thread is started" else (ThreadPoolExecutor, "submit")
+    )
+    original = getattr(owner, name)
+
+    def interrupted(*arguments):
+        original(*arguments)
+        raise KeyboardInterrupt
+
+    begun, done = [], []
+
+    def task() -> None:
+        begun.append(None)
+        time.sleep(0.05)
+        done.append(None)
+
+    monkeypatch.setattr(owner, name, interrupted)
+    tasks = OrderedTasks[None]()
+    with pytest.raises(KeyboardInterrupt):
+        tasks.put(task)
+    tasks.close()
+    assert workers() == []
+    assert done == begun
+
+
+def test_no_task_is_done_twice_when_there_are_no_threads_left(monkeypatch):
+    monkeypatch.setenv("LANCELET_THREADS", "2")
+    original, started = threading.Thread.start, []
+
+    def start(thread):
+        if started:
+            raise RuntimeError("can't start new thread")
+        started.append(thread)
+        original(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    gate, done = threading.Event(), []
+
+    def task(number: int) -> int:
+        if number == 0:
+            gate.wait(10)
+        done.append(number)
+        return number
+
+    with OrderedTasks[int]() as tasks:
+        for number in range(6):
+            tasks.put(partial(task, number))
+        gate.set()
+        assert list(tasks.drain()) == list(range(6))
+    assert sorted(done) == list(range(6))
+
+
+def test_errors_do_not_keep_themselves_alive(monkeypatch):
+    monkeypatch.setenv("LANCELET_THREADS", "2")
+    held: list[weakref.ref[threading.Event]] = []
+
+    def task() -> None:
+        large = threading.Event()  # something that can be watched
+        held.append(weakref.ref(large))
+        raise ValueError("wrong")
+
+    gc.disable()
+    try:
+        with OrderedTasks[None]() as tasks:
+            tasks.put(task)
+            with suppress(ValueError):
+                tasks.take()
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_many_users_share_one_pool(monkeypatch):

@@ -8,10 +8,12 @@ A forked child has none of its parent's threads. It gets a pool of its own, and 
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from lancelet.errors import OptionError
@@ -54,30 +56,60 @@ def _is_worker() -> bool:
 
 
 class _Pool:
-    """The threads of this process and how many lists of tasks use them."""
+    """The threads of this process and the lists of tasks that use them."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.executor: ThreadPoolExecutor | None = None
-        self.num_users = 0
+        self.prefix = _NAME
+        #: What they gave to :meth:`enter`; no count, which an interrupt could leave wrong.
+        self.users: set[object] = set()
 
-    def enter(self, threads: int) -> ThreadPoolExecutor:
+    def enter(self, user: object, threads: int) -> ThreadPoolExecutor:
         with self.lock:
+            self.users.add(user)
             if self.executor is None:
-                self.executor = ThreadPoolExecutor(threads, thread_name_prefix=_NAME)
-            self.num_users += 1
+                self.prefix = f"{_NAME}-{next(_numbers)}"
+                self.executor = ThreadPoolExecutor(threads, thread_name_prefix=self.prefix)
             return self.executor
 
-    def leave(self) -> None:
+    def leave(self, user: object) -> None:
         with self.lock:
-            self.num_users -= 1
-            if self.num_users:
+            self.users.discard(user)
+            if self.users:
                 return
-            executor, self.executor = self.executor, None
+            executor, self.executor, prefix = self.executor, None, self.prefix
         if executor is not None:
             executor.shutdown(wait=not _is_worker())
+            if not _is_worker():
+                _join_strays(prefix)
 
 
+def _join_strays(prefix: str) -> None:
+    """Wait for threads that an executor has lost: an interrupt while one is started leaves it running and unknown."""
+    for thread in threading.enumerate():
+        if thread.name.startswith(f"{prefix}_"):
+            with suppress(RuntimeError):  # one that never began
+                thread.join()
+
+
+def _run(job: list[tuple[Callable[[], T], Future[T]]]) -> None:
+    """Do the task of `job` on a worker thread, unless it was cancelled.
+
+    The job is emptied: an error knows the frames that it went through, and would keep itself alive where they know the future.
+    """
+    task, future = job.pop()
+    if future.set_running_or_notify_cancel():
+        try:
+            result = task()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+    del task, future
+
+
+_numbers = itertools.count()
 _pool = _Pool()
 
 
@@ -108,6 +140,7 @@ class OrderedTasks(Generic[T]):
         self._waiting: deque[tuple[Callable[[], T], Future[T] | None]] = deque()
         self._pool: _Pool | None = None
         self._executor: ThreadPoolExecutor | None = None
+        self._user = object()
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -125,14 +158,27 @@ class OrderedTasks(Generic[T]):
 
     def put(self, task: Callable[[], T], *, inline: bool = False) -> None:
         """Start `task`, which comes after all others; an `inline` task is not worth a thread, and runs when it is taken."""
-        self._waiting.append((task, None if inline else self._submit(task)))
+        executor = None if inline else self._enter()
+        if executor is None:
+            self._waiting.append((task, None))
+            return
+        future: Future[T] = Future()
+        self._waiting.append((task, future))  # first, so that an interrupt does not lose what runs
+        try:
+            executor.submit(_run, [(task, future)])
+        except RuntimeError:  # the interpreter is ending, or the system has no thread left
+            future.cancel()  # it may be in the queue all the same, and must not be done twice
 
     def take(self) -> T:
         """Return the result of the oldest task, when it is there, or raise its error. There must be one."""
         task, future = self._waiting.popleft()
-        if future is None or self._pool is not _pool:  # the second: a forked child, where nobody works on it
+        # The second: a forked child, where nobody works on it.
+        if future is None or self._pool is not _pool or future.cancelled():
             return task()
-        return future.result()
+        try:
+            return future.result()
+        finally:
+            del task, future  # as in _run
 
     def drain(self) -> Iterator[T]:
         """Take all results that are left."""
@@ -155,21 +201,18 @@ class OrderedTasks(Generic[T]):
             if not _is_worker():
                 wait(begun)
         finally:
-            pool.leave()
+            pool.leave(self._user)
         errors = (future.exception() for future in begun if future.done())
         return [error for error in errors if error is not None]
 
-    def _submit(self, task: Callable[[], T]) -> Future[T] | None:
+    def _enter(self) -> ThreadPoolExecutor | None:
+        """Hold the pool from now on; ``None``: tasks have no threads."""
         if self._threads == 1:
             return None
         if self._pool is None:
-            self._pool, self._executor = _pool, _pool.enter(self._threads)
-        if self._executor is None or self._pool is not _pool:
-            return None
-        try:
-            return self._executor.submit(task)
-        except RuntimeError:  # the interpreter is ending, or the system has no thread left
-            return None
+            self._pool = _pool
+            self._executor = _pool.enter(self._user, self._threads)
+        return self._executor if self._pool is _pool else None
 
     def __enter__(self) -> OrderedTasks[T]:
         return self

@@ -17,8 +17,9 @@ from golden_index import is_any_field, is_flat_field, select
 from lancelet import kernels
 from lancelet.container import reader as container_reader
 from lancelet.errors import LanceletError
-from lancelet.file import direct_columns
+from lancelet.file import direct_columns, scan
 from lancelet.file.direct import DirectColumns, DirectFields, NotDirect
+from lancelet.file.direct_forms import kind_of
 from lancelet.pages.base import RowRanges
 from lancelet.testing import assert_tables_equal
 from lancelet.testing.strategies import flat_tables
@@ -193,6 +194,68 @@ def test_open_pages_are_bounded_in_bytes() -> None:
             stop = min(start + 9_000, 50_000)
             arrays = fields.read(RowRanges.single(start, stop), pa.allocate_buffer)
             assert_tables_equal(pa.table(arrays, table.column_names), table.slice(start, stop - start))
+
+
+def test_columns_that_two_threads_add_have_one_number() -> None:
+    table = pa.table({"a": np.arange(1000)})
+    reader = lancelet.FileReader(written(table))
+    (read,) = reader._selection.reads
+    direct = DirectColumns(reader._container)
+    native = direct._native
+
+    class Overtaken:
+        """Lets another thread add the same column first."""
+
+        def add_columns(self, *arguments: Any) -> int:
+            direct._native = native
+            direct.add([read.stored], read.columns)
+            faster.append(direct.number_of(read.stored, read.columns))
+            return native.add_columns(*arguments)
+
+    faster: list[int | None] = []
+    direct._native = Overtaken()  # type: ignore[assignment]
+    direct.add([read.stored], read.columns)
+    assert faster == [direct.number_of(read.stored, read.columns)]
+
+
+def test_divisions_of_fields_that_another_thread_forgets() -> None:
+    class Forgetful(dict[Any, Any]):
+        def __setitem__(self, key: object, value: object) -> None: ...
+
+    table = pa.table({"a": np.arange(1000)})
+    reader = lancelet.FileReader(written(table))
+    reader._selection._kept_groups = Forgetful()
+    assert_tables_equal(reader.read_all().to_table(), table)
+
+
+def test_values_that_are_too_wide_to_count() -> None:
+    rows = 1 << 40
+    for width, wanted in ((1 << 20, 1 << 60), (1 << 27, 1 << 67)):
+        columns = kernels.DirectColumns(b"")
+        columns.add_column(np.array([0, rows]), False, 8 * width)
+        read = kernels.DirectRead(columns, np.array([0]), np.array([0]), np.array([rows]))
+        needs = np.zeros((1, 2), dtype=np.int64)
+        read.measure(needs)
+        assert 1 << 50 < needs[0, 1] <= wanted, "so much that no limit allows it"
+
+
+def test_widths_that_the_kernel_does_not_count() -> None:
+    assert kind_of("fixed_size_binary:1000000") == (False, 8_000_000, False)
+    for width in (2**28, 2**29 + 1, 2**31 - 1):  # Arrow says that the second has 8 bits
+        assert kind_of(f"fixed_size_binary:{width}") is None
+
+
+@pytest.mark.parametrize("step", ["begin", "decode"])
+def test_tables_for_which_there_is_no_memory(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr(scan, "_INLINE_BYTES", 0)
+    monkeypatch.setattr(scan, "_INLINE_FIELD_BYTES", 0)
+    monkeypatch.setattr(DirectFields, step, fail)
+    reader = lancelet.FileReader(written(pa.table({"a": np.arange(1000)})))
+    with pytest.raises(LanceletError, match="no memory"):
+        reader.read_all().to_table()
 
 
 @pytest.fixture

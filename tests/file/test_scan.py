@@ -106,6 +106,20 @@ def test_batches_are_slices_of_the_table(version, views, data):
     assert_tables_equal(table, expected)
 
 
+@pytest.mark.parametrize("value_bytes", [1 << 20, 5 << 20])
+def test_tables_of_large_values_in_mini_block_pages(value_bytes, on_threads, monkeypatch):
+    monkeypatch.setattr(scan, "_TASK_BYTES", 4 << 20)
+    values = [bytes([i]) * value_bytes for i in range(3)]
+    table = pa.table({"a": pa.array(values), "n": pa.array(range(3))})
+    sink = lancelet.storage.memory.MemorySink()
+    wish = lancelet.ColumnOptions(structural_encoding="miniblock", compression="none", dict_max_bytes=0)
+    with lancelet.FileWriter(sink, columns={"a": wish}) as writer:
+        writer.write_table(table)
+    reader = FileReader(sink.getbuffer())
+    assert_tables_equal(reader.read_all().to_table(), table)
+    assert_tables_equal(pa.Table.from_batches(reader.read_all().to_batches()), table)
+
+
 @pytest.mark.parametrize("version", ["2.0", "2.2"])
 def test_sizes_of_batches_are_found(version, on_threads):
     batches = list(FileReader(encoded(version)).read_all())

@@ -20,6 +20,7 @@ from lancelet.fields.structure import leaf_of_array
 from lancelet.pages.fullzip import _FixedPage, _IndexedPage
 from lancelet.pages.miniblock import OpenMiniBlock
 from lancelet.schema.fields import Schema
+from lancelet.storage import Source
 from lancelet.testing import assert_tables_equal
 from lancelet.testing.nested import nested_tables
 
@@ -180,3 +181,35 @@ def test_columns_that_disagree_are_an_error() -> None:
     for other in (second[1], third):
         with pytest.raises(FormatError, match="disagree"):
             field_arrays(field, field, [[(first[0], None)], [(other, None)]], allocate)
+
+
+class Writable(Source):
+    """A user's source, whose reads are views of memory that it keeps, and that nothing protects."""
+
+    name = "writable"
+
+    def __init__(self, data: bytes, *, gives_views: bool) -> None:
+        self.memory = bytearray(data)
+        self.gives_views = gives_views
+
+    def size(self) -> int:
+        return len(self.memory)
+
+    def read(self, position: int, size: int) -> memoryview:
+        self._check_range(position, size)
+        return memoryview(self.memory)[position : position + size]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("gives_views", [True, False])
+def test_what_a_source_keeps_is_not_written_to(path: Path, gives_views: bool) -> None:
+    data = path.read_bytes()
+    source = Writable(data, gives_views=gives_views)
+    reader = FileReader(source)
+    for rows in ([0, 1, 2], [5], list(range(0, NUM_ROWS, 3))):
+        assert_tables_equal(reader.take_rows(rows).to_table(), columns().take(rows))
+        assert source.memory == data
+    assert_tables_equal(reader.read_all().to_table(), columns())
+    assert source.memory == data

@@ -60,6 +60,8 @@ def fixed_bits(type_: pa.DataType) -> int:
     OptionError
         `type_` has no fixed width.
     """
+    if pa.types.is_fixed_size_binary(type_):  # Arrow counts their bits in 32, which may be too few
+        return 8 * int(type_.byte_width)
     try:
         return int(type_.bit_width)
     except ValueError:

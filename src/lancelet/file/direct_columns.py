@@ -109,7 +109,8 @@ class DirectColumns:
             ),
         )
         for number, (pages, value_type, kind) in enumerate(added, first):
-            known[pages.column] = _Column(number, pages, value_type, kind.is_text)
+            # Another thread may have been faster; its number is in use.
+            known.setdefault(pages.column, _Column(number, pages, value_type, kind.is_text))
 
     def _begins_well(self, pages: ColumnPages) -> bool:
         """Whether the first page of a column may be a mini-block; not asked of wide files, where it nearly always is."""

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 __all__ = ["Form", "Kind", "form_of", "kind_of"]
 
 
+#: Widest values that the kernel counts.
+_MAX_BITS = 2**31 - 1
+
+
 class Kind(NamedTuple):
     """What the values of a column are like.
 
@@ -56,7 +60,7 @@ def kind_of(logical_type: str) -> Kind | None:
         bits = fixed_bits(type_)
     except OptionError:
         return None
-    return Kind(False, bits, False) if bits > 0 else None
+    return Kind(False, bits, False) if 0 < bits <= _MAX_BITS else None
 
 
 class Form(NamedTuple):

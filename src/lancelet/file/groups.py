@@ -14,6 +14,7 @@ group              reads                                      one request for
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,7 +26,7 @@ from lancelet.file.direct import DirectFields, DirectTable, NotDirect, TablePart
 from lancelet.file.rows import is_scattered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -145,14 +146,15 @@ class SharedBuffers(TableReader):
 
     rows_step = DirectTable.ROWS_STEP
 
-    def __init__(self, group: Group, table: DirectTable) -> None:
+    def __init__(self, group: _FieldsGroup, table: DirectTable) -> None:
         self._group = group
         self._table = table
 
     def read(self, rows: RowRanges, start: int, allocate: Allocate) -> TablePart | list[list[pa.Array]]:
         """Decode a part into the final buffers."""
         try:
-            return self._table.read(rows, start, allocate)
+            with self._group.orderly(rows):
+                return self._table.read(rows, start, allocate)
         except NotDirect:
             return self._group.read(rows, allocate)
 
@@ -179,8 +181,14 @@ class _FieldsGroup(Group):
 
     def read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
         """Read `rows`; see :meth:`Group.read`."""
-        try:
+        with self.orderly(rows):
             return self._read(rows, allocate)
+
+    @contextmanager
+    def orderly(self, rows: RowRanges) -> Iterator[None]:
+        """Name the file in errors of a read of `rows`, and have none when memory ends but LanceletError."""
+        try:
+            yield
         except FormatError as error:
             raise error.locate(path=self._source.name) from None
         except MemoryError:
@@ -340,7 +348,8 @@ class DirectGroup(_FieldsGroup):
             if direct is None or general is not None:
                 return ArraysOfParts(self)
             try:
-                return SharedBuffers(self, direct.table(rows, allocate))
+                with self.orderly(rows):
+                    return SharedBuffers(self, direct.table(rows, allocate))
             except NotDirect:
                 self._parts = self._split()
 

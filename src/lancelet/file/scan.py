@@ -252,7 +252,7 @@ def _page_runs(reads: Sequence[FieldRead], rows: RowRanges, step: int) -> Iterat
     first_rows = max(reads, key=lambda read: read.row_bytes).first_rows
     cursor = RowCursor(rows)
     if step > 1:
-        num_rows = -(-int(_TASK_BYTES / max(row_bytes, 1 / 8)) // step) * step
+        num_rows = max(-(-int(_TASK_BYTES / max(row_bytes, 1 / 8)) // step), 1) * step
         while cursor.left:
             yield cursor.take(min(num_rows, cursor.left))
         return

@@ -6,6 +6,7 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from lancelet import kernels
+from lancelet.blocks.arrow import fixed_bits
 from lancelet.errors import FormatError
 from lancelet.fields.decoder import check_supported
 from lancelet.fields.paths import leaf_paths
@@ -197,7 +198,7 @@ class Selection:
         if has_bodies:  # their sizes are not known yet, only that the file holds them all
             return (2 * encoded_bytes + container.data_stop) / num_rows, False
         try:
-            return stored.arrow_type.bit_width / 8, True
+            return fixed_bits(stored.arrow_type) / 8, True
         except ValueError:
             return 2 * encoded_bytes / num_rows, False
 
@@ -250,11 +251,12 @@ class Selection:
         if self.reads[first:stop] != reads:
             return self._groups(reads, most)
         key = (first, stop, most)
-        if key not in self._kept_groups:
+        kept = self._kept_groups.get(key)  # held here: another thread may clear what is kept
+        if kept is None:
             if len(self._kept_groups) >= _MOST_GROUPS:
                 self._kept_groups.clear()
-            self._kept_groups[key] = self._groups(reads, most)
-        return self._kept_groups[key]
+            kept = self._kept_groups[key] = self._groups(reads, most)
+        return kept
 
     def _groups(self, reads: Sequence[FieldRead], most: int) -> list[Group]:
         make = self._v20_group if self._columns.container.version == Version.V2_0 else self._pages_group
@@ -277,6 +279,6 @@ class Selection:
 def _fixed_row_bytes(logical_type: str) -> float | None:
     """Return what a row of a flat type takes; ``None`` if values have no fixed width."""
     try:
-        return float(flat_type_of(logical_type).bit_width) / 8
+        return fixed_bits(flat_type_of(logical_type)) / 8
     except ValueError:
         return None

@@ -54,8 +54,14 @@ def parse_page(name: str, value: bytes, page: PageInfo) -> Layout:
         if name not in _layouts:
             raise UnsupportedError(f"pages of type {name!r} are not known here")
         return _layouts[name].from_message(value, page)
+    if len(value) > _KEPT_BYTES:
+        return _parse(value, page)
     layout = _parse_shape(value, page.num_rows, tuple([size for _, size in page.buffers]))
     return layout.moved(page) or _parse(value, page)
+
+
+#: Larger messages have a constant in them, or are made to fill the memory; they are not kept. A symbol table has 2312 bytes.
+_KEPT_BYTES = 8 << 10
 
 
 #: Pages of one shape differ in where they lie only; a file, and files like it, have many.

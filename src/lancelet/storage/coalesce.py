@@ -97,12 +97,17 @@ def fetch(source: Source, ranges: Sequence[tuple[int, int]], *, scattered: bool 
     if scattered:
         source.prefetch(ranges)
     if source.gives_views or len(ranges) < 2:
-        return source.read_ranges(ranges)
+        return _read(source, ranges)
     merged = merge_ranges(ranges, source.gap_bytes, source.most_bytes)
     if len(merged.reads) == len(ranges):
-        return source.read_ranges(ranges)
-    data = source.read_ranges(merged.reads)
+        return _read(source, ranges)
+    data = _read(source, merged.reads)
     return [
         data[read][start : start + size]
         for (read, start), (_, size) in zip(merged.places, ranges, strict=True)
     ]
+
+
+def _read(source: Source, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+    """Read ranges; a source of the user's may give views that could be written to, and decoders write to what they may."""
+    return [view if view.readonly else view.toreadonly() for view in source.read_ranges(ranges)]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from lancelet.blocks.arrow import aligned_bits, is_variable_width
+from lancelet.blocks.arrow import aligned_bits, fixed_bits, is_variable_width
 from lancelet.buffers import as_bytes, nbytes
 from lancelet.errors import FormatError
 from lancelet.v20.node import ByteSource, Node, PageContext, byte_source
@@ -38,7 +38,7 @@ def fixed_width_bits(type_: pa.DataType) -> int | None:
     """Return the width of the values of a flat type, ``None`` when they have no fixed one."""
     if pa.types.is_nested(type_) or pa.types.is_dictionary(type_) or pa.types.is_null(type_):
         return None
-    return None if is_variable_width(type_) else int(type_.bit_width)
+    return None if is_variable_width(type_) else fixed_bits(type_)
 
 
 def row_positions(rows: RowRanges, starts: Any) -> Any:
