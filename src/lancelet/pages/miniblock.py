@@ -384,6 +384,7 @@ class OpenMiniBlock(OpenPage):
         The dictionary as Arrow arrays, by type, once somebody has made them: the only thing here that changes.
     """
 
+    joins_ranges: ClassVar[bool] = True
     layout: MiniBlock
     num_rows: int
     chunk_sizes: Int64Array
@@ -564,4 +565,6 @@ def _joined_keep(runs: Sequence[_Runs]) -> RowRanges | None:
     num_rows = np.array([own.num_rows for own in runs])
     before = np.repeat(np.cumsum(num_rows) - num_rows, [len(keep.starts) for keep in kept])
     starts, stops = (np.concatenate(rows) for rows in zip(*[(k.starts, k.stops) for k in kept], strict=True))
-    return RowRanges(starts + before, stops + before)
+    starts, stops = starts + before, stops + before
+    breaks = starts[1:] != stops[:-1]  # ranges that go on in the next page are one
+    return RowRanges(starts[np.append(True, breaks)], stops[np.append(breaks, True)])
