@@ -126,7 +126,9 @@ def _validity(step: Step) -> tuple[Any, int]:
 
 
 def _offsets(step: Lists, container: object) -> Any:
-    offsets = step.offsets
-    if container is Container.LIST and int(offsets[-1]) > _MAX_LIST_OFFSET:
+    offsets, itemsize = step.offsets, 4 if container is Container.LIST else 8
+    if offsets.itemsize == itemsize:
+        return pa.py_buffer(offsets)
+    if itemsize == 4 and int(offsets[-1]) > _MAX_LIST_OFFSET:
         raise _Different
-    return pa.py_buffer(offsets.astype(np.int32 if container is Container.LIST else np.int64, copy=False))
+    return pa.py_buffer(offsets.astype(np.int32 if itemsize == 4 else np.int64))

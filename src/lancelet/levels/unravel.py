@@ -22,7 +22,7 @@ import numpy as np
 from lancelet import kernels
 from lancelet.errors import FormatError
 from lancelet.levels.layers import NO_LEVELS, Layer, max_def, max_rep, max_visible
-from lancelet.levels.steps import ITEM, LIST, FixedList, FixedLists, Lists, Validity
+from lancelet.levels.steps import LIST, FixedList, FixedLists, Lists, Validity
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 _MOST_SHORT_OFFSETS = 2**31 - 1
 #: Most entries whose layers are taken off in one call: it makes room for as many lists as entries.
 _FEW_ENTRIES = 4096
+_LISTS = frozenset(layer for layer in Layer if layer.is_list)
 
 __all__ = ["check_layers", "innermost_fixed_list", "unravel"]
 
@@ -63,6 +64,12 @@ def check_layers(layers: Sequence[Layer], kinds: Sequence[StepKind]) -> None:
 @lru_cache(1024)
 def _fit(layers: tuple[Layer, ...], kinds: tuple[StepKind, ...]) -> bool:
     return [layer.is_list for layer in reversed(layers)] == [kind is LIST for kind in kinds]
+
+
+@lru_cache(1024)
+def _numbers(layers: tuple[Layer, ...], kinds: tuple[StepKind, ...]) -> bytes | None:
+    """Return the numbers of the layers for :func:`~lancelet.kernels.unravel_layers`; ``None`` if there are fixed-size lists."""
+    return None if any(isinstance(kind, FixedList) for kind in kinds) else bytes(layers)
 
 
 def unravel(leaf: Leaf, kinds: Sequence[StepKind], keep: Int64Array | None = None) -> list[Step]:
@@ -118,28 +125,25 @@ def _unravel_few(leaf: Leaf, kinds: Sequence[StepKind]) -> list[Step] | None:
 
     ``None`` where there are many levels or fixed-size lists, or if they contradict other numbers: the general way says which.
     """
-    rep = NO_LEVELS if leaf.rep is None else leaf.rep
-    if len(rep) > _FEW_ENTRIES or leaf.num_rows > _FEW_ENTRIES:
+    numbers = _numbers(leaf.layers, tuple(kinds))
+    rep, def_ = leaf.rep, leaf.def_
+    if numbers is None or max(leaf.num_rows, 0 if rep is None else len(rep)) > _FEW_ENTRIES:
         return None
-    def_ = _definitions(leaf)
-    if leaf.def_ is not None and len(def_) > _FEW_ENTRIES:
+    rep, def_ = NO_LEVELS if rep is None else rep, _definitions(leaf)
+    if len(def_) > _FEW_ENTRIES or (leaf.values is not None and leaf.values.num_values != leaf.num_slots):
         return None
     layers = leaf.layers
-    if leaf.values is not None and leaf.values.num_values != leaf.num_slots:
-        return None
-    if not all(kind is LIST or kind is ITEM for kind in kinds):
-        return None
     num_entries = len(rep) or len(def_) or leaf.num_rows
     bitmap_bytes = 8 * (num_entries // 64 + 1)
     stride = bitmap_bytes + 8 * (num_entries // 2 + 1)
     out, counts = np.empty(len(layers) * stride, np.uint8), np.empty((len(layers), 2), np.int64)
-    if not kernels.unravel_layers(rep, def_, bytes(layers), leaf.num_rows, leaf.num_slots, out, counts):
+    if not kernels.unravel_layers(rep, def_, numbers, leaf.num_rows, leaf.num_slots, out, counts):
         return None
     steps: list[Step] = []
     start = 0
     for layer, (num_values, nulls) in zip(layers, counts.tolist(), strict=True):
         validity = out[start : start + (num_values + 7) // 8] if nulls else None
-        if layer.is_list:
+        if layer in _LISTS:
             first = start + bitmap_bytes
             offsets = out[first : first + 4 * (num_values + 1)].view(np.int32)
             steps.append(Lists(num_values, offsets, validity, 0, nulls))
