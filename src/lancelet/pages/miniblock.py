@@ -40,11 +40,11 @@ from lancelet import kernels
 from lancelet.blocks import Dictionary, FixedWidth
 from lancelet.buffers import allocate, nbytes, total
 from lancelet.codecs.base import BlockCodec, ChunkCodec, Chunks, Picks, Spans
-from lancelet.codecs.registry import parse_as
-from lancelet.errors import FormatError, UnsupportedError
-from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible, parse_layers
+from lancelet.errors import FormatError
+from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible
 from lancelet.pages.base import ByteRange, DoesNotFit, EncodedPage, Layout, OpenPage, PagePart, RowRanges
 from lancelet.pages.chunk_levels import decode_levels, packed_widths, pick_entries, pick_packed_levels
+from lancelet.pages.miniblock_form import form_of
 from lancelet.pages.registry import register
 from lancelet.pb.encodings21_pb2 import PageLayout
 
@@ -66,7 +66,6 @@ MAX_ENTRIES = 65535
 MAX_LEVEL_BYTES = 65535
 MAX_CHUNK_BYTES = 32 << 10
 MAX_LARGE_CHUNK_BYTES = 1 << 31
-MAX_BUFFERS = 64
 
 #: Most dictionary items for a byte of dictionary buffer, and always possible ones: bounds what a small file may make us allocate.
 MAX_ITEMS_PER_BYTE = 4096
@@ -250,39 +249,19 @@ class MiniBlock(Layout):
         UnsupportedError
             A repetition index deeper than 1, or an unknown encoding.
         """
-        layers = parse_layers(message.layers)
-        has_lists = max_rep(layers) > 0
-        _check_level_fields(message, layers)
-        has_dictionary = message.HasField("dictionary")
+        form, num_items = form_of(message), message.num_items
+        has_dictionary, has_lists = form.dictionary_codec is not None, form.rep_codec is not None
         page.expect_buffers(2 + has_dictionary + has_lists)
-        if not message.HasField("value_compression"):
-            raise FormatError("a mini-block page does not say how its values are encoded")
-        value_codec = parse_as(ChunkCodec, message.value_compression)
-        if message.num_buffers != value_codec.num_buffers or message.num_buffers > MAX_BUFFERS:
-            raise FormatError(
-                f"chunks have {message.num_buffers} value buffers, and the encoding {value_codec.name!r} "
-                f"needs {value_codec.num_buffers}"
-            )
-        num_chunks = page.buffers[0].size // (4 if message.has_large_chunk else 2)
-        if message.num_items > num_chunks * MAX_SLOTS:
-            raise FormatError(f"{num_chunks} chunks cannot hold {message.num_items} values")
-        if not has_lists and message.num_items != page.num_rows:
-            raise FormatError(f"a page of {page.num_rows} rows without lists has {message.num_items} values")
+        num_chunks = page.buffers[0].size // (4 if form.large else 2)
+        if num_items > num_chunks * MAX_SLOTS:
+            raise FormatError(f"{num_chunks} chunks cannot hold {num_items} values")
+        if not has_lists and num_items != page.num_rows:
+            raise FormatError(f"a page of {page.num_rows} rows without lists has {num_items} values")
         if page.num_rows > num_chunks * MAX_ENTRIES:
             raise FormatError(f"{num_chunks} chunks cannot hold {page.num_rows} rows")
         if has_dictionary:
-            _check_num_items(message.num_dictionary_items, page.buffers[2].size)
-        return cls(
-            page=page,
-            layers=layers,
-            rep_codec=parse_as(BlockCodec, message.rep_compression) if has_lists else None,
-            def_codec=parse_as(BlockCodec, message.def_compression) if max_def(layers) > 0 else None,
-            value_codec=value_codec,
-            dictionary_codec=parse_as(BlockCodec, message.dictionary) if has_dictionary else None,
-            num_dictionary_items=message.num_dictionary_items,
-            num_slots=message.num_items,
-            large=message.has_large_chunk,
-        )
+            _check_num_items(form.num_dictionary_items, page.buffers[2].size)
+        return cls(page, *form[:-1], num_slots=num_items, large=form.large)
 
     def head_ranges(self) -> tuple[ByteRange, ...]:
         """Chunk words, then the dictionary and the repetition index if there are any."""
@@ -320,18 +299,6 @@ class MiniBlock(Layout):
             items=items,
             level_widths=packed_widths(self.rep_codec, self.def_codec),
         )
-
-
-def _check_level_fields(message: Any, layers: tuple[Layer, ...]) -> None:
-    has_lists = max_rep(layers) > 0
-    if message.HasField("rep_compression") != has_lists:
-        raise FormatError("repetition levels are stored in a page without lists, or are missing with them")
-    if message.HasField("def_compression") != (max_def(layers) > 0):
-        raise FormatError("definition levels are stored though no layer takes any, or are missing")
-    if message.repetition_index_depth > 1:
-        raise UnsupportedError(f"a repetition index of depth {message.repetition_index_depth}")
-    if message.repetition_index_depth != int(has_lists):
-        raise FormatError("a repetition index stands in a page without lists, or is missing with them")
 
 
 def _check_num_items(num_items: int, dictionary_bytes: int) -> None:
