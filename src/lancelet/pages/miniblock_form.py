@@ -66,8 +66,10 @@ def _has_plugin(message: Any) -> bool:
     for field, value in message.ListFields():
         if field.name == "plugin":
             return True
-        if hasattr(value, "ListFields") and _has_plugin(value):
-            return True
+        if field.message_type is not None:
+            parts = (value,) if hasattr(value, "ListFields") else value
+            if any(_has_plugin(part) for part in parts):
+                return True
     return False
 
 
