@@ -160,6 +160,11 @@ def test_pages_that_do_not_go_together_are_decoded_alone(path: Path, monkeypatch
     assert_tables_equal(FileReader(path).read_all().to_table(), columns())
 
 
+def test_pages_with_too_many_entries_are_decoded_alone(path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("lancelet.pages.miniblock._MOST_TOGETHER", 100)
+    assert_tables_equal(FileReader(path).read_all().to_table(), columns())
+
+
 def test_packed_levels_are_picked_at_once_or_step_by_step(path: Path, monkeypatch) -> None:
     rows = list(range(5, NUM_ROWS, 7))
     at_once = FileReader(path).take_rows(rows).to_table()

@@ -40,7 +40,7 @@ from lancelet import kernels
 from lancelet.blocks import Dictionary, FixedWidth
 from lancelet.buffers import allocate, nbytes, total
 from lancelet.codecs.base import BlockCodec, ChunkCodec, Chunks, Picks, Spans
-from lancelet.errors import FormatError
+from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible
 from lancelet.pages.base import ByteRange, DoesNotFit, EncodedPage, Layout, OpenPage, PagePart, RowRanges
 from lancelet.pages.chunk_levels import decode_levels, packed_widths, pick_entries, pick_packed_levels
@@ -70,6 +70,8 @@ MAX_LARGE_CHUNK_BYTES = 1 << 31
 #: Most dictionary items for a byte of dictionary buffer, and always possible ones: bounds what a small file may make us allocate.
 MAX_ITEMS_PER_BYTE = 4096
 MIN_ITEMS_BOUND = 1 << 16
+#: Most entries of pages that are decoded together: lists of more items do not fit 32-bit offsets, and each page alone may.
+_MOST_TOGETHER = 2**31 - 1
 
 
 # ---- writing
@@ -422,7 +424,8 @@ class OpenMiniBlock(OpenPage):
         runs: list[_Runs] = [part.state for part in parts]
         selected = [page._select(own) for page, own in zip((self, *others), runs, strict=True)]
         num_rows = sum([part.num_rows for part in parts])
-        return self._decode(num_rows, np.concatenate(selected, axis=1), _joined_keep(runs), data, allocate)
+        joined = np.concatenate(selected, axis=1)
+        return self._decode(num_rows, joined, _joined_keep(runs), data, allocate, _MOST_TOGETHER)
 
     def _decode(
         self,
@@ -431,6 +434,7 @@ class OpenMiniBlock(OpenPage):
         keep: RowRanges | None,
         data: Sequence[Data],
         allocate: Allocate,
+        most_entries: int | None = None,
     ) -> Leaf:
         """Decode the `selected` chunks, and of their rows `keep`, which are `num_rows`."""
         layout = self.layout
@@ -453,6 +457,10 @@ class OpenMiniBlock(OpenPage):
             offsets,
             sizes,
         )
+        if most_entries is not None and total(entries) > most_entries:
+            raise UnsupportedError(
+                f"{total(entries)} entries of several pages are too many to be decoded together"
+            )
         spans = [Spans(joined, offsets[i], sizes[i]) for i in range(has_rep + has_def, num_parts)]
         encoded = Chunks(tuple(spans), slots, total(slots))
         if keep is not None and self.level_widths is not None:
