@@ -3,6 +3,7 @@
 
 #include "bindings.hpp"
 #include "buffers.hpp"
+#include "layers.hpp"
 #include "levels.hpp"
 
 namespace nb = nanobind;
@@ -111,6 +112,13 @@ void bind_unravel(nb::module_& module) {
         unravel_fixed(rep.span, def.span, max_visible, max_valid, dimension, rep_out.span, def_out.span);
       },
       "rep"_a, "def_"_a, "max_visible"_a, "max_valid"_a, "dimension"_a, "rep_out"_a, "def_out"_a, Release());
+  module.def(
+      "unravel_layers",
+      [](InLevels rep, InLevels def, InBytes layers, int64_t num_rows, int64_t num_slots, Out<uint8_t> out,
+         Out<int64_t> counts) {
+        return unravel_layers(rep.span, def.span, layers.span, num_rows, num_slots, out.span, counts.span);
+      },
+      "rep"_a, "def_"_a, "layers"_a, "num_rows"_a, "num_slots"_a, "out"_a, "counts"_a, Release());
 }
 
 }  // namespace

@@ -82,19 +82,6 @@ class BitWriter {
     }
   }
 
-  // The same if `wanted`, without a branch on it.
-  void put_if(bool wanted, bool bit) {
-    word_ |= static_cast<uint64_t>(wanted && bit) << used_;
-    used_ += wanted;
-    if (used_ == 64) {
-      store(out_, word_);
-      out_ += 8;
-      ones_ += std::popcount(word_);
-      word_ = 0;
-      used_ = 0;
-    }
-  }
-
   // Writes the bits still held, the rest of the last byte as zeros; returns the number of ones of all.
   int64_t finish() {
     ones_ += std::popcount(word_);
@@ -107,6 +94,55 @@ class BitWriter {
   uint64_t word_ = 0;
   unsigned used_ = 0;
   int64_t ones_ = 0;
+};
+
+// Packs eight bytes, each 0 or 1, into bits; the first becomes the lowest.
+inline uint8_t pack_flags(const uint8_t* flags) {
+  // The product moves the lowest bit of byte i to bit 56 + i.
+  return static_cast<uint8_t>((load<uint64_t>(flags) * 0x0102040810204080u) >> 56);
+}
+
+// Writes bits of which only some are wanted, without a branch on that: they are bytes first, since a store and an
+// addition for each cost less than shifts by distances that depend on the ones before. The memory must have room for
+// all that are wanted.
+class BitSieve {
+ public:
+  // Most positions between two calls of flush().
+  static constexpr size_t block = 2048;
+
+  explicit BitSieve(MutableBytes out) : out_(out.data()) {}
+
+  void put_if(bool wanted, bool bit) {
+    flags_[used_] = bit ? 1 : 0;
+    used_ += static_cast<size_t>(wanted);
+  }
+
+  void flush() {
+    size_t packed = 0;
+    for (; packed + 8 <= used_; packed += 8) pack(packed);
+    std::copy_n(flags_.data() + packed, used_ - packed, flags_.data());
+    used_ -= packed;
+  }
+
+  // Writes what is left, the rest of the last byte as zeros; returns the number of ones of all.
+  int64_t finish() {
+    flush();
+    std::fill_n(flags_.data() + used_, 8 - used_, uint8_t{0});
+    if (used_ > 0) pack(0);
+    used_ = 0;
+    return ones_;
+  }
+
+ private:
+  void pack(size_t first) {
+    *out_ = pack_flags(flags_.data() + first);
+    ones_ += std::popcount(*out_++);
+  }
+
+  uint8_t* out_;
+  size_t used_ = 0;
+  int64_t ones_ = 0;
+  std::array<uint8_t, block + 8> flags_;  // up to seven are left by flush()
 };
 
 inline uint16_t as_level(int64_t value) {
@@ -324,9 +360,7 @@ inline int64_t validity_from_levels(Levels def, int64_t max_valid, MutableBytes 
   for (size_t group = 0; group < groups; ++group) {
     std::array<uint8_t, 8> flags;
     for (size_t i = 0; i < 8; ++i) flags[i] = def[8 * group + i] <= valid ? 1 : 0;
-    // The product moves the lowest bit of byte i to bit 56 + i.
-    const uint64_t bits = (load<uint64_t>(flags.data()) * 0x0102040810204080u) >> 56;
-    out[group] = static_cast<uint8_t>(bits);
+    out[group] = pack_flags(flags.data());
     ones += std::popcount(out[group]);
   }
   BitWriter rest(out.subspan(groups));
@@ -342,8 +376,12 @@ inline int64_t unravel_validity(Levels def, int64_t max_visible, int64_t max_val
   require(out.size() == bitmap_bytes(static_cast<size_t>(num_values)),
           "unravel_validity: out must have one bit per value");
   if (static_cast<size_t>(num_values) == def.size()) return validity_from_levels(def, max_valid, out);
-  BitWriter bits(out);
-  for (uint16_t level : def) bits.put_if(level <= visible, level <= valid);
+  BitSieve bits(out);
+  for (size_t start = 0; start < def.size(); start += BitSieve::block) {
+    for (uint16_t level : def.subspan(start, std::min(BitSieve::block, def.size() - start)))
+      bits.put_if(level <= visible, level <= valid);
+    bits.flush();
+  }
   return num_values - bits.finish();
 }
 
@@ -383,11 +421,6 @@ struct ListLayer {
   size_t count_lists() const {
     return count_if_position(rep.size(), [this](size_t i) { return is_list(i); });
   }
-  size_t count_nulls() const {
-    if constexpr (!HasDef) return 0;
-    return count_if_position(rep.size(), [this](size_t i) { return is_null(i); });
-  }
-
   // `out` has room for one more than there are lists, so that every entry can store where the next list goes.
   template <class Offset>
   void put_offsets(uint8_t* out) const {
@@ -400,10 +433,32 @@ struct ListLayer {
     store(out, num_children);
   }
 
-  void put_validity(MutableBytes out) const {
-    BitWriter bits(out);
-    for (size_t i = 0; i < rep.size(); ++i) bits.put_if(is_list(i), !is_null(i));
-    bits.finish();
+  // The same, and which lists are valid; returns the number of nulls. What is asked of a level is found for a block of
+  // entries at once, in vector registers.
+  template <class Offset>
+  int64_t put_lists(MutableBytes offsets_out, MutableBytes validity_out) const {
+    constexpr uint8_t list = 1, item = 2, valid = 4;
+    std::array<uint8_t, BitSieve::block> codes;
+    BitSieve bits(validity_out);
+    uint8_t* out = offsets_out.data();
+    Offset num_children = 0;
+    for (size_t start = 0; start < rep.size(); start += BitSieve::block) {
+      const size_t num = std::min(BitSieve::block, rep.size() - start);
+      for (size_t i = 0; i < num; ++i)
+        codes[i] = static_cast<uint8_t>((is_list(start + i) ? list : 0) | (is_child(start + i) ? item : 0) |
+                                        (is_null(start + i) ? 0 : valid));
+      for (size_t i = 0; i < num; ++i) {
+        const uint8_t code = codes[i];
+        store(out, num_children);
+        out += (code & list) * sizeof(Offset);
+        num_children = static_cast<Offset>(num_children + ((code & item) != 0));
+        bits.put_if((code & list) != 0, (code & valid) != 0);
+      }
+      bits.flush();
+    }
+    store(out, num_children);
+    const auto num_lists = static_cast<int64_t>(offsets_out.size() / sizeof(Offset)) - 1;
+    return num_lists - bits.finish();
   }
 
   void put_remaining(MutableLevels rep_out, MutableLevels def_out) const {
@@ -423,20 +478,20 @@ int64_t unravel_lists_of(const ListLayer<HasDef>& layer, MutableLevels rep_out, 
   layer.check();
   require(layer.count_lists() == offsets_out.size() / sizeof(Offset) - 1,
           "unravel_lists: the offsets do not fit the lists");
-  layer.template put_offsets<Offset>(offsets_out.data());
+  int64_t nulls = 0;
+  if constexpr (HasDef) {
+    nulls = layer.template put_lists<Offset>(offsets_out, validity_out);
+  } else {
+    layer.template put_offsets<Offset>(offsets_out.data());
+    std::fill(validity_out.begin(), validity_out.end(), uint8_t{0xFF});
+    clear_spare_bits(validity_out.data(), offsets_out.size() / sizeof(Offset) - 1);
+  }
   if (!rep_out.empty()) {
     const size_t remaining = count_if_position(layer.rep.size(), [&](size_t i) { return layer.rep[i] != 0; });
     require(remaining == rep_out.size(), "unravel_lists: the level outputs do not fit the entries");
     layer.put_remaining(rep_out, def_out);
   }
-  const size_t nulls = layer.count_nulls();
-  if (nulls > 0) {
-    layer.put_validity(validity_out);
-  } else {
-    std::fill(validity_out.begin(), validity_out.end(), uint8_t{0xFF});
-    clear_spare_bits(validity_out.data(), offsets_out.size() / sizeof(Offset) - 1);
-  }
-  return static_cast<int64_t>(nulls);
+  return nulls;
 }
 
 template <class Offset>

@@ -113,6 +113,43 @@ def test_pages_of_one_kind_are_decoded_together(path: Path, page: type, monkeypa
     assert max(counts) > 5
 
 
+@settings(max_examples=40, deadline=None)
+@given(
+    limits=st.tuples(st.integers(0, NUM_ROWS - 1), st.integers(1, NUM_ROWS)),
+    batch_size=st.sampled_from([17, 100, NUM_ROWS]),
+    data=st.data(),
+)
+def test_ranges_of_many_small_pages(
+    path: Path, limits: tuple[int, int], batch_size: int, data: st.DataObject
+) -> None:
+    start, num_rows = limits[0], min(limits[1], NUM_ROWS - limits[0])
+    source = path.read_bytes() if data.draw(st.booleans()) else path
+    found = FileReader(source).read_range(start, num_rows, batch_size=batch_size).to_table()
+    found.validate(full=True)
+    assert_tables_equal(found, columns().slice(start, num_rows))
+
+
+def test_small_pages_in_a_range_are_decoded_together(path: Path, monkeypatch) -> None:
+    counts = []
+    decode = OpenMiniBlock.decode_together
+
+    def counted(self, others, parts, data, allocate):
+        counts.append(len(parts))
+        return decode(self, others, parts, data, allocate)
+
+    monkeypatch.setattr(OpenMiniBlock, "decode_together", counted)
+    together = FileReader(path).read_all().to_table()
+    assert max(counts) > 5
+    counts.clear()
+    monkeypatch.setattr("lancelet.file.column._SMALL_PAGE_BYTES", 0)
+    assert_tables_equal(FileReader(path).read_all().to_table(), together)
+    assert not counts
+    monkeypatch.setattr("lancelet.file.column._SMALL_PAGE_BYTES", 1 << 20)
+    monkeypatch.setattr("lancelet.file.column._JOINED_BYTES", 3000)
+    assert_tables_equal(FileReader(path).read_all().to_table(), together)
+    assert_tables_equal(together, columns())
+
+
 def test_pages_that_do_not_go_together_are_decoded_alone(path: Path, monkeypatch) -> None:
     def refuse(*_: object) -> None:
         raise lancelet.UnsupportedError("too much")
@@ -121,6 +158,12 @@ def test_pages_that_do_not_go_together_are_decoded_alone(path: Path, monkeypatch
         monkeypatch.setattr(page, "decode_together", refuse)
     rows = list(range(5, NUM_ROWS, 20))
     assert_tables_equal(FileReader(path).take_rows(rows).to_table(), columns().take(rows))
+    assert_tables_equal(FileReader(path).read_all().to_table(), columns())
+
+
+def test_pages_with_too_many_entries_are_decoded_alone(path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("lancelet.pages.miniblock._MOST_TOGETHER", 100)
+    assert_tables_equal(FileReader(path).read_all().to_table(), columns())
 
 
 def test_packed_levels_are_picked_at_once_or_step_by_step(path: Path, monkeypatch) -> None:

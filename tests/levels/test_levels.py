@@ -284,6 +284,38 @@ def test_mutated_levels_give_rows_or_an_error(seed: int) -> None:
         assert back.rep.tolist() == leaf.rep.tolist()
 
 
+@pytest.mark.parametrize("seed", range(200))
+def test_few_levels_at_once_equal_the_general_way(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = random.Random(seed)
+    type_ = random_type(rng, 4, fixed=seed % 5 == 0)
+    rows = [random_row(rng, type_, 0.2, 0.3) for _ in range(rng.choice((1, 3, 40)))]
+    leaf = build(steps_of(type_, rows)[0])
+    for levels in (leaf.rep, leaf.def_):
+        if levels is not None and seed % 2:
+            levels[rng.randrange(len(levels))] = rng.randrange(4)
+    outcomes: list[Any] = []
+    for few in (4096, -1):
+        monkeypatch.setattr("lancelet.levels.unravel._FEW_ENTRIES", few)
+        try:
+            steps = unravel(leaf, kinds_of(type_))
+        except FormatError as error:
+            outcomes.append(str(error))
+        else:
+            outcomes.append([_shown(step) for step in steps])
+    assert outcomes[0] == outcomes[1]
+
+
+def _shown(step: Any) -> tuple[Any, ...]:
+    validity = None if step.validity is None else step.validity.tolist()
+    return (
+        type(step),
+        step.num_values,
+        validity,
+        step.null_count,
+        step.offsets.tolist() if isinstance(step, Lists) else None,
+    )
+
+
 def test_lists_with_hidden_items_are_refused() -> None:
     hidden = Lists(1, np.array([0, 2]), np.array([0], np.uint8))
     with pytest.raises(ValueError, match="items"):

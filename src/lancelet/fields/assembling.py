@@ -119,12 +119,16 @@ def _same_bytes(first: Any, other: Any) -> bool:
 def _validity(step: Step) -> tuple[Any, int]:
     if step.validity is None:
         return None, 0
-    null_count = kernels.count_nulls(step.validity, step.bit_offset, step.num_values)
+    null_count = step.null_count
+    if null_count is None:
+        null_count = kernels.count_nulls(step.validity, step.bit_offset, step.num_values)
     return pa.py_buffer(step.validity), null_count
 
 
 def _offsets(step: Lists, container: object) -> Any:
-    offsets = step.offsets
-    if container is Container.LIST and int(offsets[-1]) > _MAX_LIST_OFFSET:
+    offsets, itemsize = step.offsets, 4 if container is Container.LIST else 8
+    if offsets.itemsize == itemsize:
+        return pa.py_buffer(offsets)
+    if itemsize == 4 and int(offsets[-1]) > _MAX_LIST_OFFSET:
         raise _Different
-    return pa.py_buffer(offsets.astype(np.int32 if container is Container.LIST else np.int64, copy=False))
+    return pa.py_buffer(offsets.astype(np.int32 if itemsize == 4 else np.int64))

@@ -145,7 +145,9 @@ def positions(rows: RowRanges) -> Int64Array:
 def _validity(step: Step) -> tuple[Any, int]:
     if step.validity is None:
         return None, 0
-    null_count = kernels.count_nulls(step.validity, step.bit_offset, step.num_values)
+    null_count = step.null_count
+    if null_count is None:
+        null_count = kernels.count_nulls(step.validity, step.bit_offset, step.num_values)
     return pa.py_buffer(step.validity), null_count
 
 

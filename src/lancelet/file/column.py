@@ -30,6 +30,10 @@ __all__ = ["ColumnPages", "ColumnPart", "announce_heads", "plan_columns", "read_
 
 #: Mean size of ranges, in bytes, up to which a copy of what lies apart is cheaper than the first touch of a view.
 _COPIED_BYTES = 256 << 10
+#: Most bytes of a page whose work in the interpreter is worth a copy of its bytes next to those of its neighbours,
+_SMALL_PAGE_BYTES = 512 << 10
+#: and of what is copied at once.
+_JOINED_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,10 +151,32 @@ class ColumnPages:
         except FormatError as error:
             raise error.locate(column=self.column, page=None if others else first.page) from None
 
-    def together(self, parts: Sequence[ColumnPart]) -> list[Sequence[ColumnPart]]:
-        """Divide `parts`, in order, into those that are decoded together: some rows each of pages of the same kind."""
+    def together(self, parts: Sequence[ColumnPart], *, scattered: bool) -> list[Sequence[ColumnPart]]:
+        """Divide `parts`, in order, into those that are decoded together: of pages of the same kind.
+
+        Scattered ones are some rows each; ranges are of small pages, whole or not.
+        """
         if len(parts) < 2:
             return [parts] if parts else []
+        return self._scattered_together(parts) if scattered else self._ranges_together(parts)
+
+    def _ranges_together(self, parts: Sequence[ColumnPart]) -> list[Sequence[ColumnPart]]:
+        found: list[list[ColumnPart]] = []
+        previous, joined_bytes = None, 0
+        for part in parts:
+            num_bytes = sum([size for _, size in part.part.ranges])
+            is_joined = part.open_page.joins_ranges and num_bytes <= _SMALL_PAGE_BYTES
+            kind = self._kind_of[part.page] if is_joined else None
+            if kind is not None and kind == previous and joined_bytes + num_bytes <= _JOINED_BYTES:
+                found[-1].append(part)
+                joined_bytes += num_bytes
+            else:
+                found.append([part])
+                joined_bytes = num_bytes
+            previous = kind
+        return list(found)
+
+    def _scattered_together(self, parts: Sequence[ColumnPart]) -> list[Sequence[ColumnPart]]:
         found: list[list[ColumnPart]] = []
         previous = None
         for part in parts:
@@ -267,7 +293,7 @@ def read_parts(
     allocate
         Where memory comes from.
     scattered
-        The rows are few or lie apart; see :func:`~lancelet.storage.coalesce.fetch`. Pages of one kind are decoded together then.
+        The rows are few or lie apart; see :func:`~lancelet.storage.coalesce.fetch` and :meth:`ColumnPages.together`.
 
     Yields
     ------
@@ -281,10 +307,7 @@ def read_parts(
     UnsupportedError
         A page has an encoding that is not known here.
     """
-    runs = [
-        pages.together(parts) if scattered else [(part,) for part in parts]
-        for pages, parts in zip(columns, plans, strict=True)
-    ]
+    runs = [pages.together(parts, scattered=scattered) for pages, parts in zip(columns, plans, strict=True)]
     fetched = _fetch_runs([run for own in runs for run in own], source, allocate, scattered=scattered)
     for pages, own in zip(columns, runs, strict=True):
         leaves: list[tuple[Leaf, RowRanges | None]] = []

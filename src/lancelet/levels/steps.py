@@ -38,11 +38,14 @@ class Validity:
         Bitmap of them.
     bit_offset
         Bit of value 0.
+    null_count
+        Zeros of the bitmap; ``None`` if nobody has counted them.
     """
 
     num_values: int
     validity: Data | None = None
     bit_offset: int = 0
+    null_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,12 +63,15 @@ class Lists:
         Bitmap of the lists. A null list has no items.
     bit_offset
         Bit of list 0.
+    null_count
+        Zeros of the bitmap; ``None`` if nobody has counted them.
     """
 
     num_values: int
     offsets: Int64Array | Int32Array
     validity: Data | None = None
     bit_offset: int = 0
+    null_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,12 +88,15 @@ class FixedLists:
         Bitmap of the lists.
     bit_offset
         Bit of list 0.
+    null_count
+        Zeros of the bitmap; ``None`` if nobody has counted them.
     """
 
     num_values: int
     dimension: int
     validity: Data | None = None
     bit_offset: int = 0
+    null_count: int | None = None
 
 
 Step = Validity | Lists | FixedLists

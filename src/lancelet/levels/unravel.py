@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 #: Most entries whose numbers fit 32-bit offsets.
 _MOST_SHORT_OFFSETS = 2**31 - 1
+#: Most entries whose layers are taken off in one call: it makes room for as many lists as entries.
+_FEW_ENTRIES = 4096
+_LISTS = frozenset(layer for layer in Layer if layer.is_list)
 
 __all__ = ["check_layers", "innermost_fixed_list", "unravel"]
 
@@ -63,6 +66,12 @@ def _fit(layers: tuple[Layer, ...], kinds: tuple[StepKind, ...]) -> bool:
     return [layer.is_list for layer in reversed(layers)] == [kind is LIST for kind in kinds]
 
 
+@lru_cache(1024)
+def _numbers(layers: tuple[Layer, ...], kinds: tuple[StepKind, ...]) -> bytes | None:
+    """Return the numbers of the layers for :func:`~lancelet.kernels.unravel_layers`; ``None`` if there are fixed-size lists."""
+    return None if any(isinstance(kind, FixedList) for kind in kinds) else bytes(layers)
+
+
 def unravel(leaf: Leaf, kinds: Sequence[StepKind], keep: Int64Array | None = None) -> list[Step]:
     """Give back the structure of the rows of `leaf`.
 
@@ -88,6 +97,10 @@ def unravel(leaf: Leaf, kinds: Sequence[StepKind], keep: Int64Array | None = Non
         The layers do not fit `kinds`, or the levels contradict the layers, each other, or the numbers of rows and slots.
     """
     check_layers(leaf.layers, kinds)
+    if keep is None:
+        few = _unravel_few(leaf, kinds)
+        if few is not None:
+            return few
     levels = _Levels(leaf)
     steps: list[Step] = []
     selected = None if keep is None else innermost_fixed_list(kinds)
@@ -104,6 +117,40 @@ def unravel(leaf: Leaf, kinds: Sequence[StepKind], keep: Int64Array | None = Non
             num_rows //= kind.dimension
     if steps[0].num_values != num_rows:
         raise FormatError(f"the levels give {steps[0].num_values} rows instead of {num_rows}")
+    return steps
+
+
+def _unravel_few(leaf: Leaf, kinds: Sequence[StepKind]) -> list[Step] | None:
+    """Take all layers off a few levels in one call.
+
+    ``None`` where there are many levels or fixed-size lists, or if they contradict other numbers: the general way says which.
+    """
+    numbers = _numbers(leaf.layers, tuple(kinds))
+    rep, def_ = leaf.rep, leaf.def_
+    if numbers is None or max(leaf.num_rows, 0 if rep is None else len(rep)) > _FEW_ENTRIES:
+        return None
+    rep, def_ = NO_LEVELS if rep is None else rep, _definitions(leaf)
+    if len(def_) > _FEW_ENTRIES or (leaf.values is not None and leaf.values.num_values != leaf.num_slots):
+        return None
+    layers = leaf.layers
+    num_entries = len(rep) or len(def_) or leaf.num_rows
+    bitmap_bytes = 8 * (num_entries // 64 + 1)
+    stride = bitmap_bytes + 8 * (num_entries // 2 + 1)
+    out, counts = np.empty(len(layers) * stride, np.uint8), np.empty((len(layers), 2), np.int64)
+    if not kernels.unravel_layers(rep, def_, numbers, leaf.num_rows, leaf.num_slots, out, counts):
+        return None
+    steps: list[Step] = []
+    start = 0
+    for layer, (num_values, nulls) in zip(layers, counts.tolist(), strict=True):
+        validity = out[start : start + (num_values + 7) // 8] if nulls else None
+        if layer in _LISTS:
+            first = start + bitmap_bytes
+            offsets = out[first : first + 4 * (num_values + 1)].view(np.int32)
+            steps.append(Lists(num_values, offsets, validity, 0, nulls))
+        else:
+            steps.append(Validity(num_values, validity, 0, nulls))
+        start += stride
+    steps.reverse()
     return steps
 
 
@@ -157,16 +204,18 @@ class _Levels:
         visible = self.max_valid + max_visible(self.layers[index:])
         if isinstance(kind, FixedList):
             self._join(kind.dimension, visible)
-        validity = self._bitmap(visible) if layer is Layer.NULLABLE_ITEM and len(self.def_) else None
+        validity, nulls = None, 0
+        if layer is Layer.NULLABLE_ITEM and len(self.def_):
+            validity, nulls = self._bitmap(visible)
         self.max_valid += layer.num_def
         if isinstance(kind, FixedList):
-            return FixedLists(self.num_values, kind.dimension, validity)
-        return Validity(self.num_values, validity)
+            return FixedLists(self.num_values, kind.dimension, validity, 0, nulls)
+        return Validity(self.num_values, validity, 0, nulls)
 
-    def _bitmap(self, visible: int) -> UInt8Array | None:
+    def _bitmap(self, visible: int) -> tuple[UInt8Array | None, int]:
         bitmap = _bits(self.num_values)
         nulls = kernels.unravel_validity(self.def_, visible, self.max_valid, self.num_values, bitmap)
-        return bitmap if nulls else None
+        return bitmap if nulls else None, nulls
 
     def _take_lists(self, layer: Layer, outer: int, is_last: bool) -> Lists:
         top = self.max_valid + layer.num_def
@@ -196,7 +245,7 @@ class _Levels:
         if offsets[-1] != self.num_values:
             raise FormatError(f"the lists have {offsets[-1]} items and {self.num_values} values are there")
         self.rep, self.def_, self.max_valid, self.num_values = rep, def_, top, num_lists
-        return Lists(num_lists, offsets, validity if nulls else None)
+        return Lists(num_lists, offsets, validity if nulls else None, 0, nulls)
 
     def _join(self, dimension: int, visible: int) -> None:
         """Make one entry of the entries of each fixed size list."""

@@ -126,6 +126,9 @@ class PagePart:
 class OpenPage(ABC):
     """A page whose head was read and checked. Immutable."""
 
+    #: Whether :meth:`decode_together` takes whole pages too.
+    joins_ranges: ClassVar[bool] = False
+
     num_rows: int
 
     @abstractmethod
@@ -157,14 +160,15 @@ class OpenPage(ABC):
     ) -> Leaf:
         """Decode parts of several pages of one column to one leaf, as if they were of one page.
 
-        Single rows lie in many pages, and the work for a page is more than that for a row.
+        Single rows lie in many pages, and the work for a page is more than that for a row; so it is for small pages.
 
         Parameters
         ----------
         others
             The pages after this one, of the same :attr:`kind`.
         parts
-            What their :meth:`plan` gave, this page's first; none is a whole page, or has rows to drop (``keep``).
+            What their :meth:`plan` gave, this page's first; none has rows to drop (``keep``), or is a whole page unless
+            :attr:`joins_ranges`.
         data
             As for :meth:`decode`, the ranges of all parts after each other.
         allocate

@@ -40,11 +40,11 @@ from lancelet import kernels
 from lancelet.blocks import Dictionary, FixedWidth
 from lancelet.buffers import allocate, nbytes, total
 from lancelet.codecs.base import BlockCodec, ChunkCodec, Chunks, Picks, Spans
-from lancelet.codecs.registry import parse_as
 from lancelet.errors import FormatError, UnsupportedError
-from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible, parse_layers
+from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible
 from lancelet.pages.base import ByteRange, DoesNotFit, EncodedPage, Layout, OpenPage, PagePart, RowRanges
 from lancelet.pages.chunk_levels import decode_levels, packed_widths, pick_entries, pick_packed_levels
+from lancelet.pages.miniblock_form import form_of
 from lancelet.pages.registry import register
 from lancelet.pb.encodings21_pb2 import PageLayout
 
@@ -66,11 +66,12 @@ MAX_ENTRIES = 65535
 MAX_LEVEL_BYTES = 65535
 MAX_CHUNK_BYTES = 32 << 10
 MAX_LARGE_CHUNK_BYTES = 1 << 31
-MAX_BUFFERS = 64
 
 #: Most dictionary items for a byte of dictionary buffer, and always possible ones: bounds what a small file may make us allocate.
 MAX_ITEMS_PER_BYTE = 4096
 MIN_ITEMS_BOUND = 1 << 16
+#: Most entries of pages that are decoded together: lists of more items do not fit 32-bit offsets, and each page alone may.
+_MOST_TOGETHER = 2**31 - 1
 
 
 # ---- writing
@@ -250,39 +251,19 @@ class MiniBlock(Layout):
         UnsupportedError
             A repetition index deeper than 1, or an unknown encoding.
         """
-        layers = parse_layers(message.layers)
-        has_lists = max_rep(layers) > 0
-        _check_level_fields(message, layers)
-        has_dictionary = message.HasField("dictionary")
+        form, num_items = form_of(message), message.num_items
+        has_dictionary, has_lists = form.dictionary_codec is not None, form.rep_codec is not None
         page.expect_buffers(2 + has_dictionary + has_lists)
-        if not message.HasField("value_compression"):
-            raise FormatError("a mini-block page does not say how its values are encoded")
-        value_codec = parse_as(ChunkCodec, message.value_compression)
-        if message.num_buffers != value_codec.num_buffers or message.num_buffers > MAX_BUFFERS:
-            raise FormatError(
-                f"chunks have {message.num_buffers} value buffers, and the encoding {value_codec.name!r} "
-                f"needs {value_codec.num_buffers}"
-            )
-        num_chunks = page.buffers[0].size // (4 if message.has_large_chunk else 2)
-        if message.num_items > num_chunks * MAX_SLOTS:
-            raise FormatError(f"{num_chunks} chunks cannot hold {message.num_items} values")
-        if not has_lists and message.num_items != page.num_rows:
-            raise FormatError(f"a page of {page.num_rows} rows without lists has {message.num_items} values")
+        num_chunks = page.buffers[0].size // (4 if form.large else 2)
+        if num_items > num_chunks * MAX_SLOTS:
+            raise FormatError(f"{num_chunks} chunks cannot hold {num_items} values")
+        if not has_lists and num_items != page.num_rows:
+            raise FormatError(f"a page of {page.num_rows} rows without lists has {num_items} values")
         if page.num_rows > num_chunks * MAX_ENTRIES:
             raise FormatError(f"{num_chunks} chunks cannot hold {page.num_rows} rows")
         if has_dictionary:
-            _check_num_items(message.num_dictionary_items, page.buffers[2].size)
-        return cls(
-            page=page,
-            layers=layers,
-            rep_codec=parse_as(BlockCodec, message.rep_compression) if has_lists else None,
-            def_codec=parse_as(BlockCodec, message.def_compression) if max_def(layers) > 0 else None,
-            value_codec=value_codec,
-            dictionary_codec=parse_as(BlockCodec, message.dictionary) if has_dictionary else None,
-            num_dictionary_items=message.num_dictionary_items,
-            num_slots=message.num_items,
-            large=message.has_large_chunk,
-        )
+            _check_num_items(form.num_dictionary_items, page.buffers[2].size)
+        return cls(page, *form[:-1], num_slots=num_items, large=form.large)
 
     def moved(self, page: PageInfo) -> MiniBlock:
         """Return the layout of a `page` that lies elsewhere: nothing but :attr:`page` tells where."""
@@ -324,18 +305,6 @@ class MiniBlock(Layout):
             items=items,
             level_widths=packed_widths(self.rep_codec, self.def_codec),
         )
-
-
-def _check_level_fields(message: Any, layers: tuple[Layer, ...]) -> None:
-    has_lists = max_rep(layers) > 0
-    if message.HasField("rep_compression") != has_lists:
-        raise FormatError("repetition levels are stored in a page without lists, or are missing with them")
-    if message.HasField("def_compression") != (max_def(layers) > 0):
-        raise FormatError("definition levels are stored though no layer takes any, or are missing")
-    if message.repetition_index_depth > 1:
-        raise UnsupportedError(f"a repetition index of depth {message.repetition_index_depth}")
-    if message.repetition_index_depth != int(has_lists):
-        raise FormatError("a repetition index stands in a page without lists, or is missing with them")
 
 
 def _check_num_items(num_items: int, dictionary_bytes: int) -> None:
@@ -388,6 +357,7 @@ class OpenMiniBlock(OpenPage):
         The dictionary as Arrow arrays, by type, once somebody has made them: the only thing here that changes.
     """
 
+    joins_ranges: ClassVar[bool] = True
     layout: MiniBlock
     num_rows: int
     chunk_sizes: Int64Array
@@ -458,7 +428,8 @@ class OpenMiniBlock(OpenPage):
         runs: list[_Runs] = [part.state for part in parts]
         selected = [page._select(own) for page, own in zip((self, *others), runs, strict=True)]
         num_rows = sum([part.num_rows for part in parts])
-        return self._decode(num_rows, np.concatenate(selected, axis=1), _joined_keep(runs), data, allocate)
+        joined = np.concatenate(selected, axis=1)
+        return self._decode(num_rows, joined, _joined_keep(runs), data, allocate, _MOST_TOGETHER)
 
     def _decode(
         self,
@@ -467,6 +438,7 @@ class OpenMiniBlock(OpenPage):
         keep: RowRanges | None,
         data: Sequence[Data],
         allocate: Allocate,
+        most_entries: int | None = None,
     ) -> Leaf:
         """Decode the `selected` chunks, and of their rows `keep`, which are `num_rows`."""
         layout = self.layout
@@ -489,6 +461,10 @@ class OpenMiniBlock(OpenPage):
             offsets,
             sizes,
         )
+        if most_entries is not None and total(entries) > most_entries:
+            raise UnsupportedError(
+                f"{total(entries)} entries of several pages are too many to be decoded together"
+            )
         spans = [Spans(joined, offsets[i], sizes[i]) for i in range(has_rep + has_def, num_parts)]
         encoded = Chunks(tuple(spans), slots, total(slots))
         if keep is not None and self.level_widths is not None:
@@ -568,4 +544,6 @@ def _joined_keep(runs: Sequence[_Runs]) -> RowRanges | None:
     num_rows = np.array([own.num_rows for own in runs])
     before = np.repeat(np.cumsum(num_rows) - num_rows, [len(keep.starts) for keep in kept])
     starts, stops = (np.concatenate(rows) for rows in zip(*[(k.starts, k.stops) for k in kept], strict=True))
-    return RowRanges(starts + before, stops + before)
+    starts, stops = starts + before, stops + before
+    breaks = starts[1:] != stops[:-1]  # ranges that go on in the next page are one
+    return RowRanges(starts[np.append(True, breaks)], stops[np.append(breaks, True)])

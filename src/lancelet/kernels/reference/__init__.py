@@ -7,6 +7,7 @@ from lancelet.kernels.reference.columns import *
 from lancelet.kernels.reference.direct import *
 from lancelet.kernels.reference.fsst import *
 from lancelet.kernels.reference.fullzip import *
+from lancelet.kernels.reference.layers import *
 from lancelet.kernels.reference.levels import *
 from lancelet.kernels.reference.lz4 import *
 from lancelet.kernels.reference.miniblock import *
