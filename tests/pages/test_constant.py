@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +14,7 @@ from lancelet.errors import FormatError, LanceletError, UnsupportedError
 from lancelet.levels import Layer, Leaf
 from lancelet.levels.build import build
 from lancelet.levels.unravel import unravel
-from lancelet.pages import constant, registry
+from lancelet.pages import constant
 from lancelet.pages.base import ByteRange, EncodedPage, PageInfo, RowRanges
 from lancelet.pages.registry import PAGE_LAYOUT, parse_page
 from lancelet.pb.encodings21_pb2 import CompressiveEncoding, ConstantLayout, PageLayout
@@ -286,12 +285,3 @@ def test_every_changed_byte_gives_rows_or_an_error() -> None:
                     unravel(read(raw, opened), kinds_of(type_))
                 except LanceletError:
                     continue
-
-
-def test_large_messages_are_not_kept() -> None:
-    for size, num_kept in ((100, 1), (1 << 20, 0)):
-        message = PageLayout(constant_layout=ConstantLayout(layers=[1], inline_value=bytes(size)))
-        registry._parse_shape.cache_clear()
-        with suppress(LanceletError):
-            parse_page(PAGE_LAYOUT, message.SerializeToString(), PageInfo((), 3))
-        assert registry._parse_shape.cache_info().currsize == num_kept

@@ -188,10 +188,6 @@ class Layout(ABC):
     def from_message(cls, message: Any, page: PageInfo) -> Layout:
         """Check `message` and the number and sizes of the page's buffers."""
 
-    def moved(self, page: PageInfo) -> Layout | None:
-        """Return the layout of a `page` of the same message and shape that lies elsewhere; ``None``: it must be parsed."""
-        return None
-
     @abstractmethod
     def head_ranges(self) -> tuple[ByteRange, ...]:
         """Bytes that :meth:`open` needs."""

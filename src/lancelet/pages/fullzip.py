@@ -27,7 +27,7 @@ The control word is ``rep << bits_def | def`` in 0, 1, 2 or 4 bytes. Lengths hav
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -287,10 +287,6 @@ class FullZip(Layout):
     def kind(self) -> Hashable:
         """What pages have in common whose records can be taken apart together."""
         return (self.name, self.layers, self.form, self.codec)
-
-    def moved(self, page: PageInfo) -> FullZip:
-        """Return the layout of a `page` that lies elsewhere: nothing but :attr:`page` tells where."""
-        return replace(self, page=page)
 
     def head_ranges(self) -> tuple[ByteRange, ...]:
         """Return the repetition index, if there is one."""

@@ -30,7 +30,7 @@ in one chunk and end in a later one.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, NoReturn
 
@@ -264,10 +264,6 @@ class MiniBlock(Layout):
         if has_dictionary:
             _check_num_items(form.num_dictionary_items, page.buffers[2].size)
         return cls(page, *form[:-1], num_slots=num_items, large=form.large)
-
-    def moved(self, page: PageInfo) -> MiniBlock:
-        """Return the layout of a `page` that lies elsewhere: nothing but :attr:`page` tells where."""
-        return replace(self, page=page)
 
     def head_ranges(self) -> tuple[ByteRange, ...]:
         """Chunk words, then the dictionary and the repetition index if there are any."""

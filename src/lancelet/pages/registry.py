@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from importlib import import_module
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from lancelet.container.metadata import BufferRef
 from lancelet.errors import FormatError, UnsupportedError
-from lancelet.pages.base import Layout, PageInfo
+from lancelet.pages.base import Layout
+
+if TYPE_CHECKING:
+    from lancelet.pages.base import PageInfo
 
 __all__ = ["PAGE_LAYOUT", "parse_page", "register"]
 
@@ -54,23 +55,6 @@ def parse_page(name: str, value: bytes, page: PageInfo) -> Layout:
         if name not in _layouts:
             raise UnsupportedError(f"pages of type {name!r} are not known here")
         return _layouts[name].from_message(value, page)
-    if len(value) > _KEPT_BYTES:
-        return _parse(value, page)
-    layout = _parse_shape(value, page.num_rows, tuple([size for _, size in page.buffers]))
-    return layout.moved(page) or _parse(value, page)
-
-
-#: Larger messages have a constant in them, or are made to fill the memory; they are not kept. A symbol table has 2312 bytes.
-_KEPT_BYTES = 8 << 10
-
-
-#: Pages of one shape differ in where they lie only; a file, and files like it, have many.
-@lru_cache(maxsize=512)
-def _parse_shape(value: bytes, num_rows: int, sizes: tuple[int, ...]) -> Layout:
-    return _parse(value, PageInfo(tuple([BufferRef(0, size) for size in sizes]), num_rows))
-
-
-def _parse(value: bytes, page: PageInfo) -> Layout:
     from lancelet.pb.encodings21_pb2 import PageLayout
 
     try:
