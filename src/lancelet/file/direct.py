@@ -36,6 +36,7 @@ __all__ = ["DirectColumns", "DirectFields", "DirectTable", "NotDirect", "TablePa
 
 _SHARED_BYTES = 4096
 _ALIGNMENT = 64
+_FEW_FIELDS = 16
 
 
 class _ArrayMaker:
@@ -296,6 +297,11 @@ class _Places:
         allocate: Allocate,
         shared_bytes: int = _SHARED_BYTES,
     ) -> None:
+        self._bitmap_bytes = bitmap_bytes.tolist()
+        self._values_bytes = values_bytes.tolist()
+        if len(self._values_bytes) <= _FEW_FIELDS:
+            self._place_few(allocate, shared_bytes)
+            return
         values_starts = (bitmap_bytes + (_ALIGNMENT - 1)) & -_ALIGNMENT
         sizes = (values_starts + values_bytes + (_ALIGNMENT - 1)) & -_ALIGNMENT
         is_own = sizes > shared_bytes
@@ -310,8 +316,23 @@ class _Places:
         self.where[:, 1] = np.where(bitmap_bytes, starts, -1)
         self.where[:, 2] = starts + values_starts
         self._places = self.where.tolist()
-        self._bitmap_bytes = bitmap_bytes.tolist()
-        self._values_bytes = values_bytes.tolist()
+
+    def _place_few(self, allocate: Allocate, shared_bytes: int) -> None:
+        """Do the same for few fields, where arrays cost more than they save."""
+        places, own, stop = [], [], 0
+        for bitmap_bytes, values_bytes in zip(self._bitmap_bytes, self._values_bytes, strict=True):
+            values_start = -(-bitmap_bytes // _ALIGNMENT) * _ALIGNMENT
+            size = -(-(values_start + values_bytes) // _ALIGNMENT) * _ALIGNMENT
+            if size > shared_bytes:
+                own.append(size)
+                number, start = len(own), 0
+            else:
+                number, start = 0, stop
+                stop += size
+            places.append([number, start if bitmap_bytes else -1, start + values_start])
+        self.buffers = [allocate(size) for size in (stop, *own)]
+        self.where = np.array(places, dtype=np.int64)
+        self._places = places
 
     def slices(self, field: int) -> tuple[Any, Any]:
         """Return bitmap (``None`` without one) and values of a field."""

@@ -6,7 +6,6 @@ nothing but the tasks before it.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,9 +30,10 @@ __all__ = ["LateBuffers", "PagePlacer"]
 #: Tasks of fewer bytes are done by the writer's own thread: handing one over costs as much as encoding this.
 SMALL_BYTES = 256 << 10
 
-#: Arrow's pool keeps what is freed, and threads free what others allocated: after so many bytes of rows a thread tells it to let
-#: go. More often costs more than it gives back: what is let go has to come from the system again, page by page.
-RELEASED_BYTES = 64 << 20
+#: Arrow's pool keeps what is freed, and threads free what others allocated: after so many bytes of rows it is told to let go. What
+#: is let go has to come from the system again; a worker does so after each large page all the same, or writing would hold more
+#: memory than the reference needs.
+RELEASED_BYTES = 32 << 20
 
 
 class PagePlacer:
@@ -110,22 +110,10 @@ class PagePlacer:
             self.place(page)
 
 
-class _Encoded(threading.local):
-    """Bytes of rows that this thread has encoded since it let go of what it used."""
-
-    num_bytes = 0
-
-
-_encoded = _Encoded()
-
-
 def _encode(task: PageTask) -> Sequence[PageDescription]:
-    """Encode a large page on a worker thread, which lets go of what it used now and then: nobody else can make the pool do so."""
+    """Encode a large page on a worker thread, which lets go of what it used: nobody else can make the pool do so."""
     pages = task.encode()
-    _encoded.num_bytes += task.num_bytes
-    if _encoded.num_bytes >= RELEASED_BYTES:
-        _encoded.num_bytes = 0
-        pa.default_memory_pool().release_unused()
+    pa.default_memory_pool().release_unused()
     return pages
 
 
