@@ -145,15 +145,17 @@ class DirectColumns:
         NotDirect
             Some column must be read the general way.
         """
-        self._source.read(0, 0)  # checks that the whole map may be touched
         if self._held_bytes > self._max_bytes:
             self._held_bytes = 0
             self._native.forget_pages()
         read = kernels.DirectRead(self._native, numbers, rows.starts, rows.stops)
         while missing := read.missing():  # again if another thread closed them meanwhile
             self._open_pages([(columns[place], page) for place, page in missing])
+        # Either checks that the whole map may be touched.
         if is_scattered(rows):
             self._source.prefetch(_near(read.chunk_ranges()))
+        else:
+            self._source.read(0, 0)
         return read
 
     def end(self, read: kernels.DirectRead, rows: RowRanges) -> None:
@@ -177,6 +179,7 @@ class DirectColumns:
         heads = [buffer for page in found for buffer in page.heads]
         if together is not None:
             heads += together.heads
+        self._source.read(0, 0)
         self._source.prefetch(_near(heads))
         if together is not None:
             found += self._found_all(self._add_together(together))

@@ -235,6 +235,9 @@ class PagesGroup(_FieldsGroup):
 
     def announce(self, rows: RowRanges) -> None:
         """Have the system read what is needed to plan a read, if it is not known yet."""
+        first = self._columns[0][0]
+        if all(first.kept(part.page) is not None for part in first.split(rows)):
+            return  # the pages of the others were opened with these; if not, nothing is lost but a hint
         announce_heads([pages for leaves in self._columns for pages in leaves], rows, self._source)
 
     def _read_fields(

@@ -122,9 +122,10 @@ class LocalSource(Source):
 
         Without it, each range that is touched in a cold map waits for the disk alone, and for all that the system reads ahead.
         """
-        file = self._checked_file()
-        if ranges and not self._is_cached(file, ranges):
-            self._read_ahead(file, ranges)
+        if ranges:
+            file = self._checked_file()
+            if not self._is_cached(file, ranges):
+                self._read_ahead(file, ranges)
 
     def release(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Take mapped pages out of the memory of this process; the system still has them. See :meth:`Source.release`."""
