@@ -30,6 +30,8 @@ __all__ = ["ColumnPages", "ColumnPart", "announce_heads", "plan_columns", "read_
 
 #: Mean size of ranges, in bytes, up to which a copy of what lies apart is cheaper than the first touch of a view.
 _COPIED_BYTES = 256 << 10
+#: Of more ranges many lie in the same pages of the map, and a call for each costs more than the faults.
+_MOST_COPIES = 2048
 #: Most bytes of a page whose work in the interpreter is worth a copy of its bytes next to those of its neighbours,
 _SMALL_PAGE_BYTES = 512 << 10
 #: and of what is copied at once.
@@ -331,7 +333,8 @@ def _fetch_runs(
     ranges = [[range_ for part in run for range_ in part.part.ranges] for run in runs]
     flat = [range_ for own in ranges for range_ in own]
     sizes = [sum([size for _, size in own]) for own in ranges]
-    if scattered and source.copies_scattered and sum(sizes) <= _COPIED_BYTES * len(flat):
+    few = len(flat) <= _MOST_COPIES
+    if scattered and few and source.copies_scattered and sum(sizes) <= _COPIED_BYTES * len(flat):
         source.prefetch(flat)
         for own, num_bytes in zip(ranges, sizes, strict=True):
             buffer = allocate(num_bytes)
