@@ -22,12 +22,15 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
+from lancelet.blocks import VariableWidth
 from lancelet.blocks.selection import picked_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from lancelet.blocks import Block, FixedWidth, VariableWidth
+    from lancelet.blocks import Block, FixedWidth
     from lancelet.buffers import Allocate, Data, Int64Array
     from lancelet.pb.encodings21_pb2 import CompressiveEncoding
 
@@ -249,7 +252,9 @@ class ValueCodec(Codec):
         allocate
             Where memory comes from.
         """
-        raise NotImplementedError
+        ends = np.cumsum([0, *map(len, parts)]).astype(f"<u{offset_bits // 8}")
+        records = VariableWidth(offset_bits, len(parts), ends.view(np.uint8), b"".join(parts))
+        return self.decode_values(records, allocate)
 
 
 @dataclass(frozen=True, slots=True)

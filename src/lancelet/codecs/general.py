@@ -195,7 +195,9 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
         return self.scheme == "zstd"
 
     def decode_parts(self, parts: Sequence[memoryview], offset_bits: int, allocate: Allocate) -> Block:
-        """Decompress every record where it lies."""
+        """Decompress every record where it lies, if the scheme allows that."""
+        if not self.takes_parts:
+            return ValueCodec.decode_parts(self, parts, offset_bits, allocate)
         inner = self._value_codec
         values = _decompress_frames(parts, None, allocate)
         return inner.decode_values(

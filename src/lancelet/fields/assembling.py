@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from lancelet import kernels
 from lancelet.blocks.arrow import from_block
 from lancelet.fields.paths import Container, container_of, leaf_paths, shown
+from lancelet.fields.structure import validity_of
 from lancelet.levels.steps import Lists
 from lancelet.levels.unravel import unravel
 
@@ -71,7 +71,7 @@ def assembled(stored: Field, field: Field, leaves: Sequence[Leaf], allocate: All
     for leaf, path in zip(leaves, paths, strict=True):
         steps = unravel(leaf, path.kinds)
         last = steps[-1]
-        values = from_block(leaf.values, path.value_type, last.num_values, *_validity(last), allocate)
+        values = from_block(leaf.values, path.value_type, last.num_values, *validity_of(last), allocate)
         parts.append(_Part(steps, values))
     try:
         return _assembled(field, parts, 0)
@@ -86,7 +86,7 @@ def _assembled(field: Field, parts: Sequence[_Part], depth: int) -> pa.Array:
     step = parts[0].steps[depth]
     for other in parts[1:]:
         _check_same(step, other.steps[depth])
-    bitmap, null_count = _validity(step)
+    bitmap, null_count = validity_of(step)
     container, buffers = container_of(field.storage_type), [bitmap]
     if isinstance(step, Lists):
         buffers.append(_offsets(step, container))
@@ -114,15 +114,6 @@ def _check_same(first: Step, other: Step) -> None:
 
 def _same_bytes(first: Any, other: Any) -> bool:
     return bool(pa.py_buffer(first).equals(pa.py_buffer(other)))
-
-
-def _validity(step: Step) -> tuple[Any, int]:
-    if step.validity is None:
-        return None, 0
-    null_count = step.null_count
-    if null_count is None:
-        null_count = kernels.count_nulls(step.validity, step.bit_offset, step.num_values)
-    return pa.py_buffer(step.validity), null_count
 
 
 def _offsets(step: Lists, container: object) -> Any:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool_] | None
 
-__all__ = ["array_of_leaf", "kept", "leaf_of_array", "visible_items"]
+__all__ = ["array_of_leaf", "kept", "leaf_of_array", "validity_of", "visible_items"]
 
 _MAX_LIST_OFFSET = 2**31 - 1
 
@@ -120,7 +120,7 @@ def array_of_leaf(leaf: Leaf, path: LeafPath, allocate: Allocate, keep: RowRange
     """
     steps = unravel(leaf, path.kinds, None if keep is None else positions(keep))
     last, selected = steps[-1], innermost_fixed_list(path.kinds)
-    array = from_block(leaf.values, path.value_type, last.num_values, *_validity(last), allocate)
+    array = from_block(leaf.values, path.value_type, last.num_values, *validity_of(last), allocate)
     for position in reversed(range(len(path.containers))):
         if keep is not None and position == selected:
             array = kept(array, keep)
@@ -142,7 +142,8 @@ def positions(rows: RowRanges) -> Int64Array:
     return np.arange(int(lengths.sum()), dtype=np.int64) + np.repeat(shifts, lengths)
 
 
-def _validity(step: Step) -> tuple[Any, int]:
+def validity_of(step: Step) -> tuple[Any, int]:
+    """Return the bitmap of a step and how many nulls it has, which are counted if nobody did."""
     if step.validity is None:
         return None, 0
     null_count = step.null_count
@@ -152,7 +153,7 @@ def _validity(step: Step) -> tuple[Any, int]:
 
 
 def _wrap(items: pa.Array, container: Container | FixedList, step: Step) -> pa.Array:
-    bitmap, null_count = _validity(step)
+    bitmap, null_count = validity_of(step)
     if container is Container.STRUCT:
         type_ = pa.struct([pa.field("", items.type)])
         return pa.Array.from_buffers(type_, step.num_values, [bitmap], null_count, children=[items])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lancelet.errors import FormatError, LanceletError, UnsupportedError
-from lancelet.pages.base import PageInfo, RowRanges
+from lancelet.pages.base import JoinablePage, PageInfo, RowRanges
 from lancelet.pages.registry import parse_page
 from lancelet.pages.rows import PageRows, split_by_page
 from lancelet.storage.coalesce import fetch
@@ -148,8 +148,8 @@ class ColumnPages:
         try:
             if not others:
                 return first.open_page.decode(first.part, data, allocate)
-            pages = [part.open_page for part in others]
-            return first.open_page.decode_together(pages, [part.part for part in parts], data, allocate)
+            pages = [part.open_page for part in parts]
+            return _decode_together(pages, [part.part for part in parts], data, allocate)
         except FormatError as error:
             raise error.locate(column=self.column, page=None if others else first.page) from None
 
@@ -167,7 +167,10 @@ class ColumnPages:
         previous, joined_bytes = None, 0
         for part in parts:
             num_bytes = sum([size for _, size in part.part.ranges])
-            is_joined = part.open_page.joins_ranges and num_bytes <= _SMALL_PAGE_BYTES
+            page = part.open_page
+            is_joined = (
+                isinstance(page, JoinablePage) and page.joins_ranges and num_bytes <= _SMALL_PAGE_BYTES
+            )
             kind = self._kind_of[part.page] if is_joined else None
             if kind is not None and kind == previous and joined_bytes + num_bytes <= _JOINED_BYTES:
                 found[-1].append(part)
@@ -216,10 +219,17 @@ class ColumnPages:
         except FormatError as error:
             raise error.locate(column=self.column, page=page) from None
         self._announced.pop(page, None)
-        kind = opened.kind
+        kind = opened.kind if isinstance(opened, JoinablePage) else None
         # Kinds may be large (they hold symbol tables), so they are compared here and not in every read.
         self._kind_of[page] = None if kind is None else self._kinds.setdefault(kind, page)
         return self._cache.put((self.column, page), opened)
+
+
+def _decode_together(
+    pages: Sequence[OpenPage], parts: Sequence[PagePart], data: Sequence[Data], allocate: Allocate
+) -> Leaf:
+    first, *others = [page for page in pages if isinstance(page, JoinablePage)]
+    return first.decode_together(others, parts, data, allocate)
 
 
 def plan_columns(columns: Sequence[ColumnPages], rows: RowRanges, source: Source) -> list[list[ColumnPart]]:

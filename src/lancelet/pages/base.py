@@ -33,6 +33,7 @@ __all__ = [
     "ByteRange",
     "DoesNotFit",
     "EncodedPage",
+    "JoinablePage",
     "Layout",
     "OpenPage",
     "PageInfo",
@@ -126,9 +127,6 @@ class PagePart:
 class OpenPage(ABC):
     """A page whose head was read and checked. Immutable."""
 
-    #: Whether :meth:`decode_together` takes whole pages too.
-    joins_ranges: ClassVar[bool] = False
-
     num_rows: int
 
     @abstractmethod
@@ -150,17 +148,26 @@ class OpenPage(ABC):
             Where memory comes from.
         """
 
-    @property
-    def kind(self) -> Hashable | None:
-        """What pages must have in common to be decoded together; ``None``: the page is decoded alone."""
-        return None
 
+class JoinablePage(OpenPage):
+    """A page that can be decoded together with others of the same kind.
+
+    Single rows lie in many pages, and the work for a page is more than that for a row; so it is for small pages.
+    """
+
+    #: Whether :meth:`decode_together` takes whole pages too.
+    joins_ranges: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def kind(self) -> Hashable | None:
+        """What pages must have in common to be decoded together; ``None``: this one is decoded alone after all."""
+
+    @abstractmethod
     def decode_together(
         self, others: Sequence[Self], parts: Sequence[PagePart], data: Sequence[Data], allocate: Allocate
     ) -> Leaf:
         """Decode parts of several pages of one column to one leaf, as if they were of one page.
-
-        Single rows lie in many pages, and the work for a page is more than that for a row; so it is for small pages.
 
         Parameters
         ----------
@@ -174,7 +181,6 @@ class OpenPage(ABC):
         allocate
             Where memory comes from.
         """
-        raise NotImplementedError
 
 
 class Layout(ABC):

@@ -40,7 +40,16 @@ from lancelet.codecs.base import ValueCodec
 from lancelet.codecs.registry import parse_as
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible, parse_layers
-from lancelet.pages.base import ByteRange, DoesNotFit, EncodedPage, Layout, OpenPage, PagePart, RowRanges
+from lancelet.pages.base import (
+    ByteRange,
+    DoesNotFit,
+    EncodedPage,
+    JoinablePage,
+    Layout,
+    OpenPage,
+    PagePart,
+    RowRanges,
+)
 from lancelet.pages.registry import register
 
 if TYPE_CHECKING:
@@ -338,7 +347,7 @@ def _parse_index(data: Data, page: PageInfo) -> npt.NDArray[np.unsignedinteger[A
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _FixedPage(OpenPage):
+class _FixedPage(JoinablePage):
     """Records of one width: row ``i`` is record ``i``."""
 
     layout: FullZip
@@ -385,7 +394,7 @@ class _FixedPage(OpenPage):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _IndexedPage(OpenPage):
+class _IndexedPage(JoinablePage):
     """Records that the repetition index leads to.
 
     Attributes

@@ -42,7 +42,15 @@ from lancelet.buffers import allocate, nbytes, total
 from lancelet.codecs.base import BlockCodec, ChunkCodec, Chunks, Picks, Spans
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible
-from lancelet.pages.base import ByteRange, DoesNotFit, EncodedPage, Layout, OpenPage, PagePart, RowRanges
+from lancelet.pages.base import (
+    ByteRange,
+    DoesNotFit,
+    EncodedPage,
+    JoinablePage,
+    Layout,
+    PagePart,
+    RowRanges,
+)
 from lancelet.pages.chunk_levels import decode_levels, packed_widths, pick_entries, pick_packed_levels
 from lancelet.pages.miniblock_form import form_of
 from lancelet.pages.registry import register
@@ -330,7 +338,7 @@ class _Runs(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class OpenMiniBlock(OpenPage):
+class OpenMiniBlock(JoinablePage):
     """A mini-block page whose chunks can be found.
 
     Attributes

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Data
 
-__all__ = ["Sink", "Source", "target_of"]
+__all__ = ["Sink", "Source", "WrappedSource", "target_of"]
 
 
 class Source(ABC):
@@ -115,6 +115,44 @@ def target_of(ranges: Sequence[tuple[int, int]], buffer: Data) -> memoryview:
     if num_bytes != len(target):
         raise ValueError(f"{num_bytes} bytes do not fill a buffer of {len(target)}")
     return target
+
+
+class WrappedSource(Source):
+    """A source that reads from another one, and passes on what it does not do itself.
+
+    Parameters
+    ----------
+    source
+        Where the bytes come from; closed with this one.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.name = source.name
+        self._source = source
+
+    def size(self) -> int:
+        """Return the size in bytes."""
+        return self._source.size()
+
+    def read(self, position: int, size: int) -> memoryview:
+        """Return exactly `size` bytes from `position` on; see :meth:`Source.read`."""
+        return self.read_ranges([(position, size)])[0]
+
+    @abstractmethod
+    def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
+        """Read several ``(position, size)``, in the order given."""
+
+    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Pass the hint on."""
+        self._source.prefetch(ranges)
+
+    def release(self, ranges: Sequence[tuple[int, int]]) -> None:
+        """Pass the hint on."""
+        self._source.release(ranges)
+
+    def close(self) -> None:
+        """Close the source behind."""
+        self._source.close()
 
 
 class Sink(ABC):

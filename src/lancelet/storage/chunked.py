@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lancelet.buffers import allocate
 from lancelet.errors import OptionError
-from lancelet.storage.base import Source
+from lancelet.storage.base import Source, WrappedSource
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,7 +33,7 @@ def in_chunks(source: Source, chunk_bytes: int) -> Source:
     return source if source.gives_views else ChunkedSource(source, chunk_bytes)
 
 
-class ChunkedSource(Source):
+class ChunkedSource(WrappedSource):
     """A source that is asked for at most so many bytes at once.
 
     Parameters
@@ -45,19 +45,10 @@ class ChunkedSource(Source):
     """
 
     def __init__(self, source: Source, chunk_bytes: int) -> None:
-        self.name = source.name
+        super().__init__(source)
         self.gap_bytes = source.gap_bytes
         self.most_bytes = min(source.most_bytes, chunk_bytes)
-        self._source = source
         self._chunk_bytes = chunk_bytes
-
-    def size(self) -> int:
-        """Return the size in bytes."""
-        return self._source.size()
-
-    def read(self, position: int, size: int) -> memoryview:
-        """Return exactly `size` bytes from `position` on; see :meth:`Source.read`."""
-        return self.read_ranges([(position, size)])[0]
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
         """Read several ``(position, size)``, the large ones in parts."""
@@ -76,15 +67,3 @@ class ChunkedSource(Source):
             stop = min(start + self._chunk_bytes, size)
             whole[start:stop] = self._source.read(position + start, stop - start).cast("B")
         return whole.toreadonly()
-
-    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Pass the hint on."""
-        self._source.prefetch(ranges)
-
-    def release(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Pass the hint on."""
-        self._source.release(ranges)
-
-    def close(self) -> None:
-        """Close the source behind."""
-        self._source.close()

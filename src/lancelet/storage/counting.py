@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lancelet.storage.base import Source
+from lancelet.storage.base import Source, WrappedSource
 from lancelet.storage.store import Store
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Request:
     size: int = 0
 
 
-class CountingSource(Source):
+class CountingSource(WrappedSource):
     """A source that counts. It seems to read really, even from memory, so that ranges are merged for it.
 
     Parameters
@@ -63,20 +63,11 @@ class CountingSource(Source):
         gap_bytes: int = Source.gap_bytes,
         most_bytes: int = Source.most_bytes,
     ) -> None:
-        self.name = source.name
+        super().__init__(source)
         self.gap_bytes = gap_bytes
         self.most_bytes = most_bytes
         self.requests: list[Request] = []
-        self._source = source
         self._latency_seconds = latency_seconds
-
-    def size(self) -> int:
-        """Return the size in bytes; this is no request."""
-        return self._source.size()
-
-    def read(self, position: int, size: int) -> memoryview:
-        """Return exactly `size` bytes from `position` on; see :meth:`Source.read`."""
-        return self.read_ranges([(position, size)])[0]
 
     def read_ranges(self, ranges: Sequence[tuple[int, int]]) -> list[memoryview]:
         """Read several ``(position, size)``."""
@@ -85,18 +76,6 @@ class CountingSource(Source):
         if asked:
             time.sleep(self._latency_seconds)
         return self._source.read_ranges(ranges)
-
-    def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Pass the hint on."""
-        self._source.prefetch(ranges)
-
-    def release(self, ranges: Sequence[tuple[int, int]]) -> None:
-        """Pass the hint on."""
-        self._source.release(ranges)
-
-    def close(self) -> None:
-        """Close the source behind."""
-        self._source.close()
 
 
 class CountingStore(Store):

@@ -17,6 +17,8 @@ from lancelet.kernels.reference.runs import bss_decode, flat_gather
 from lancelet.kernels.reference.varwidth import variable_decode, variable_decode_offsets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lancelet.buffers import Data, Int64Array, UInt8Array, UInt16Array
 
 __all__ = [
@@ -167,8 +169,23 @@ def flat_pick(
         A range is not within the values, or a size does not fit.
     """
     _require(bits > 0 and bits % 8 == 0, "bits must be a multiple of 8")
+    _decode_and_pick(flat_gather, data, offsets, sizes, counts, bits, starts, stops, out)
+
+
+def _decode_and_pick(
+    decode: Callable[..., object],
+    data: Data,
+    offsets: Int64Array,
+    sizes: Int64Array,
+    counts: Int64Array,
+    bits: int,
+    starts: Int64Array,
+    stops: Int64Array,
+    out: Data,
+) -> None:
+    """Decode all values, and choose among them: the obvious way."""
     values = np.empty(_total(counts) * bits // 8, dtype=np.uint8)
-    flat_gather(data, offsets, sizes, counts, bits, values)
+    decode(data, offsets, sizes, counts, bits, values)
     pick_fixed(values, bits, starts, stops, out)
 
 
@@ -201,9 +218,7 @@ def inline_pick(
         A range is not within the values, or a size does not fit.
     """
     _require(bits in (8, 16, 32, 64), "bits must be 8, 16, 32 or 64")
-    values = np.empty(_total(counts) * bits // 8, dtype=np.uint8)
-    inline_unpack(data, offsets, sizes, counts, bits, values)
-    pick_fixed(values, bits, starts, stops, out)
+    _decode_and_pick(inline_unpack, data, offsets, sizes, counts, bits, starts, stops, out)
 
 
 def bss_pick(
@@ -235,9 +250,7 @@ def bss_pick(
         A range is not within the values, or a size does not fit.
     """
     _require(bits in (32, 64), "bits must be 32 or 64")
-    values = np.empty(_total(counts) * bits // 8, dtype=np.uint8)
-    bss_decode(data, offsets, sizes, counts, bits, values)
-    pick_fixed(values, bits, starts, stops, out)
+    _decode_and_pick(bss_decode, data, offsets, sizes, counts, bits, starts, stops, out)
 
 
 def variable_pick_offsets(
