@@ -36,6 +36,7 @@ UNITS = (
     "v20",
     "fields",
     "file",
+    "filters",
     "table",
     "compact",
     "anatomy",

@@ -1,0 +1,1 @@
+"""Conditions and expressions over columns: SQL text or pyarrow expressions."""
