@@ -11,15 +11,27 @@ from lancelet.blocks.arrow import valid_mask
 from lancelet.blocks.dictionary_array import num_nulls
 from lancelet.errors import OptionError
 from lancelet.fields.paths import list_items
+from lancelet.schema.blobs import BLOB_V2, is_blob
+from lancelet.schema.fields import Schema
+from lancelet.schema.logical import EXTENSION_NAME
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
-    from lancelet.schema.fields import Schema
+    from lancelet.schema.fields import Field
 
     Mask = npt.NDArray[np.bool_]
 
-__all__ = ["MAX_BATCH_ROWS", "check_batch", "check_nulls", "check_row_count"]
+__all__ = [
+    "MAX_BATCH_ROWS",
+    "check_batch",
+    "check_fields",
+    "check_nulls",
+    "check_row_count",
+    "with_nullability",
+]
 
 #: Rows that one batch may have.
 MAX_BATCH_ROWS = 2**32 - 1
@@ -27,7 +39,62 @@ MAX_BATCH_ROWS = 2**32 - 1
 _MAX_FILE_ROWS = 2**63 - 1
 
 
-def check_batch(batch: pa.RecordBatch, schema: Schema, arrow_schema: pa.Schema) -> list[pa.Array]:
+def check_fields(arrow_schema: pa.Schema | None, fields: Schema) -> None:
+    """Check that columns can be stored as `fields`: they have the same names and types.
+
+    Raises
+    ------
+    OptionError
+        They differ, or there is no Arrow schema.
+    """
+    if arrow_schema is None:
+        raise OptionError("fields say how a schema is stored, and there is no schema")
+    _check_same(Schema.from_arrow(arrow_schema).fields, fields.fields, "")
+
+
+def _check_same(given: Sequence[Field], wanted: Sequence[Field], prefix: str) -> None:
+    if [field.name for field in given] != [field.name for field in wanted]:
+        names = (
+            ", ".join(repr(prefix + field.name) for field in fields) or "none" for fields in (given, wanted)
+        )
+        raise OptionError("the schema has the fields {}, and they are stored as {}".format(*names))
+    for one, other in zip(given, wanted, strict=True):
+        if other.metadata.get(EXTENSION_NAME) == BLOB_V2:  # may be written in more than one form
+            continue
+        if one.logical_type != other.logical_type:
+            raise OptionError(
+                f"field {prefix + one.name!r} of type {one.arrow_type} cannot be stored as {other.arrow_type}"
+            )
+        _check_same(one.children, other.children, f"{prefix}{one.name}.")
+
+
+def with_nullability(arrow_schema: pa.Schema, schema: Schema) -> pa.Schema:
+    """Return `arrow_schema` with nulls allowed where `schema` allows them, for :func:`check_nulls`."""
+    return pa.schema([_strict(*pair) for pair in zip(arrow_schema, schema.fields, strict=True)])
+
+
+def _strict(arrow: pa.Field, field: Field) -> pa.Field:
+    return pa.field(arrow.name, _strict_type(arrow.type, field), field.nullable)
+
+
+def _strict_type(type_: pa.DataType, field: Field) -> pa.DataType:
+    if isinstance(type_, pa.BaseExtensionType) or not field.children or is_blob(field):
+        return type_
+    if pa.types.is_struct(type_):
+        return pa.struct([_strict(*pair) for pair in zip(type_, field.children, strict=True)])
+    child = field.children[0]
+    if pa.types.is_map(type_):
+        key, item = (
+            _strict(*pair) for pair in zip((type_.key_field, type_.item_field), child.children, strict=True)
+        )
+        return pa.map_(key, item, type_.keys_sorted)
+    item = _strict(type_.value_field, child)
+    if pa.types.is_fixed_size_list(type_):
+        return pa.list_(item, type_.list_size)
+    return pa.large_list(item) if pa.types.is_large_list(type_) else pa.list_(item)
+
+
+def check_batch(batch: pa.RecordBatch, arrow_schema: pa.Schema, strict_schema: pa.Schema) -> list[pa.Array]:
     """Return the arrays of `batch` in the order of the schema.
 
     Columns are found by name, their order is free, further columns are ignored.
@@ -36,8 +103,8 @@ def check_batch(batch: pa.RecordBatch, schema: Schema, arrow_schema: pa.Schema) 
     ----------
     batch
         What the user wrote.
-    schema, arrow_schema
-        The file's fields, and the Arrow schema of the same columns that batches must have.
+    arrow_schema, strict_schema
+        The columns that batches must have; the same with nulls allowed where the file allows them.
 
     Raises
     ------
@@ -46,7 +113,7 @@ def check_batch(batch: pa.RecordBatch, schema: Schema, arrow_schema: pa.Schema) 
     """
     arrays = []
     batch_schema = batch.schema
-    for field, wanted in zip(schema.fields, arrow_schema, strict=True):
+    for field, strict in zip(arrow_schema, strict_schema, strict=True):
         indices = batch_schema.get_all_field_indices(field.name)
         if not indices:
             have = ", ".join(repr(name) for name in batch_schema.names)
@@ -54,9 +121,9 @@ def check_batch(batch: pa.RecordBatch, schema: Schema, arrow_schema: pa.Schema) 
         if len(indices) > 1:
             raise OptionError(f"the batch has {len(indices)} columns {field.name!r}")
         array = batch.column(indices[0])
-        if array.type != wanted.type:
-            raise OptionError(f"column {field.name!r} has type {array.type}; the file stores {wanted.type}")
-        check_nulls(array, wanted, field.name)
+        if array.type != field.type:
+            raise OptionError(f"column {field.name!r} has type {array.type}; the file stores {field.type}")
+        check_nulls(array, strict, field.name)
         arrays.append(array)
     return arrays
 

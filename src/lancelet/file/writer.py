@@ -17,7 +17,7 @@ from lancelet.fields.base import ColumnNumbering, FieldRequest, check_alignment
 from lancelet.fields.encoder import StructuralStrategy
 from lancelet.fields.v20_encoder import V20Strategy
 from lancelet.fields.wishes import checked_options, options_of_leaves
-from lancelet.file.checks import check_batch, check_row_count
+from lancelet.file.checks import check_batch, check_fields, check_row_count, with_nullability
 from lancelet.file.placing import LateBuffers, PagePlacer
 from lancelet.options import Profile, WriteOptions, default_max_page_bytes
 from lancelet.pb.file_pb2 import FileDescriptor
@@ -54,6 +54,9 @@ class FileWriter:
         Path, or a binary file object.
     schema
         Arrow schema; by default that of the first batch.
+    fields
+        The fields that `schema` is stored as, with ids, nullability and metadata of their own, as those of a dataset have; by
+        default those that `schema` says, numbered from 0. Names and types must be those of `schema`.
     version
         File version: ``"2.0"``, ``"2.1"``, ``"2.2"`` or ``"stable"`` (2.2).
     data_cache_bytes
@@ -111,6 +114,7 @@ class FileWriter:
         page_spill: str | os.PathLike[str] | None = None,
         page_spill_bytes: int = DEFAULT_SPILL_BYTES,
         buffer_alignment: int = ALIGNMENT,
+        fields: Schema | None = None,
     ) -> None:
         self._version = Version.parse(version)
         if self._version > Version.V2_2:
@@ -128,6 +132,8 @@ class FileWriter:
         )
         if schema is not None and not isinstance(schema, pa.Schema):
             raise OptionError(f"schema is {schema!r}; it must be a pyarrow.Schema")
+        if fields is not None:
+            check_fields(schema, fields)
         self._column_options = checked_options(columns)
         self._strategy = encoding_strategy or (
             V20Strategy() if self._version == Version.V2_0 else StructuralStrategy()
@@ -136,11 +142,13 @@ class FileWriter:
         self._encoders: list[FieldEncoder] = []
         self._schema: Schema | None = None
         self._arrow_schema: pa.Schema | None = None
+        self._strict_schema: pa.Schema | None = None
         self._takes_any_value = False
         self._schema_metadata: dict[str, str] = {}
         self._rows_written = 0
         self._state = "open"
-        fields = None if schema is None else Schema.from_arrow(schema)
+        if schema is not None and fields is None:
+            fields = Schema.from_arrow(schema)
         pages = None if page_spill is None else SpilledPages(page_spill, page_spill_bytes)
         alignment = check_alignment(buffer_alignment)
         if self._version > Version.V2_0:
@@ -206,11 +214,11 @@ class FileWriter:
             return
         if not isinstance(batch, pa.RecordBatch):
             batch = pa.record_batch(batch)
-        schema = self._set_schema(batch.schema)
+        self._set_schema(batch.schema)
         if self._takes_any_value and batch.schema.equals(self._arrow_schema):
             arrays = batch.columns
         else:
-            arrays = check_batch(batch, schema, self._arrow_schema)
+            arrays = check_batch(batch, self._arrow_schema, self._strict_schema)
         if batch.num_rows == 0:
             return
         check_row_count(batch.num_rows, self._rows_written)
@@ -330,7 +338,8 @@ class FileWriter:
             encoders.append(self._strategy.field_encoder(request, numbering, self._strategy))
         self._container.expect_columns(numbering.num_columns)
         self._schema, self._arrow_schema = schema, arrow_schema
-        self._takes_any_value = all(field.nullable and field.type.num_fields == 0 for field in arrow_schema)
+        self._strict_schema = strict = with_nullability(arrow_schema, schema)
+        self._takes_any_value = all(field.nullable and field.type.num_fields == 0 for field in strict)
         self._encoders, self._numbering = encoders, numbering
         return schema
 
