@@ -1,0 +1,191 @@
+"""Deletion files: which rows of a fragment are gone (dataset.md 4).
+
+A file lists all deleted rows of its fragment as positions in the data files, and replaces the one before it.
+
+============  ============================================================================================
+``.arrow``    Arrow IPC file of one batch with one column ``row_id: uint32 not null``, in any order
+``.bin``      Roaring bitmap; see :mod:`lancelet.table.bitmap`
+============  ============================================================================================
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.table.bitmap import decode_bitmap, encode_bitmap
+from lancelet.table.metadata import DeletionFile
+from lancelet.table.names import new_deletion_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lancelet.buffers import Data
+    from lancelet.storage import Store
+    from lancelet.table.metadata import FragmentMetadata
+
+__all__ = [
+    "NO_OFFSETS",
+    "decode_array",
+    "encode_array",
+    "read_deletions",
+    "write_deletions",
+]
+
+#: Fragments with at least so many deleted rows get a bitmap, whatever their size.
+BITMAP_FROM = 5000
+
+_SCHEMA = pa.schema([pa.field("row_id", pa.uint32(), nullable=False)])
+_MOST_ROWS = 1 << 32
+#: More rows in an Arrow file than bytes times this: zstd can do that, sensible writers of positions cannot.
+_ROWS_PER_BYTE = 1 << 12
+
+#: What fragments without deletions have: uint32[0], read-only.
+NO_OFFSETS = np.empty(0, np.uint32)
+NO_OFFSETS.flags.writeable = False
+
+
+def read_deletions(
+    store: Store, fragment: FragmentMetadata, *, bases: Mapping[int, Store] | None = None
+) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """Return which rows of a fragment are deleted.
+
+    Parameters
+    ----------
+    store
+        The dataset.
+    fragment
+        The fragment. Its number of rows, where it is known, bounds what the file may hold.
+    bases
+        Roots of other datasets, by ``base_id``, for deletion files that lie there.
+
+    Returns
+    -------
+    uint32[num_deleted_rows]
+        Positions in the data files, ascending, each once; read-only.
+
+    Raises
+    ------
+    FormatError
+        The file is damaged or missing, or contradicts what the manifest says of the fragment.
+    UnsupportedError
+        The file lies in a place that is not in `bases`.
+    """
+    deletion = fragment.deletion_file
+    if deletion is None:
+        return NO_OFFSETS
+    if deletion.base_id is not None:
+        if bases is None or deletion.base_id not in bases:
+            raise UnsupportedError(
+                f"the deletion file of fragment {fragment.id} lies in base path {deletion.base_id}"
+            )
+        store = bases[deletion.base_id]
+    path = deletion.path(fragment.id)
+    most = _MOST_ROWS if fragment.physical_rows is None else fragment.physical_rows
+    try:
+        with store.open_source(path) as source:
+            data = source.read(0, source.size())
+            decode = decode_array if deletion.file_type == "array" else decode_bitmap
+            offsets = decode(data, limit=min(most, _MOST_ROWS))
+        _check(offsets, most, deletion.num_deleted_rows)
+    except FileNotFoundError:
+        raise FormatError("there is no such deletion file", path=f"{store.name}/{path}") from None
+    except FormatError as error:
+        raise error.locate(path=f"{store.name}/{path}") from None
+    offsets.flags.writeable = False
+    return offsets
+
+
+def write_deletions(
+    store: Store, fragment_id: int, read_version: int, offsets: np.ndarray[Any, Any]
+) -> DeletionFile:
+    """Write which rows of a fragment are deleted. Nobody sees it until a manifest names the file.
+
+    Parameters
+    ----------
+    store
+        The dataset.
+    fragment_id
+        The fragment.
+    read_version
+        Version that the deletion begins from.
+    offsets
+        uint32[num_deleted_rows]: *all* rows of the fragment that are deleted, ascending, each once.
+
+    Raises
+    ------
+    OptionError
+        There are none, or they do not ascend.
+    """
+    offsets = np.ascontiguousarray(offsets, np.uint32)
+    if not len(offsets) or (offsets[1:] <= offsets[:-1]).any():
+        raise OptionError("deleted rows must ascend, and there must be some")
+    is_bitmap = len(offsets) >= BITMAP_FROM
+    deletion = DeletionFile("bitmap" if is_bitmap else "array", read_version, new_deletion_id(), len(offsets))
+    store.put(deletion.path(fragment_id), encode_bitmap(offsets) if is_bitmap else encode_array(offsets))
+    return deletion
+
+
+def encode_array(offsets: np.ndarray[Any, Any]) -> bytes:
+    """Return ``uint32[num]`` as an Arrow file; it is not compressed."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, _SCHEMA) as writer:
+        writer.write_batch(pa.record_batch([pa.array(offsets, pa.uint32())], schema=_SCHEMA))
+    return bytes(sink.getvalue())
+
+
+def decode_array(data: Data, *, limit: int) -> np.ndarray[Any, np.dtype[np.uint32]]:
+    """Return what an Arrow file lists.
+
+    Parameters
+    ----------
+    data
+        The file.
+    limit
+        Most rows that it can hold.
+
+    Returns
+    -------
+    uint32[num]
+        Ascending; what stands there twice comes twice.
+
+    Raises
+    ------
+    FormatError
+        The file is damaged, has other columns or nulls, or more rows.
+    """
+    size = memoryview(data).nbytes
+    try:
+        with pa.ipc.open_file(pa.py_buffer(data)) as reader:
+            if not reader.schema.equals(_SCHEMA):
+                raise FormatError(f"an array of deleted rows has the columns {_one_line(reader.schema)}")
+            if reader.num_record_batches > 1 + size // 64:
+                raise FormatError(f"{reader.num_record_batches} batches do not fit into {size} bytes")
+            columns = [reader.get_batch(place).column(0) for place in range(reader.num_record_batches)]
+            for column in columns:
+                column.validate(full=True)
+    except (pa.ArrowException, OSError, OverflowError) as error:
+        raise FormatError(f"this is no Arrow file of deleted rows: {_one_line(error)}") from None
+    num = sum(map(len, columns))
+    if num > min(limit, size * _ROWS_PER_BYTE):
+        raise FormatError(f"{num} rows are deleted, and at most {limit} are there")
+    if any(column.null_count for column in columns):
+        raise FormatError("an array of deleted rows has nulls")
+    found = [column.to_numpy(zero_copy_only=False) for column in columns]
+    return np.sort(np.concatenate([NO_OFFSETS, *found]))
+
+
+def _check(offsets: np.ndarray[Any, Any], num_rows: int, expected: int | None) -> None:
+    if (offsets[1:] == offsets[:-1]).any():
+        raise FormatError("a row is deleted twice")
+    if len(offsets) and int(offsets[-1]) >= num_rows:
+        raise FormatError(f"row {offsets[-1]} is deleted, and the fragment has {num_rows}")
+    if expected is not None and len(offsets) != expected:
+        raise FormatError(f"the file lists {len(offsets)} deleted rows, the manifest counts {expected}")
+
+
+def _one_line(found: object) -> str:
+    return " ".join(str(found).split())
