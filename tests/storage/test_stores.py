@@ -7,6 +7,7 @@ import errno
 import os
 import pickle
 import threading
+import time
 
 import pytest
 
@@ -38,6 +39,9 @@ class SmallestStore(Store):
 
     def list(self, folder=""):
         return self._store.list(folder)
+
+    def describe(self, folder="", *, unfinished=False):
+        return self._store.describe(folder, unfinished=unfinished)
 
     def delete(self, path):
         self._store.delete(path)
@@ -375,3 +379,27 @@ def test_the_lost_answer_of_a_link(tmp_path, monkeypatch):
     store = LocalStore(tmp_path)
     store.put_if_absent("a", b"1")
     assert os.listdir(tmp_path) == ["a"]  # noqa: PTH208
+
+
+def test_objects_are_described(store):
+    before = time.time() - 5
+    store.put("d/b", b"12345")
+    store.put_if_absent("d/e/c", b"")
+    store.put("x", b"1")
+    found = store.describe("d")
+    assert [(info.path, info.size) for info in found] == [("d/b", 5), ("d/e/c", 0)]
+    assert all(before <= info.modified <= time.time() + 5 for info in found)
+    assert [info.path for info in store.describe()] == store.list()
+    assert store.describe("nothing") == store.describe("d", unfinished=True) == []
+
+
+def test_what_is_being_written_is_described_apart(tmp_path):
+    store = LocalStore(tmp_path)
+    with store.open_sink("d/file") as sink:
+        sink.write(b"123")
+        sink.flush()
+        (found,) = store.describe("d", unfinished=True)
+        assert found.size == 3
+        assert store.describe("d") == store.list("d") == []
+        store.delete(found.path)
+        assert store.describe(unfinished=True) == []

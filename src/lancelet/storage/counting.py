@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lancelet.buffers import Data
+    from lancelet.storage.store import ObjectInfo
 
 __all__ = ["CountingSource", "CountingStore", "Request"]
 
@@ -128,6 +129,11 @@ class CountingStore(Store):
         """Return the paths below a folder; see :meth:`Store.list`."""
         self._count(Request("list", folder))
         return self._store.list(folder)
+
+    def describe(self, folder: str = "", *, unfinished: bool = False) -> Sequence[ObjectInfo]:
+        """Return sizes and times of objects; see :meth:`Store.describe`."""
+        self._count(Request("describe", folder))
+        return self._store.describe(folder, unfinished=unfinished)
 
     def delete(self, path: str) -> None:
         """Remove an object; see :meth:`Store.delete`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import FormatError, OptionError
 from lancelet.storage.local import LocalSink, LocalSource, path_text, sync_directory
-from lancelet.storage.store import Store, check_path, check_prefix, check_size, missing
+from lancelet.storage.store import ObjectInfo, Store, check_path, check_prefix, check_size, missing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -71,7 +71,21 @@ class LocalStore(Store):
     def list(self, folder: str = "") -> list[str]:
         """Return the paths of the files below a folder, without those that are being written; see :meth:`Store.list`."""
         prefix = check_prefix(folder)
-        return sorted(_files(os.path.join(self.name, prefix), prefix))  # noqa: PTH118
+        return sorted([path for path, _ in self._found(prefix, unfinished=False)])
+
+    def describe(self, folder: str = "", *, unfinished: bool = False) -> Sequence[ObjectInfo]:
+        """Return sizes and times of the files below a folder, or of those that are being written; see :meth:`Store.describe`."""
+        found = []
+        for path, entry in self._found(check_prefix(folder), unfinished=unfinished):
+            try:
+                known = entry.stat()
+            except FileNotFoundError:
+                continue
+            found.append(ObjectInfo(path, known.st_size, known.st_mtime))
+        return sorted(found)
+
+    def _found(self, prefix: str, *, unfinished: bool) -> Iterator[tuple[str, os.DirEntry[str]]]:
+        return _files(os.path.join(self.name, prefix), prefix, unfinished)  # noqa: PTH118
 
     def delete(self, path: str) -> None:
         """Remove a file; see :meth:`Store.delete`."""
@@ -135,19 +149,20 @@ def _make_folder(folder: str) -> None:
     sync_directory(parent)
 
 
-def _files(folder: str, prefix: str) -> Iterator[str]:
-    """Yield the paths of the files below a folder; what vanishes meanwhile, and what no path can name, is left out."""
+def _files(folder: str, prefix: str, unfinished: bool) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Yield the files below a folder with their paths; what vanishes meanwhile, and what no path can name, is left out."""
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
-        if not _has_utf8(entry.name) or _TEMPORARY.fullmatch(entry.name):
+        if not _has_utf8(entry.name):
             continue
         if entry.is_file():
-            yield prefix + entry.name
+            if (_TEMPORARY.fullmatch(entry.name) is not None) == unfinished:
+                yield prefix + entry.name, entry
         elif entry.is_dir() and not _leads_back(entry):
-            yield from _files(entry.path, f"{prefix}{entry.name}/")
+            yield from _files(entry.path, f"{prefix}{entry.name}/", unfinished)
 
 
 def _has_utf8(name: str) -> bool:

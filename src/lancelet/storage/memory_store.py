@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from lancelet.storage.memory import MemorySource
-from lancelet.storage.store import Store, check_path, check_prefix, check_size, exists, missing
+from lancelet.storage.store import ObjectInfo, Store, check_path, check_prefix, check_size, exists, missing
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from lancelet.buffers import Data
     from lancelet.storage.base import Source
 
@@ -27,6 +30,7 @@ class MemoryStore(Store):
     def __init__(self, *, name: str = "<memory>") -> None:
         self.name = name
         self._objects: dict[str, bytes] = {}
+        self._times: dict[str, float] = {}
         self._lock = threading.Lock()
 
     def size(self, path: str) -> int:
@@ -42,6 +46,7 @@ class MemoryStore(Store):
         copy = bytes(memoryview(data))
         with self._lock:
             self._objects[check_path(path)] = copy
+            self._times[path] = time.time()
 
     def put_if_absent(self, path: str, data: Data) -> None:
         """Keep a copy of `data`, unless there is an object; see :meth:`Store.put_if_absent`."""
@@ -50,12 +55,22 @@ class MemoryStore(Store):
             if check_path(path) in self._objects:
                 raise exists(self._name_of(path))
             self._objects[path] = copy
+            self._times[path] = time.time()
 
     def list(self, folder: str = "") -> list[str]:
         """Return the paths below a folder; see :meth:`Store.list`."""
         prefix = check_prefix(folder)
         with self._lock:
             return sorted(path for path in self._objects if path.startswith(prefix))
+
+    def describe(self, folder: str = "", *, unfinished: bool = False) -> Sequence[ObjectInfo]:
+        """Return sizes and times of the objects below a folder; see :meth:`Store.describe`. What is being written is nowhere."""
+        prefix = check_prefix(folder)
+        if unfinished:
+            return []
+        with self._lock:
+            found = [path for path in self._objects if path.startswith(prefix)]
+            return [ObjectInfo(path, len(self._objects[path]), self._times[path]) for path in sorted(found)]
 
     def delete(self, path: str) -> None:
         """Forget an object; see :meth:`Store.delete`."""

@@ -13,6 +13,7 @@ verb                    what it does                                            
 ``put_if_absent``       the same, once: of many that try, one succeeds             - / ``FileExistsError``
 ``open_sink``           an object to write in pieces, as ``FileWriter`` takes it   - / as wished
 ``list``                paths below a folder, in the order of their code points    no paths / -
+``describe``            the same with sizes and times, or what is being written    nothing / -
 ``delete``              remove an object                                           ``FileNotFoundError`` / -
 ======================  =========================================================  ==================================
 
@@ -25,7 +26,7 @@ from __future__ import annotations
 import errno
 import os
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from lancelet.errors import FormatError, OptionError
 from lancelet.storage.base import Sink, Source
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BufferedSink",
+    "ObjectInfo",
     "Store",
     "StoreSource",
     "check_path",
@@ -46,6 +48,24 @@ __all__ = [
     "exists",
     "missing",
 ]
+
+
+class ObjectInfo(NamedTuple):
+    """What a store knows of an object without reading it.
+
+    Attributes
+    ----------
+    path
+        Path from the root of the store.
+    size
+        Size in bytes.
+    modified
+        When it was last written: seconds since 1970, UTC, by the clock of the store.
+    """
+
+    path: str
+    size: int
+    modified: float
 
 
 class Store(ABC):
@@ -118,6 +138,19 @@ class Store(ABC):
         -------
         list[str]
             Paths from the root of the store, ordered by code points.
+        """
+
+    @abstractmethod
+    def describe(self, folder: str = "", *, unfinished: bool = False) -> Sequence[ObjectInfo]:
+        """Return what :meth:`list` finds, with sizes and times.
+
+        Parameters
+        ----------
+        folder
+            See :meth:`list`.
+        unfinished
+            Return what is being written instead, or was never finished, if the store keeps it where it can be deleted by its path.
+            Such things are no objects: no other method sees them.
         """
 
     @abstractmethod
