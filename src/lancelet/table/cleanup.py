@@ -156,7 +156,11 @@ class CleanupStats:
         return cls(
             sum(info.size for info in (*files, *manifests)),
             len(manifests),
-            *(kinds[kind] for kind in (*_KINDS.values(), _UNFINISHED)),
+            kinds["data"],
+            kinds["transaction"],
+            kinds["index"],
+            kinds["deletion"],
+            kinds[_UNFINISHED],
             tuple(failed),
         )
 
