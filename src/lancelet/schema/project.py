@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     #: Field ids that are wanted, in order; ``None``: as a whole.
     Tree = dict[int, "Tree | None"]
 
-__all__ = ["PACKED_KEYS", "columns_of", "is_packed", "project", "project_stored"]
+__all__ = ["PACKED_KEYS", "columns_of", "find_field", "is_packed", "project", "project_stored"]
 
 #: The key of a packed struct, and its old form.
 PACKED_KEYS = ("lance-encoding:packed", "packed")
@@ -118,9 +118,7 @@ def project(schema: Schema, names: Sequence[str]) -> Schema:
         raise OptionError("the list of names is empty; at least one column is needed")
     tree: Tree = {}
     for name in names:
-        path = _find(schema.fields, name) if isinstance(name, str) else None
-        if path is None:
-            raise _unknown(schema, name)
+        path = find_field(schema, name)
         for outer in path[:-1]:
             if is_packed(outer, Version.V2_0) or is_packed(outer, Version.V2_1) or BLOB in outer.metadata:
                 raise OptionError(f"{name!r} cannot be read alone: {outer.name!r} is stored as one column")
@@ -142,6 +140,20 @@ def project_stored(schema: StoredSchema, names: Sequence[str]) -> Schema:
     if not isinstance(names, str) and all(isinstance(name, str) for name in names):
         part = schema.part({name.partition(".")[0] for name in names})  # names at top level have no dots
     return project(schema.whole if part is None else part, names)
+
+
+def find_field(schema: Schema, name: str) -> tuple[Field, ...]:
+    """Return the field that a name or dotted path means, behind all structs around it.
+
+    Raises
+    ------
+    OptionError
+        There is none; the message has the nearest names.
+    """
+    path = _find(schema.fields, name) if isinstance(name, str) else None
+    if path is None:
+        raise _unknown(schema, name)
+    return path
 
 
 def _find(fields: Sequence[Field], path: str) -> tuple[Field, ...] | None:
