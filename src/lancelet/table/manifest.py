@@ -56,6 +56,7 @@ _STORAGE_VERSIONS = {version.text: version for version in Version}
 _LEGACY = ("0.1", "legacy")
 #: Row addresses keep the id of the fragment in 32 bits.
 _MAX_FRAGMENT_ID = (1 << 32) - 1
+_NAME_START = len(VERSIONS) + 1
 #: How often the latest version is looked for, if it vanishes before it can be read.
 _ATTEMPTS = 5
 
@@ -381,10 +382,9 @@ def latest_manifest(store: Store) -> Manifest | None:
         See :func:`read_manifest`; or manifests are named by both schemes.
     """
     for _ in range(_ATTEMPTS):
-        found = _listed(store)
-        if not found:
+        path = _latest_path(store)
+        if path is None:
             return None
-        _, path, _ = max(found)
         try:
             return read_manifest(store, path)
         except FileNotFoundError:  # it was cleaned up: there is a newer one
@@ -413,13 +413,29 @@ def manifest_of(store: Store, version: int) -> Manifest:
     return read_manifest(store, manifest_path(version, Scheme.V1))
 
 
+def _latest_path(store: Store) -> str | None:
+    """Return the path of the newest manifest that is not detached."""
+    paths = store.list(VERSIONS)
+    # Names of scheme V2 have one length, and the newest comes first: thousands of others need not be parsed.
+    length = len(manifest_path(0))
+    same = [path for path in paths if len(path) == length]
+    rest = [path for path in paths if len(path) != length]
+    newest = next((path for path in same if parse_manifest_name(path[_NAME_START:])), None)
+    found = _parsed(store, [*rest, newest] if newest else rest)
+    return max(found)[1] if found else None
+
+
 def _listed(store: Store) -> list[tuple[int, str, Scheme]]:
     """Return (version, path, scheme) of all manifests that are not detached."""
-    start = len(VERSIONS) + 1
+    return _parsed(store, store.list(VERSIONS))
+
+
+def _parsed(store: Store, paths: list[str]) -> list[tuple[int, str, Scheme]]:
+    """Return (version, path, scheme) of those paths that are manifests and not detached."""
     found = []
     schemes: set[Scheme] = set()
-    for path in store.list(VERSIONS):
-        named = parse_manifest_name(path[start:])
+    for path in paths:
+        named = parse_manifest_name(path[_NAME_START:])
         if named is not None and not isinstance(named[0], str):
             found.append((named[1], path, named[0]))
             schemes.add(named[0])
@@ -468,7 +484,8 @@ def _fragments(manifest: Manifest) -> list[FragmentMetadata]:
     """Make and check the fragments."""
     message = manifest.message
     mixed = bool(message.reader_feature_flags & Flag.MIXED_FILE_VERSIONS)
-    expected = None if mixed else manifest.storage_version
+    expected = None if mixed else _stored_numbers(manifest.storage_version)
+    stable = manifest.has_stable_row_ids
     bases = {base.id for base in message.base_paths}
     found = []
     previous = -1
@@ -480,22 +497,27 @@ def _fragments(manifest: Manifest) -> list[FragmentMetadata]:
             raise FormatError(f"fragment {fragment.id} follows fragment {previous}")
         previous = fragment.id
         _check_files(fragment, expected, bases)
-        if manifest.has_stable_row_ids and fragment.row_ids is None:
+        if stable and fragment.row_ids is None:
             raise FormatError(f"fragment {fragment.id} has no row ids, and the dataset has stable row ids")
         found.append(fragment)
     return found
 
 
-def _check_files(fragment: FragmentMetadata, expected: Version | None, bases: set[int]) -> None:
+def _stored_numbers(version: Version) -> tuple[int, int]:
+    """Return the numbers that descriptions of data files have; for 2.0 these are not those of the footer."""
+    return (2, int(version) - int(Version.V2_0))
+
+
+def _check_files(fragment: FragmentMetadata, expected: tuple[int, int] | None, bases: set[int]) -> None:
     """Check versions and places of the files of a fragment."""
     for file in fragment.files:
         numbers = (file.file_major_version, file.file_minor_version)
         if numbers[0] == 0:
             raise UnsupportedError(f"unsupported legacy file {file.path!r} of fragment {fragment.id}")
-        if expected is not None and numbers != (2, expected - Version.V2_0):
+        if expected is not None and numbers != expected:
             raise FormatError(
                 f"data file {file.path!r} of fragment {fragment.id} is of version {numbers[0]}.{numbers[1]} "
-                f"in a dataset of version {expected}"
+                f"in a dataset of version {expected[0]}.{expected[1]}"
             )
         if file.base_id is not None and file.base_id not in bases:
             raise FormatError(f"data file {file.path!r} lies in base path {file.base_id}, which there is not")
