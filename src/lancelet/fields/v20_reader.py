@@ -34,7 +34,7 @@ from lancelet.v20.node import plain_values
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lancelet.buffers import Allocate
     from lancelet.container.reader import Container
@@ -52,18 +52,25 @@ class V20Reader:
     ----------
     container
         The open file.
-    schema
-        The whole schema of the file.
+    columns
+        Field id -> physical column. The header of a struct may be missing: it says nothing that its children do not say.
     """
 
-    def __init__(self, container: Container, schema: Schema) -> None:
+    def __init__(self, container: Container, columns: Mapping[int, int]) -> None:
         self._container = container
         self._pages: dict[int, PageList] = {}
         self._leaves: dict[tuple[int, str], LeafColumn] = {}
         self._lists: dict[int, ListColumn] = {}
-        self._columns = columns_of(schema, Version.V2_0)
-        if container.num_columns > len(self._columns):
-            self._columns = self._columns_with_old_text(schema)
+        self._columns = columns
+
+    @classmethod
+    def of_file(cls, container: Container, schema: Schema) -> V20Reader:
+        """Return the reader of a file with the columns that its own, whole `schema` needs."""
+        columns = columns_of(schema, Version.V2_0)
+        reader = cls(container, columns)
+        if container.num_columns > len(columns):
+            reader._columns = reader._columns_with_old_text(schema)
+        return reader
 
     def read(
         self, fields: Sequence[tuple[Field, Field]], rows: RowRanges, allocate: Allocate
@@ -113,6 +120,9 @@ class V20Reader:
     def first_rows(self, field: Field) -> list[int]:
         """Return the values of a field where the pages of its first column with several start, and their number."""
         column = self._columns.get(field.id)
+        while column is None and field.children:
+            field = field.children[0]
+            column = self._columns.get(field.id)
         if column is None:
             return [0, self._container.num_rows]
         while field.children and len(self.pages(column)) == 1 and field.logical_type == "struct":
@@ -145,7 +155,8 @@ class V20Reader:
 
     def _columns_with_old_text(self, schema: Schema) -> dict[int, int]:
         """Number the columns of a file in which text takes two: offsets, and bytes as items (section 9)."""
-        columns, extra = {}, 0
+        columns: dict[int, int] = {}
+        extra = 0
         for field in schema.walk():
             if field.id not in self._columns:
                 continue
@@ -157,20 +168,22 @@ class V20Reader:
 
     def _reader(self, field: Field, shown: Field, num_values: int) -> _FieldReader:
         """Make the reader of a field that has `num_values` values, and is shown in another way perhaps."""
-        if field.id not in self._columns:
-            raise UnsupportedError(
-                f"field {field.name!r} of type {field.storage_type} does not exist in file version 2.0"
-            )
-        column = self._columns[field.id]
-        pages = self.pages(column)
-        if (
+        column = self._columns.get(field.id)
+        is_struct = (
             field.logical_type == "struct"
             and not is_packed(field, Version.V2_0)
             and BLOB not in field.metadata
-        ):
-            check_header(pages, num_values)
+        )
+        if column is None and not (is_struct and field.children):
+            raise UnsupportedError(
+                f"field {field.name!r} of type {field.storage_type} does not exist in file version 2.0"
+            )
+        if column is None or is_struct:
+            if column is not None:
+                check_header(self.pages(column), num_values)
             pairs = zip(field.children, shown.children, strict=True)
             return _StructReader(shown, [self._reader(*pair, num_values) for pair in pairs])
+        pages = self.pages(column)
         pages.check_length(num_values)
         type_ = field.storage_type
         if pa.types.is_list(type_) or pa.types.is_large_list(type_):

@@ -57,6 +57,11 @@ class PageCache:
         self._sizes: dict[Key, int] = {}
         self._bytes = 0
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that the kept pages hold."""
+        return self._bytes
+
     def get(self, key: Key) -> OpenPage | None:
         """Return a page, or ``None`` if it is not kept."""
         found = self._pages.get(key)

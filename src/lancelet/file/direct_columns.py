@@ -81,6 +81,11 @@ class DirectColumns:
         self._max_bytes = max_bytes
         self._held_bytes = 0
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes that open pages hold beside the file."""
+        return self._held_bytes
+
     def add(self, fields: Sequence[Field], columns: Sequence[ColumnPages]) -> None:
         """Get ready for :meth:`number_of` of many fields that have one leaf.
 

@@ -48,46 +48,68 @@ class Columns:
     container
         The open file.
     schema
-        Its whole schema.
+        Its whole schema; ``None``: its fields are described elsewhere, as those of a dataset, and nobody asks for columns of which
+        no field is known.
     columns_of
         Field id -> physical column.
     """
 
-    def __init__(self, container: Container, schema: StoredSchema, columns_of: Mapping[int, int]) -> None:
+    def __init__(
+        self, container: Container, schema: StoredSchema | None, columns_of: Mapping[int, int]
+    ) -> None:
         self.container = container
         self.columns_of = columns_of
         self._schema = schema
         self._cache = PageCache()
-        self._pages: dict[int, ColumnPages] = {}
+        self._pages: dict[tuple[int, int | None], ColumnPages] = {}
 
-    def pages(self, column: int) -> ColumnPages:
+    @property
+    def held_bytes(self) -> int:
+        """About how many bytes are kept beside the file: what is known of its pages."""
+        direct = self.__dict__.get("direct")
+        return self._cache.held_bytes + (0 if direct is None else direct.held_bytes)
+
+    def pages(self, column: int, rows_per_row: int | None = None) -> ColumnPages:
         """Return the pages of a physical column.
+
+        Parameters
+        ----------
+        column
+            Physical column.
+        rows_per_row
+            Rows that its pages count for one row of the file; ``None``: what the schema of the file says.
 
         Raises
         ------
         FormatError
             The file has no such column, its metadata is damaged, or its pages do not hold the rows of the file.
         """
-        pages = self._pages.get(column)
+        key = (column, rows_per_row)
+        pages = self._pages.get(key)
         if pages is None:
             if column >= self.container.num_columns:
                 raise FormatError(
                     f"the schema needs column {column}, and the file has {self.container.num_columns}",
                     path=self.container.source.name,
                 )
-            factor = self._rows_per_row.get(column, 1)
+            factor = self._rows_per_row.get(column, 1) if rows_per_row is None else rows_per_row
             pages = ColumnPages(self.container, column, self._cache, factor)
-            pages = self._pages.setdefault(column, pages)
+            pages = self._pages.setdefault(key, pages)
         return pages
 
     def of(self, paths: Sequence[LeafPath]) -> tuple[ColumnPages, ...]:
         """Return the columns of leaves (2.1 and later)."""
-        return tuple([self.pages(self.columns_of[path.leaf.id]) for path in paths])
+        columns_of = self.columns_of
+        if self._schema is not None:
+            return tuple([self.pages(columns_of[path.leaf.id]) for path in paths])
+        return tuple([self.pages(columns_of[path.leaf.id], path.rows_per_row) for path in paths])
 
     @cached_property
     def v20(self) -> V20Reader:
         """What reads the fields of a file of version 2.0."""
-        return V20Reader(self.container, self._schema.whole)
+        if self._schema is None:
+            return V20Reader(self.container, self.columns_of)
+        return V20Reader.of_file(self.container, self._schema.whole)
 
     @cached_property
     def direct(self) -> DirectColumns | None:
@@ -99,7 +121,8 @@ class Columns:
     @cached_property
     def _rows_per_row(self) -> dict[int, int]:
         """Rows that the pages of a column count for one row of the file, where that is not one."""
-        paths = (path for field in self._schema.nested for path in leaf_paths(field))
+        nested = () if self._schema is None else self._schema.nested
+        paths = (path for field in nested for path in leaf_paths(field))
         owned = ((self.columns_of.get(path.leaf.id), path.rows_per_row) for path in paths)
         return {column: factor for column, factor in owned if column is not None and factor > 1}
 

@@ -26,14 +26,23 @@ from lancelet.schema.logical import FSL_OF_STRUCT
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from lancelet.schema.fields import StoredSchema
 
     #: Field ids that are wanted, in order; ``None``: as a whole.
     Tree = dict[int, "Tree | None"]
 
-__all__ = ["PACKED_KEYS", "columns_of", "find_field", "is_packed", "project", "project_stored"]
+__all__ = [
+    "PACKED_KEYS",
+    "columns_of",
+    "find_field",
+    "is_one_column",
+    "is_packed",
+    "project",
+    "project_overlapping",
+    "project_stored",
+]
 
 #: The key of a packed struct, and its old form.
 PACKED_KEYS = ("lance-encoding:packed", "packed")
@@ -47,6 +56,16 @@ def is_packed(field: Field, version: Version) -> bool:
     if version == Version.V2_0:
         return new is not None or old == "true"
     return "true" in (str(new).lower(), str(old).lower())
+
+
+def is_one_column(field: Field, version: Version) -> bool:
+    """Tell whether the field is stored in one column, with all that is below it."""
+    return (
+        not field.children
+        or is_packed(field, version)
+        or BLOB in field.metadata
+        or (version == Version.V2_0 and FSL_OF_STRUCT.fullmatch(field.logical_type) is not None)
+    )
 
 
 def columns_of(schema: Schema | StoredSchema, version: Version) -> dict[int, int]:
@@ -81,14 +100,8 @@ def columns_of(schema: Schema | StoredSchema, version: Version) -> dict[int, int
 
 def _owners(field: Field, version: Version) -> Iterator[Field]:
     """Yield the fields that own columns, depth first."""
-    old = version == Version.V2_0
-    whole = (
-        not field.children
-        or is_packed(field, version)
-        or BLOB in field.metadata
-        or (old and FSL_OF_STRUCT.fullmatch(field.logical_type) is not None)
-    )
-    if whole or old:
+    whole = is_one_column(field, version)
+    if whole or version == Version.V2_0:
         yield field
     if not whole:
         for child in field.children:
@@ -126,6 +139,46 @@ def project(schema: Schema, names: Sequence[str]) -> Schema:
     return Schema(_parts(schema.fields, tree), dict(schema.metadata))
 
 
+def find_field(schema: Schema, name: str) -> tuple[Field, ...]:
+    """Return the fields from the top down to the one that a name, or dotted path, means.
+
+    Raises
+    ------
+    OptionError
+        There is none; the message has the nearest ones.
+    """
+    path = _find(schema.fields, name) if isinstance(name, str) else None
+    if path is None:
+        raise _unknown(schema, name)
+    return path
+
+
+def project_overlapping(schema: Schema, names: Iterable[str]) -> Schema:
+    """Return the part of a schema that some names need: as :func:`project`, but names may overlap.
+
+    What is stored as one column is read whole. There may be no names.
+
+    Raises
+    ------
+    OptionError
+        A name is unknown.
+    """
+    tree: Tree = {}
+    for name in names:
+        node = tree
+        path = find_field(schema, name)
+        for number, found in enumerate(path):
+            stored_whole = is_packed(found, Version.V2_0) or is_packed(found, Version.V2_1)
+            if number == len(path) - 1 or stored_whole or BLOB in found.metadata:
+                node[found.id] = None
+                break
+            below = node.setdefault(found.id, {})
+            if below is None:
+                break
+            node = below
+    return Schema(_parts(schema.fields, tree), dict(schema.metadata))
+
+
 def project_stored(schema: StoredSchema, names: Sequence[str]) -> Schema:
     """Return :func:`project` of a stored schema; only the fields that the names mean are made.
 
@@ -140,20 +193,6 @@ def project_stored(schema: StoredSchema, names: Sequence[str]) -> Schema:
     if not isinstance(names, str) and all(isinstance(name, str) for name in names):
         part = schema.part({name.partition(".")[0] for name in names})  # names at top level have no dots
     return project(schema.whole if part is None else part, names)
-
-
-def find_field(schema: Schema, name: str) -> tuple[Field, ...]:
-    """Return the field that a name or dotted path means, behind all structs around it.
-
-    Raises
-    ------
-    OptionError
-        There is none; the message has the nearest names.
-    """
-    path = _find(schema.fields, name) if isinstance(name, str) else None
-    if path is None:
-        raise _unknown(schema, name)
-    return path
 
 
 def _find(fields: Sequence[Field], path: str) -> tuple[Field, ...] | None:

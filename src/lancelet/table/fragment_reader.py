@@ -1,0 +1,326 @@
+"""Rows of one fragment: columns from its data files by field id, what is deleted, row ids and addresses (dataset.md 4 to 6).
+
+Rows are *physical* positions in the data files, or *live* ones, which count what is not deleted. Files know only the former.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from lancelet.blocks.selection import filtered
+from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.fields.joining import join
+from lancelet.fields.paths import shown, without_extensions
+from lancelet.fields.structure import positions
+from lancelet.pages.base import RowRanges
+from lancelet.table.deletions import read_deletions
+from lancelet.table.parts import assemble
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+    from lancelet.buffers import Allocate, Int64Array
+    from lancelet.table.metadata import FragmentMetadata
+    from lancelet.table.parts import FieldPart, Layout, ReadFields
+    from lancelet.table.session import OpenFile
+    from lancelet.table.snapshot import Snapshot
+
+    Mask = npt.NDArray[np.bool_]
+    Offsets = np.ndarray[Any, np.dtype[np.uint32]]
+    Columns = list[list[pa.Array]]
+
+__all__ = ["CREATED_AT", "ROW_ADDRESS", "ROW_ID", "SYSTEM_COLUMNS", "UPDATED_AT", "FragmentReader", "masked"]
+
+ROW_ID = "_rowid"
+ROW_ADDRESS = "_rowaddr"
+CREATED_AT = "_row_created_at_version"
+UPDATED_AT = "_row_last_updated_at_version"
+#: Columns that no file holds, all of type uint64.
+SYSTEM_COLUMNS = (ROW_ID, ROW_ADDRESS, CREATED_AT, UPDATED_AT)
+
+#: Rows between two wanted ones are read along, and dropped, if they take no more bytes: a read of its own costs more.
+_GAP_BYTES = 4 << 10
+#: Reads of rows one by one share the bytes of a chunk when they lie so near, whatever a row takes.
+_GAP_ROWS = 8
+_MOST_ROWS = 1 << 32
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _KeptOffsets:
+    """Deleted rows, for a session."""
+
+    offsets: Offsets
+
+    @property
+    def held_bytes(self) -> int:
+        return 256 + self.offsets.nbytes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _KeptSequence:
+    """Row ids or versions, for a session."""
+
+    sequence: Any
+    held_bytes: int
+
+
+class FragmentReader:
+    """Reads the rows of a fragment. Threads share it.
+
+    Parameters
+    ----------
+    snapshot
+        The version of the dataset.
+    metadata
+        The fragment.
+    """
+
+    def __init__(self, snapshot: Snapshot, metadata: FragmentMetadata) -> None:
+        self._snapshot = snapshot
+        self.metadata = metadata
+
+    # ---- rows
+
+    @cached_property
+    def physical_rows(self) -> int:
+        """Rows of the data files.
+
+        Raises
+        ------
+        FormatError
+            The manifest does not say, and a file is damaged; or there are more rows than row addresses can count.
+        """
+        found = self.metadata.physical_rows
+        if found is None:
+            found = self._open(0).container.num_rows if self.metadata.files else 0
+        if found > _MOST_ROWS:
+            raise FormatError(
+                f"fragment {self.metadata.id} has {found} rows, and a fragment has at most {_MOST_ROWS}"
+            )
+        return found
+
+    @property
+    def deletions(self) -> Offsets:
+        """Physical rows that are deleted: ``uint32[num_deletions]``, sorted."""
+        deleted = self.metadata.deletion_file
+        if deleted is None:
+            return _NONE
+        key = ("deletions", self.metadata.id, deleted, self.metadata.physical_rows)
+        return self._snapshot.session.get(key, self._read_deletions).offsets
+
+    def _read_deletions(self) -> _KeptOffsets:
+        return _KeptOffsets(read_deletions(self._snapshot.store, self.metadata))
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that are not deleted."""
+        num_deletions = self.metadata.num_deletions
+        return self.physical_rows - (len(self.deletions) if num_deletions is None else num_deletions)
+
+    def live_rows(self, start: int, stop: int) -> RowRanges | None:
+        """Return the physical rows of live rows `start` to `stop`; ``None`` if there are none."""
+        if start >= stop:
+            return None
+        deleted = self.deletions
+        if not len(deleted):
+            return RowRanges.single(start, stop)
+        first, last = self.offsets_of(np.array([start, stop - 1], dtype=np.int64)).tolist()
+        low, high = np.searchsorted(deleted, [first, last + 1])
+        holes = deleted[low:high].astype(np.int64)
+        starts, stops = np.concatenate(([first], holes + 1)), np.concatenate((holes, [last + 1]))
+        some = starts < stops
+        return RowRanges(starts[some], stops[some])
+
+    def offsets_of(self, live: Int64Array) -> Int64Array:
+        """Return the physical rows of live rows, which exist."""
+        deleted = self.deletions
+        if not len(deleted):
+            return live
+        before = deleted.astype(np.int64) - np.arange(len(deleted))  # live rows before each deleted one
+        return live + np.searchsorted(before, live, side="right")
+
+    def check_live(self, offsets: Int64Array) -> None:
+        """Check that physical rows exist and are not deleted.
+
+        Raises
+        ------
+        OptionError
+            One does not.
+        """
+        wrong = offsets[(offsets < 0) | (offsets >= self.physical_rows)]
+        deleted = self.deletions
+        if not len(wrong) and len(deleted):
+            wrong = offsets[np.isin(offsets, deleted)]
+        if len(wrong):
+            raise OptionError(f"fragment {self.metadata.id} has no row {int(wrong[0])}, or it is deleted")
+
+    # ---- columns
+
+    def row_bytes(self, fields: ReadFields) -> float:
+        """About how many bytes a row of some fields takes when it is decoded; opens the files."""
+        files = self._layout(fields).files
+        return sum(self._open(number).select(own, fields.blobs).row_bytes for number, own in files)
+
+    def read(self, fields: ReadFields, rows: RowRanges, allocate: Allocate) -> Columns:
+        """Read physical rows of some fields: for each its arrays, in order; together ``rows.num_rows`` values.
+
+        Parameters
+        ----------
+        fields
+            The fields.
+        rows
+            Physical rows.
+        allocate
+            Where memory comes from.
+
+        Raises
+        ------
+        FormatError
+            A file is damaged or missing, is not what the manifest says, or no file holds a field that is not nullable.
+        UnsupportedError
+            Something is stored in a way that is not known here.
+        """
+        layout = self._layout(fields)
+        if int(rows.stops[-1]) > self.physical_rows:
+            raise OptionError(f"fragment {self.metadata.id} has only {self.physical_rows} rows")
+        read: list[Columns] = []
+        for number, own in layout.files:
+            selection = self._open(number).select(own, fields.blobs)
+            group = selection.groups(selection.reads, 1)[0]
+            around, mask = _widened(rows, group.row_bytes)
+            columns: Columns = [[] for _ in own.fields]
+            for position, arrays in zip(group.fields, group.read(around, allocate), strict=True):
+                columns[position] = arrays if mask is None else masked(arrays, mask)
+            read.append(columns)
+        return [
+            self._put_together(place, parts, fields, read, rows.num_rows)
+            for place, parts in enumerate(layout.parts)
+        ]
+
+    def _layout(self, fields: ReadFields) -> Layout:
+        try:
+            return fields.layout(self.metadata.files)
+        except FormatError as error:
+            raise FormatError(f"fragment {self.metadata.id}: {error.message}") from None
+
+    def _put_together(
+        self, place: int, parts: Sequence[FieldPart], fields: ReadFields, read: list[Columns], num_rows: int
+    ) -> list[pa.Array]:
+        """Return the arrays of one field from what was read of its parts."""
+        field = fields.shown.fields[place]
+        if len(parts) == 1:
+            arrays = read[parts[0].read][parts[0].position]
+            if arrays[0].type == field.arrow_type:
+                return arrays
+            return [assemble(field, [(parts[0].field, array)], len(array)) for array in arrays]
+        pieces = []
+        for part in parts:
+            joined = join(read[part.read][part.position])
+            if joined is None:
+                raise OptionError(
+                    f"field {field.name!r}: no array can hold so many values; read fewer rows at a time"
+                )
+            pieces.append((part.field, joined))
+        return [assemble(field, pieces, num_rows)]
+
+    def _open(self, number: int) -> OpenFile:
+        """Open a data file and check that it has the rows of the fragment."""
+        snapshot, file = self._snapshot, self.metadata.files[number]
+        found = snapshot.session.open(snapshot.store, file, snapshot.schema_key)
+        physical_rows = self.metadata.physical_rows
+        if physical_rows is None and number:
+            physical_rows = self.physical_rows
+        if physical_rows is not None and found.container.num_rows != physical_rows:
+            raise FormatError(
+                f"the file has {found.container.num_rows} rows, and fragment {self.metadata.id} has {physical_rows}",
+                path=found.container.source.name,
+            )
+        return found
+
+    # ---- row ids and addresses
+
+    @property
+    def row_ids(self) -> Any:
+        """Stable row ids of all physical rows."""
+        return self._sequence("row_ids")
+
+    def system_column(self, name: str, rows: RowRanges) -> pa.Array:
+        """Return one of :data:`SYSTEM_COLUMNS` for physical rows.
+
+        Raises
+        ------
+        FormatError
+            Row ids or versions are missing, damaged, or of another number of rows.
+        UnsupportedError
+            The dataset does not keep the versions of rows: it has no stable row ids.
+        """
+        offsets = positions(rows)
+        stable = self._snapshot.has_stable_row_ids
+        if name == ROW_ADDRESS or (name == ROW_ID and not stable):
+            return pa.array(offsets.astype(np.uint64) + np.uint64(self.metadata.id << 32))
+        if not stable:
+            raise UnsupportedError(f"{name} needs stable row ids, and the dataset has none")
+        return pa.array(self._sequence(name).take(offsets))
+
+    def _sequence(self, name: str) -> Any:
+        """Return a sequence with one value for each physical row."""
+        from lancelet.table.rowids import read_row_ids, read_versions  # only with stable row ids
+
+        store, metadata = self._snapshot.store, self.metadata
+
+        def read() -> _KeptSequence:
+            if name == CREATED_AT:
+                sequence: Any = read_versions(store, metadata, "created_at")
+            elif name == UPDATED_AT:
+                sequence = read_versions(store, metadata, "last_updated_at")
+            else:
+                sequence = read_row_ids(store, metadata)
+            if len(sequence) != self.physical_rows:
+                raise FormatError(
+                    f"fragment {metadata.id} has {self.physical_rows} rows, and {len(sequence)} values of {name}"
+                )
+            return _KeptSequence(sequence, 256 + 8 * len(sequence))
+
+        stored = (metadata.row_ids, metadata.created_at, metadata.last_updated_at)
+        return self._snapshot.session.get((name, metadata.id, stored), read).sequence
+
+
+_NONE = np.empty(0, np.uint32)
+
+
+def _widened(rows: RowRanges, row_bytes: float) -> tuple[RowRanges, Mask | None]:
+    """Close small gaps between rows: returns the rows to read, and which of them are wanted; ``None``: all."""
+    if len(rows.starts) == 1:
+        return rows, None
+    gap = max(int(_GAP_BYTES / max(row_bytes, 1 / 8)), _GAP_ROWS)
+    apart = rows.starts[1:] - rows.stops[:-1] > gap
+    if apart.all():
+        return rows, None
+    starts = rows.starts[np.concatenate(([True], apart))]
+    stops = rows.stops[np.concatenate((apart, [True]))]
+    around = RowRanges(starts, stops)
+    # where each range of the wanted rows stands among those that are read
+    shifts = np.cumsum(np.concatenate(([0], stops[:-1] - starts[:-1]))) - starts
+    group = np.cumsum(np.concatenate(([0], apart)))
+    steps = np.zeros(around.num_rows + 1, dtype=np.int8)
+    steps[rows.starts + shifts[group]] = 1
+    steps[rows.stops + shifts[group]] -= 1
+    return around, np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_)
+
+
+def masked(arrays: Sequence[pa.Array], mask: Mask) -> list[pa.Array]:
+    """Return the values of a column where ``mask: bool[num_rows]`` is true, as at least one array."""
+    found, start = [], 0
+    for array in arrays:
+        own = mask[start : start + len(array)]
+        start += len(array)
+        plain = filtered(shown(array, without_extensions(array.type)), own)
+        found.append(shown(plain, array.type))
+    return found

@@ -1,0 +1,155 @@
+"""One version of a dataset, as reads see it: its fields, its fragments, and how many rows each has."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from lancelet.errors import OptionError
+from lancelet.table.fragment_reader import FragmentReader
+from lancelet.table.session import Session
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lancelet.buffers import Int64Array
+    from lancelet.schema.fields import Schema
+    from lancelet.storage import Store
+    from lancelet.table.metadata import FragmentMetadata
+
+__all__ = ["ReadableVersion", "Snapshot"]
+
+
+class ReadableVersion(Protocol):
+    """What reads need of a manifest."""
+
+    @property
+    def schema(self) -> Schema:
+        """Fields of the dataset."""
+
+    @property
+    def fragments(self) -> tuple[FragmentMetadata, ...]:
+        """Fragments, by id."""
+
+    @property
+    def has_stable_row_ids(self) -> bool:
+        """Whether rows keep their ids when they are moved."""
+
+
+class Snapshot:
+    """A version of a dataset to read. Threads share it; pickled, it arrives with an empty session.
+
+    Parameters
+    ----------
+    store
+        The dataset.
+    manifest
+        The version.
+    session
+        Keeps files open; by default one of its own.
+    fragments
+        The fragments to read; by default all.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        manifest: ReadableVersion,
+        session: Session | None = None,
+        fragments: Sequence[FragmentMetadata] | None = None,
+    ) -> None:
+        self.store = store
+        self.manifest = manifest
+        self.session = Session() if session is None else session
+        self._fragments = None if fragments is None else tuple(fragments)
+        self._readers: dict[int, FragmentReader] = {}
+
+    @property
+    def schema(self) -> Schema:
+        """Fields of the dataset."""
+        return self.manifest.schema
+
+    @cached_property
+    def schema_key(self) -> str:
+        """Types of all fields, by id: what open files depend on."""
+        return ";".join(f"{field.id}:{field.parent_id}:{field.logical_type}" for field in self.schema.walk())
+
+    @property
+    def has_stable_row_ids(self) -> bool:
+        """Whether rows keep their ids when they are moved."""
+        return self.manifest.has_stable_row_ids
+
+    @property
+    def fragments(self) -> tuple[FragmentMetadata, ...]:
+        """The fragments to read, in order."""
+        return self.manifest.fragments if self._fragments is None else self._fragments
+
+    def reader(self, place: int) -> FragmentReader:
+        """Return what reads the fragment at `place` among :attr:`fragments`."""
+        found = self._readers.get(place)
+        if found is None:
+            made = FragmentReader(self, self.fragments[place])
+            found = self._readers.setdefault(place, made)
+        return found
+
+    def part(self, fragments: Sequence[FragmentMetadata]) -> Snapshot:
+        """Return a snapshot of some of the fragments, with the same session."""
+        return Snapshot(self.store, self.manifest, self.session, fragments)
+
+    @cached_property
+    def starts(self) -> Int64Array:
+        """``int64[num_fragments + 1]``: rows that are not deleted before each fragment, and in all.
+
+        Where manifests do not say how many rows there are (the oldest do not), files are read.
+        """
+        counts = [
+            self.reader(place).num_rows if fragment.num_rows is None else fragment.num_rows
+            for place, fragment in enumerate(self.fragments)
+        ]
+        return np.concatenate(([0], np.cumsum(np.array(counts, dtype=np.int64)))).astype(np.int64)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that are not deleted."""
+        return int(self.starts[-1])
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """Fragment id -> place among :attr:`fragments`."""
+        return {fragment.id: place for place, fragment in enumerate(self.fragments)}
+
+    @cached_property
+    def _index(self) -> Any:
+        """The row addresses of stable row ids."""
+        from lancelet.table.rowids import RowIdIndex  # only datasets with stable row ids need it
+
+        readers = [self.reader(place) for place in range(len(self.fragments))]
+        return RowIdIndex([(reader.metadata.id, reader.row_ids, reader.deletions) for reader in readers])
+
+    def addresses_of(self, row_ids: Any) -> Any:
+        """Return the row addresses of row ids, ``uint64[num_ids]``.
+
+        Raises
+        ------
+        OptionError
+            There is no row with such an id.
+        """
+        return self._index.lookup(row_ids) if self.has_stable_row_ids else row_ids
+
+    def place_of(self, fragment_id: int) -> int:
+        """Return where the fragment of an id stands.
+
+        Raises
+        ------
+        OptionError
+            There is none.
+        """
+        place = self.places.get(fragment_id)
+        if place is None:
+            raise OptionError(f"there is no fragment {fragment_id}; the dataset has {len(self.fragments)}")
+        return place
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Snapshot, (self.store, self.manifest, None, self._fragments))

@@ -1,0 +1,283 @@
+"""Scans: windows of rows over the fragments, read on worker threads and handed out in order.
+
+A window is a run of live rows: a part of a fragment, or several small fragments. One task reads it whole: what the filter needs, the
+filter, and the other columns of the rows that are left. So no task waits for another, and what is in memory is the windows that are
+being made, those that wait, and the one that is being used up. What a row takes is guessed first and known from the windows before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lancelet.blocks.arrow import fixed_bits
+from lancelet.fields.structure import positions
+from lancelet.file.budget import Budget, physical_memory
+from lancelet.pages.base import RowRanges
+from lancelet.table.fragment_reader import masked
+from lancelet.table.projection import as_batch
+from lancelet.threads import OrderedTasks, num_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    from lancelet.buffers import Allocate
+    from lancelet.file.budget import Meter
+    from lancelet.table.projection import Projection, Wanted
+    from lancelet.table.snapshot import Snapshot
+
+    Arrays = list[pa.Array]
+
+__all__ = ["DEFAULT_BYTES_IN_FLIGHT", "Piece", "Scan"]
+
+DEFAULT_BYTES_IN_FLIGHT = 64 << 20
+#: A window takes so many bytes at most, and not less than the other if memory allows.
+_MOST_WINDOW_BYTES, _LEAST_WINDOW_BYTES = 8 << 20, 1 << 20
+#: Rows of a window, whatever they take: views of the file take nothing.
+_MOST_ROWS = 1 << 20
+#: Rows of the first window of a stream; later ones have at most so many times the rows of the one before.
+_FIRST_ROWS, _GROWTH = 1 << 14, 4
+#: Fragments of a window: opening their files takes time too.
+_MOST_SEGMENTS = 32
+#: Less than this, in bytes, is not worth a hand-over to another thread.
+_INLINE_BYTES = 256 << 10
+#: Bytes of a row of unknown width, where files do not tell.
+_SOME_BYTES = 64
+#: Where no more than one row in so many satisfies the filter, the others are not decoded.
+_FEW = 16
+
+
+class Segment(NamedTuple):
+    """Live rows `start` to `stop` of the fragment at `place`."""
+
+    place: int
+    start: int
+    stop: int
+
+
+class Piece(NamedTuple):
+    """The rows of a window that are given.
+
+    Attributes
+    ----------
+    columns
+        For each column of the result its arrays.
+    num_rows
+        Number of rows.
+    """
+
+    columns: list[Arrays]
+    num_rows: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scan:
+    """Rows of a snapshot that are to be read.
+
+    Attributes
+    ----------
+    snapshot, projection
+        From where, and what.
+    start, stop
+        Live rows, counted through all fragments. With a filter: those that are looked at.
+    max_bytes
+        Most bytes of windows in memory.
+    windows_ahead
+        Most windows that are made before they are asked for; ``None``: only bytes count.
+    is_lazy
+        Whether the first rows are wanted soon, and the last ones perhaps not at all.
+    late
+        Whether other columns may be decoded after the filter, for the rows that are left only.
+    """
+
+    snapshot: Snapshot
+    projection: Projection
+    start: int
+    stop: int
+    max_bytes: int = DEFAULT_BYTES_IN_FLIGHT
+    windows_ahead: int | None = None
+    is_lazy: bool = True
+    late: bool = True
+
+    def pieces(self) -> Iterator[Piece]:
+        """Read the rows in order; windows without rows that satisfy the filter are left out.
+
+        Raises
+        ------
+        FormatError, UnsupportedError
+            As :meth:`~lancelet.table.fragment_reader.FragmentReader.read`, of the first window where it happens.
+        """
+        threads = num_threads()
+        window_bytes = self.max_bytes // (2 * threads + 1)
+        window_bytes = min(max(window_bytes, _LEAST_WINDOW_BYTES), _MOST_WINDOW_BYTES)
+        ahead = max(self.max_bytes // window_bytes - 1, 1)
+        if self.windows_ahead is not None:
+            ahead = min(ahead, max(self.windows_ahead, 1))
+        pace = _Pace(self, window_bytes)
+        windows = _windows(self, pace)
+        tasks: OrderedTasks[Piece] = OrderedTasks(min(2 * threads, ahead))
+        waiting: list[tuple[int, Meter]] = []
+        budget_bytes = physical_memory()
+        with tasks:
+            while True:
+                while not tasks.is_full and (window := next(windows, None)) is not None:
+                    meter = Budget(budget_bytes).meter()
+                    num_rows = sum(segment.stop - segment.start for segment in window)
+                    waiting.append((num_rows, meter))
+                    inline = pace.is_small and not waiting[1:]
+                    tasks.put(partial(self._read, window, meter), inline=inline)
+                if not waiting:
+                    return
+                piece = tasks.take()
+                pace.learn(*waiting.pop(0))
+                if piece.num_rows:
+                    yield piece
+
+    def _read(self, window: list[Segment], meter: Meter) -> Piece:
+        """Read a window."""
+        allocate = meter.start()
+        found = [self._read_segment(segment, allocate) for segment in window]
+        if len(found) == 1:
+            return found[0]
+        some = [piece for piece in found if piece.num_rows]
+        columns = [[array for arrays in column for array in arrays] for column in zip(*(p.columns for p in some), strict=True)]
+        return Piece(columns, sum(piece.num_rows for piece in some))
+
+    def _read_segment(self, segment: Segment, allocate: Allocate) -> Piece:
+        reader, projection = self.snapshot.reader(segment.place), self.projection
+        rows = reader.live_rows(segment.start, segment.stop)
+        if rows is None:
+            return Piece([[] for _ in projection.outputs], 0)
+        if projection.filter is None:
+            values = self._values(projection.late, segment.place, rows, allocate)
+            return Piece(projection.evaluate(values, rows.num_rows), rows.num_rows)
+        if not self.late:
+            values = self._values(projection.early, segment.place, rows, allocate)
+            values |= self._values(projection.late, segment.place, rows, allocate)
+            mask = _mask(projection, values, rows.num_rows)
+            num_rows = int(np.count_nonzero(mask))
+            if num_rows and num_rows < rows.num_rows:
+                values = {name: masked(arrays, mask) for name, arrays in values.items()}
+            return Piece(projection.evaluate(values, num_rows), num_rows)
+        return self._read_late(segment.place, rows, allocate)
+
+    def _read_late(self, place: int, rows: RowRanges, allocate: Allocate) -> Piece:
+        """Decode what the filter needs, and then the other columns where rows are left."""
+        projection = self.projection
+        values = self._values(projection.early, place, rows, allocate)
+        mask = _mask(projection, values, rows.num_rows)
+        num_rows = int(np.count_nonzero(mask))
+        if not num_rows or not projection.outputs:
+            return Piece([[] for _ in projection.outputs], num_rows)
+        if num_rows == rows.num_rows:
+            values |= self._values(projection.late, place, rows, allocate)
+            return Piece(projection.evaluate(values, num_rows), num_rows)
+        used = projection.early_used
+        values = {name: masked(arrays, mask) for name, arrays in values.items() if name in used}
+        if projection.late:
+            if num_rows * _FEW <= rows.num_rows or len(rows.starts) > 1:
+                left = RowRanges.from_sorted(positions(rows)[mask])
+                values |= self._values(projection.late, place, left, allocate)
+            else:
+                late = self._values(projection.late, place, rows, allocate)
+                values |= {name: masked(arrays, mask) for name, arrays in late.items()}
+        return Piece(projection.evaluate(values, num_rows), num_rows)
+
+    def _values(
+        self, wanted: Wanted, place: int, rows: RowRanges, allocate: Allocate
+    ) -> dict[str, Arrays]:
+        reader = self.snapshot.reader(place)
+        arrays = reader.read(wanted.fields, rows, allocate)
+        arrays += [[reader.system_column(name, rows)] for name in wanted.system]
+        return dict(zip(wanted.names, arrays, strict=True))
+
+
+def _mask(projection: Projection, values: dict[str, Any], num_rows: int) -> npt.NDArray[np.bool_]:
+    mask = projection.filter.mask(as_batch({name: values[name] for name in projection.early.names}, num_rows))
+    return mask.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+
+
+def _windows(scan: Scan, pace: _Pace) -> Iterator[list[Segment]]:
+    """Cut the rows of a scan into windows; their sizes follow `pace`."""
+    starts = scan.snapshot.starts
+    position = scan.start
+    place = int(np.searchsorted(starts, position, side="right")) - 1
+    while position < scan.stop:
+        left, window = pace.next_rows(), []
+        while position < scan.stop and len(window) < _MOST_SEGMENTS:
+            first, end = int(starts[place]), min(int(starts[place + 1]), scan.stop)
+            size = end - position
+            if size > left:
+                if window and 2 * left < size:
+                    break
+                size = -(-size // -(-size // left))  # parts of a fragment are of about one size
+            if size:
+                window.append(Segment(place, position - first, position - first + size))
+            position += size
+            left -= size
+            if position < end:
+                break
+            place += 1
+            if left <= 0:
+                break
+        yield window
+
+
+class _Pace:
+    """How many rows a window has.
+
+    Parameters
+    ----------
+    scan
+        What is read.
+    window_bytes
+        What a window should take.
+    """
+
+    def __init__(self, scan: Scan, window_bytes: int) -> None:
+        self._window_bytes = window_bytes
+        self._row_bytes, self._is_certain = _guess(scan)
+        self._rows = _FIRST_ROWS // _GROWTH if scan.is_lazy else _MOST_ROWS
+        self._total = scan.stop - scan.start
+
+    @property
+    def is_small(self) -> bool:
+        """Whether all that is read is not worth a hand-over to another thread."""
+        return self._row_bytes * self._total < _INLINE_BYTES
+
+    def next_rows(self) -> int:
+        """Return the rows of the next window."""
+        most = int(self._window_bytes / max(self._row_bytes, 1 / 8))
+        self._rows = max(min(self._rows * _GROWTH, most, _MOST_ROWS), 1)
+        return self._rows
+
+    def learn(self, num_rows: int, meter: Meter) -> None:
+        """Take note of what a window took: at once if it was more than thought, else half-way."""
+        found = max(meter.spent / num_rows, 1 / 8)
+        self._row_bytes = found if found > self._row_bytes else (found + self._row_bytes) / 2
+
+
+def _guess(scan: Scan) -> tuple[float, bool]:
+    """Guess what a decoded row takes, without opening a file; tells also whether it is certain."""
+    projection, snapshot = scan.projection, scan.snapshot
+    fields = [*projection.early.fields.shown.fields, *projection.late.fields.shown.fields]
+    known, unknown = 0.0, 0
+    for field in fields:
+        try:
+            known += fixed_bits(field.arrow_type) / 8
+        except ValueError:
+            unknown += 1
+    if not unknown:
+        return known, True
+    num_rows = num_bytes = 0
+    for fragment in snapshot.fragments[:_MOST_SEGMENTS]:
+        num_rows += fragment.physical_rows or 0
+        num_bytes += sum(file.file_size_bytes or 0 for file in fragment.files)
+    share = 2 * num_bytes / num_rows if num_rows and num_bytes else _SOME_BYTES * unknown
+    return known + share, False
