@@ -223,9 +223,7 @@ class Projection:
     def _wanted(self, names: Iterable[str]) -> Wanted:
         names = list(names)
         system = tuple(name for name in SYSTEM_COLUMNS if name in names)
-        return Wanted(
-            ReadFields(project_overlapping(self._schema, _fields_only(names)), self._blobs), system
-        )
+        return Wanted(ReadFields(project_overlapping(self._schema, _fields_only(names)), self._blobs), system)
 
     def _without_early(self, late: Wanted) -> Wanted:
         """Leave out what the filter has read already."""

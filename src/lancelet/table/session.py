@@ -236,7 +236,7 @@ def _again(max_files: int | None, max_bytes: int) -> Session:
 def _files_allowed() -> int:
     """Return how many files a session may have open."""
     try:
-        from resource import RLIMIT_NOFILE, RLIM_INFINITY, getrlimit  # not on every system
+        from resource import RLIM_INFINITY, RLIMIT_NOFILE, getrlimit  # not on every system
     except ImportError:
         return _FEWEST_FILES
     soft, _ = getrlimit(RLIMIT_NOFILE)

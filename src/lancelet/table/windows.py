@@ -146,7 +146,10 @@ class Scan:
         if len(found) == 1:
             return found[0]
         some = [piece for piece in found if piece.num_rows]
-        columns = [[array for arrays in column for array in arrays] for column in zip(*(p.columns for p in some), strict=True)]
+        columns = [
+            [array for arrays in column for array in arrays]
+            for column in zip(*(p.columns for p in some), strict=True)
+        ]
         return Piece(columns, sum(piece.num_rows for piece in some))
 
     def _read_segment(self, segment: Segment, allocate: Allocate) -> Piece:
@@ -189,9 +192,7 @@ class Scan:
                 values |= {name: masked(arrays, mask) for name, arrays in late.items()}
         return Piece(projection.evaluate(values, num_rows), num_rows)
 
-    def _values(
-        self, wanted: Wanted, place: int, rows: RowRanges, allocate: Allocate
-    ) -> dict[str, Arrays]:
+    def _values(self, wanted: Wanted, place: int, rows: RowRanges, allocate: Allocate) -> dict[str, Arrays]:
         reader = self.snapshot.reader(place)
         arrays = reader.read(wanted.fields, rows, allocate)
         arrays += [[reader.system_column(name, rows)] for name in wanted.system]

@@ -1,0 +1,700 @@
+"""Datasets as users see them: one version of a table, to be read, changed and travelled through."""
+
+from __future__ import annotations
+
+import errno
+import random
+import time
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+from lancelet.errors import CommitConflict, LanceletError, OptionError, UnsupportedError
+from lancelet.schema.project import find_field
+from lancelet.table.cleanup import CleanupPolicy, clean_up, plan_cleanup
+from lancelet.table.commit import commit_transaction, transaction_of
+from lancelet.table.deleting import delete_rows
+from lancelet.table.evolve import add_columns, alter_columns, drop_columns
+from lancelet.table.field_ids import next_field_id
+from lancelet.table.fragment import Fragment
+from lancelet.table.manifest import latest_manifest, list_versions, manifest_of, read_manifest
+from lancelet.table.operations import CreateIndex, MapUpdate, Restore, UpdateConfig
+from lancelet.table.places import open_store
+from lancelet.table.projection import Projection
+from lancelet.table.scanner import Scanner
+from lancelet.table.schema_changes import Alteration
+from lancelet.table.session import Session
+from lancelet.table.snapshot import Snapshot
+from lancelet.table.tags import Tags
+from lancelet.table.take import sample_rows, take_addresses, take_positions, take_row_ids
+from lancelet.table.transaction import Transaction
+from lancelet.table.validate import find_problems
+from lancelet.table.versions import summary
+from lancelet.table.write_files import remove_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime, timedelta
+
+    import pyarrow as pa
+
+    from lancelet.pb import table_pb2
+    from lancelet.schema.fields import Schema
+    from lancelet.storage import Store
+    from lancelet.table.cleanup import CleanupPlan, CleanupStats
+    from lancelet.table.manifest import Manifest
+    from lancelet.table.operations import Operation
+    from lancelet.table.versions import DatasetVersion
+
+    Columns = Sequence[str] | Mapping[str, str] | None
+    Progress = Callable[[int, int | None], None] | None
+
+__all__ = ["Dataset", "dataset"]
+
+#: How often a deletion is made anew, if others delete or rewrite the same rows meanwhile.
+_RETRIES = 10
+
+
+def dataset(
+    uri: Any,
+    version: int | str | None = None,
+    *,
+    asof: datetime | None = None,
+    tag: str | None = None,
+    session: Session | None = None,
+) -> Dataset:
+    """Open a dataset.
+
+    Parameters
+    ----------
+    uri
+        Path of its folder, or a :class:`~lancelet.storage.Store`.
+    version
+        A version, or the name of a tag; by default the latest version.
+    asof
+        The last version that was there at a time; a time without a zone is local.
+    tag
+        The name of a tag.
+    session
+        Open files that several datasets share; by default one of its own.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no dataset, or no such version.
+    FormatError
+        The manifest is damaged.
+    OptionError
+        There is no such tag, or more than one of `version`, `asof` and `tag` is given.
+    UnsupportedError
+        The dataset uses features that are not handled; the message names them.
+
+    Examples
+    --------
+    >>> lancelet.dataset("flights.lance").count_rows("dep_delay > 60")  # doctest: +SKIP
+    27059
+    """
+    if sum(given is not None for given in (version, asof, tag)) > 1:
+        raise OptionError("give one of version, asof and tag")
+    store = open_store(uri)
+    if asof is not None:
+        manifest = _manifest_asof(store, asof)
+    elif version is None and tag is None:
+        found = latest_manifest(store)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, "there is no dataset", store.name)
+        manifest = found
+    else:
+        manifest = _manifest_at(store, tag if version is None else version)
+    return Dataset(store, manifest, session)
+
+
+def _manifest_at(store: Store, reference: int | str) -> Manifest:
+    number = Tags(store).get_version(reference) if isinstance(reference, str) else reference
+    try:
+        return manifest_of(store, number)
+    except FileNotFoundError:
+        raise FileNotFoundError(errno.ENOENT, f"there is no version {number} of the dataset", store.name) from None
+
+
+def _manifest_asof(store: Store, asof: datetime) -> Manifest:
+    moment = asof.astimezone(UTC)
+    for _, path in reversed(list_versions(store)):
+        manifest = read_manifest(store, path)
+        if manifest.timestamp <= moment:
+            return manifest
+    raise FileNotFoundError(errno.ENOENT, f"there was no version of the dataset at {asof}", store.name)
+
+
+class Dataset:
+    """A version of a dataset. Made by :func:`dataset` and :func:`~lancelet.table.writing.write_dataset`.
+
+    Methods that change the dataset commit a new version and go on with it; other objects keep the version that they have. May be
+    shared by threads as long as none of them changes it. Pickled, it carries its version.
+
+    Parameters
+    ----------
+    store
+        Where the dataset lies.
+    manifest
+        The version.
+    session
+        Files that are kept open; by default one of its own.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest, session: Session | None = None) -> None:
+        self._store = store
+        self._session = Session() if session is None else session
+        self._set(manifest)
+
+    def _set(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._snapshot = Snapshot(self._store, manifest, self._session)
+
+    # ---- what it is
+
+    @property
+    def store(self) -> Store:
+        """Where the dataset lies."""
+        return self._store
+
+    @property
+    def uri(self) -> str:
+        """The place by name."""
+        return self._store.name
+
+    @property
+    def manifest(self) -> Manifest:
+        """All that the version consists of."""
+        return self._manifest
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The version, as reads see it."""
+        return self._snapshot
+
+    @property
+    def version(self) -> int:
+        """Number of the version."""
+        return self._manifest.version
+
+    @property
+    def latest_version(self) -> int:
+        """Number of the newest version; looks at the store."""
+        versions = list_versions(self._store)
+        return versions[-1][0] if versions else self.version
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema."""
+        return self._snapshot.arrow_schema
+
+    @property
+    def fields(self) -> Schema:
+        """Fields with their ids."""
+        return self._manifest.schema
+
+    @property
+    def data_storage_version(self) -> str:
+        """File version of new data files, as ``"2.2"``."""
+        return self._manifest.storage_version.text
+
+    @property
+    def has_stable_row_ids(self) -> bool:
+        """Whether rows keep their ids when they are moved."""
+        return self._manifest.has_stable_row_ids
+
+    @property
+    def max_field_id(self) -> int:
+        """The highest field id in use."""
+        return max(field.id for field in self.fields.walk())
+
+    @property
+    def schema_metadata(self) -> dict[str, str]:
+        """Metadata of the schema."""
+        return dict(self.fields.metadata)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What users noted of the table."""
+        return dict(self._manifest.table_metadata)
+
+    def config(self) -> dict[str, str]:
+        """Return the settings of the dataset."""
+        return dict(self._manifest.config)
+
+    @property
+    def tags(self) -> Tags:
+        """Names of versions."""
+        return Tags(self._store)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that are not deleted."""
+        return self._snapshot.num_rows
+
+    def get_fragments(self) -> list[Fragment]:
+        """Return the fragments, by id."""
+        return [Fragment(self._snapshot, fragment.id) for fragment in self._snapshot.fragments]
+
+    def get_fragment(self, fragment_id: int) -> Fragment | None:
+        """Return a fragment; ``None``: there is none of this id."""
+        return Fragment(self._snapshot, fragment_id) if fragment_id in self._snapshot.places else None
+
+    def list_indices(self) -> list[dict[str, Any]]:
+        """Return name, UUID, fields, version and fragments of all secondary indices; they are not used to read."""
+        return [_described_index(index, self.fields) for index in self._manifest.indices]
+
+    # ---- reading
+
+    def scanner(self, *, fragments: Iterable[Fragment] | None = None, **options: Any) -> Scanner:
+        """Return a scanner, over some `fragments` or all; options are those of :class:`~lancelet.table.scanner.Scanner`."""
+        snapshot = self._snapshot
+        if fragments is not None:
+            snapshot = snapshot.part([fragment.metadata for fragment in fragments])
+        return Scanner(snapshot, **options)
+
+    def to_table(
+        self,
+        columns: Columns = None,
+        filter: Any = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Any,
+    ) -> pa.Table:
+        """Read rows into memory; parameters are those of :meth:`scanner`.
+
+        Examples
+        --------
+        >>> ds.to_table(columns=["carrier", "dep_delay"], filter="dep_delay > 60", limit=10)  # doctest: +SKIP
+        """
+        scanner = self.scanner(columns=columns, filter=filter, limit=limit, offset=offset, **options)
+        return scanner.to_table()
+
+    def to_batches(
+        self, columns: Columns = None, filter: Any = None, batch_size: int | None = None, **options: Any
+    ) -> Iterator[pa.RecordBatch]:
+        """Read rows batch by batch; parameters are those of :meth:`scanner`."""
+        return self.scanner(columns=columns, filter=filter, batch_size=batch_size, **options).to_batches()
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        """Return a ``pyarrow.RecordBatchReader`` over all rows."""
+        return self.scanner().to_reader()
+
+    def count_rows(self, filter: Any = None) -> int:
+        """Count the rows, or those that satisfy a filter."""
+        return self.scanner(columns=[], filter=filter).count_rows()
+
+    def head(self, num_rows: int, **options: Any) -> pa.Table:
+        """Return the first rows; options are those of :meth:`scanner`."""
+        return self.scanner(**options).head(num_rows)
+
+    def take(self, indices: Any, columns: Columns = None) -> pa.Table:
+        """Return single rows by their positions from 0, in the order asked for.
+
+        Raises
+        ------
+        OptionError
+            A row or a column does not exist.
+        """
+        return take_positions(self._snapshot, indices, self._taken(columns))
+
+    def take_rows(self, row_ids: Any, columns: Columns = None) -> pa.Table:
+        """Return single rows by their row ids, as ``with_row_id`` shows them, in the order asked for.
+
+        Raises
+        ------
+        OptionError
+            A row or a column does not exist.
+        """
+        return take_row_ids(self._snapshot, row_ids, self._taken(columns))
+
+    def take_addresses(self, addresses: Any, columns: Columns = None) -> pa.Table:
+        """Return single rows by their row addresses, as ``with_row_address`` shows them, in the order asked for.
+
+        Raises
+        ------
+        OptionError
+            A row or a column does not exist.
+        """
+        return take_addresses(self._snapshot, addresses, self._taken(columns))
+
+    def sample(
+        self, num_rows: int, columns: Columns = None, *, randomize_order: bool = True, seed: int | None = None
+    ) -> pa.Table:
+        """Return random rows, each at most once; with a `seed` always the same ones."""
+        projection = self._taken(columns)
+        return sample_rows(self._snapshot, num_rows, projection, randomize_order=randomize_order, seed=seed)
+
+    def _taken(self, columns: Columns) -> Projection:
+        return Projection(self.fields, columns, flat=False)
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.scanner().__arrow_c_stream__(requested_schema)
+
+    def __arrow_c_schema__(self) -> Any:
+        return self.schema.__arrow_c_schema__()
+
+    # ---- changing rows
+
+    def insert(self, data: Any, *, mode: str = "append", **options: Any) -> None:
+        """Add rows, or replace all; see :func:`~lancelet.table.writing.write_dataset`."""
+        from lancelet.table.writing import write_dataset  # it makes datasets
+
+        self._set(write_dataset(data, self, mode=mode, **options).manifest)
+
+    def delete(self, predicate: Any, *, conflict_retries: int = _RETRIES) -> dict[str, int]:
+        """Delete the rows that satisfy a predicate.
+
+        Parameters
+        ----------
+        predicate
+            Which rows: an expression in SQL, or one of ``pyarrow.compute``.
+        conflict_retries
+            How often to begin anew when others have deleted or moved the same rows meanwhile.
+
+        Returns
+        -------
+        dict
+            ``num_deleted_rows``.
+
+        Raises
+        ------
+        CommitConflict
+            Others were faster each time, or replaced all rows.
+        OptionError
+            The predicate is none, or names a column that does not exist.
+        """
+        snapshot, version = self._snapshot, self.version
+        for attempt in range(conflict_retries + 1):
+            deletion = delete_rows(snapshot, predicate, version)
+            try:
+                self._commit(deletion.operation, version, deletion.files)
+                break
+            except CommitConflict as error:
+                if not error.retryable or attempt == conflict_retries:
+                    raise
+            time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))
+            latest = self._latest()
+            snapshot, version = Snapshot(self._store, latest, self._session), latest.version
+        return {"num_deleted_rows": deletion.num_rows}
+
+    # ---- changing columns
+
+    def add_columns(
+        self,
+        transforms: Any,
+        read_columns: Sequence[str] | None = None,
+        reader_schema: pa.Schema | None = None,
+        batch_size: int | None = None,
+        *,
+        progress: Progress = None,
+    ) -> None:
+        """Add columns; existing data files stay as they are.
+
+        Parameters
+        ----------
+        transforms, read_columns, reader_schema, batch_size, progress
+            See :func:`~lancelet.table.evolve.add_columns`: SQL expressions, a function over batches, a reader, or Arrow fields.
+
+        Raises
+        ------
+        CommitConflict
+            The rows or columns of the dataset have changed meanwhile.
+        OptionError
+            A column exists already, or its values cannot be made or stored.
+
+        Examples
+        --------
+        >>> ds.add_columns({"speed": "distance / (air_time / 60.0)"})  # doctest: +SKIP
+        """
+        manifest = self._manifest
+        evolution = add_columns(
+            self._snapshot,
+            transforms,
+            next_field_id(manifest, *self._newer()),
+            manifest.storage_version,
+            read_columns=read_columns,
+            reader_schema=reader_schema,
+            batch_size=batch_size,
+            progress=progress,
+        )
+        self._commit(evolution.operation, manifest.version, evolution.files)
+
+    def drop_columns(self, columns: Sequence[str]) -> None:
+        """Drop columns, ``"a.b"`` for a child of a struct. Files stay as they are, until they are compacted.
+
+        Raises
+        ------
+        CommitConflict
+            The columns of the dataset have changed meanwhile.
+        OptionError
+            A column does not exist, or none would be left.
+        UnsupportedError
+            A secondary index covers a column; drop the index first.
+        """
+        operation, gone = drop_columns(self.fields, columns)
+        self._check_no_index(gone)
+        self._commit(operation, self.version)
+
+    def alter_columns(self, *alterations: Mapping[str, Any], progress: Progress = None) -> None:
+        """Rename columns, allow or forbid nulls, or change types.
+
+        Parameters
+        ----------
+        *alterations
+            Mappings with the keys ``path``, and ``name``, ``nullable`` or ``data_type``.
+        progress
+            Called with the rows that are done, and all rows, where a type changes.
+
+        Raises
+        ------
+        CommitConflict
+            The rows or columns of the dataset have changed meanwhile.
+        OptionError
+            A column does not exist, or has values that it may not have any more.
+        UnsupportedError
+            A secondary index covers a column whose type would change; drop the index first.
+
+        Examples
+        --------
+        >>> ds.alter_columns({"path": "dep_delay", "name": "delay", "data_type": pa.int32()})  # doctest: +SKIP
+        """
+        manifest = self._manifest
+        wanted = [Alteration.parse(alteration) for alteration in alterations]
+        first_id = next_field_id(manifest, *self._newer())
+        self._check_no_index({id_ for one in wanted if one.data_type is not None for id_ in self._ids_of(one.path)})
+        evolution = alter_columns(
+            self._snapshot, wanted, first_id, manifest.storage_version, progress=progress
+        )
+        self._commit(evolution.operation, manifest.version, evolution.files)
+
+    def _ids_of(self, path: str) -> set[int]:
+        top = find_field(self.fields, path)[0]
+        return {field.id for field in top.walk()}
+
+    def _check_no_index(self, fields: set[int]) -> None:
+        for index in self._manifest.indices:
+            if fields & {*index.fields, *index.covering_fields}:
+                raise UnsupportedError(
+                    f"index {index.name!r} covers a column that would go, and cannot be made anew here; "
+                    f"drop it first: drop_index({index.name!r})"
+                )
+
+    def drop_index(self, name: str) -> None:
+        """Drop a secondary index; its files go with the next clean-up.
+
+        Raises
+        ------
+        OptionError
+            There is no such index.
+        """
+        removed = tuple(index for index in self._manifest.indices if index.name == name)
+        if not removed:
+            known = ", ".join(sorted({repr(index.name) for index in self._manifest.indices})) or "none"
+            raise OptionError(f"there is no index {name!r}; there are {known}")
+        self._commit(CreateIndex(removed_indices=removed), self.version)
+
+    # ---- settings and notes
+
+    def update_config(self, values: Mapping[str, str | None], *, replace: bool = False) -> dict[str, str]:
+        """Set or, with ``None``, remove settings of the dataset; or replace all. Returns all settings."""
+        self._update(UpdateConfig(config=MapUpdate(_texts(values), replace)))
+        return self.config()
+
+    def delete_config_keys(self, keys: Iterable[str]) -> None:
+        """Remove settings."""
+        self.update_config(dict.fromkeys(keys))
+
+    def update_metadata(self, values: Mapping[str, str | None], *, replace: bool = False) -> dict[str, str]:
+        """Set or, with ``None``, remove what is noted of the table; or replace all. Returns all of it."""
+        self._update(UpdateConfig(table_metadata=MapUpdate(_texts(values), replace)))
+        return self.metadata
+
+    def update_schema_metadata(self, values: Mapping[str, str | None], *, replace: bool = False) -> dict[str, str]:
+        """Set or, with ``None``, remove metadata of the schema; or replace all. Returns all of it."""
+        self._update(UpdateConfig(schema_metadata=MapUpdate(_texts(values), replace)))
+        return self.schema_metadata
+
+    def replace_schema_metadata(self, new_metadata: Mapping[str, str]) -> None:
+        """Replace all metadata of the schema."""
+        self.update_schema_metadata(new_metadata, replace=True)
+
+    def update_field_metadata(
+        self, field_updates: Mapping[str, Mapping[str, str | None]], *, replace: bool = False
+    ) -> None:
+        """Set or, with ``None``, remove metadata of fields, by their paths; or replace all of these fields."""
+        updates = {
+            find_field(self.fields, path)[-1].id: MapUpdate(_texts(values), replace)
+            for path, values in field_updates.items()
+        }
+        self._update(UpdateConfig(field_metadata=updates))
+
+    def replace_field_metadata(self, field_name: str, new_metadata: Mapping[str, str]) -> None:
+        """Replace all metadata of a field."""
+        self.update_field_metadata({field_name: new_metadata}, replace=True)
+
+    def _update(self, operation: UpdateConfig) -> None:
+        self._commit(operation, self.version)
+
+    # ---- versions
+
+    def versions(self) -> list[DatasetVersion]:
+        """Return number, time and totals of all versions, the oldest first. Reads every manifest."""
+        return [summary(read_manifest(self._store, path)) for _, path in list_versions(self._store)]
+
+    def checkout_version(self, version: int | str) -> Dataset:
+        """Return another version, by number or by the name of a tag.
+
+        Raises
+        ------
+        FileNotFoundError
+            There is no such version.
+        OptionError
+            There is no such tag.
+        """
+        return Dataset(self._store, _manifest_at(self._store, version), self._session)
+
+    def checkout_latest(self) -> None:
+        """Go on with the newest version."""
+        self._set(self._latest())
+
+    def restore(self) -> None:
+        """Make this version the newest one again, as a new version.
+
+        Raises
+        ------
+        CommitConflict
+            Others were faster each time.
+        """
+        latest = self._latest()
+        self._commit(Restore(self.version), latest.version)
+
+    def read_transaction(self, version: int) -> Transaction | None:
+        """Return what made a version; ``None``: it does not say."""
+        return transaction_of(self._store, _manifest_at(self._store, version))
+
+    def get_transactions(self, recent_transactions: int = 10) -> list[Transaction | None]:
+        """Return what made the newest versions up to this one, the newest first."""
+        paths = [path for number, path in list_versions(self._store) if number <= self.version]
+        wanted = paths[: -recent_transactions - 1 : -1]
+        return [transaction_of(self._store, read_manifest(self._store, path)) for path in wanted]
+
+    def cleanup_old_versions(
+        self,
+        older_than: timedelta | None = None,
+        retain_versions: int | None = None,
+        *,
+        delete_unverified: bool = False,
+        error_if_tagged_old_versions: bool = True,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> CleanupStats:
+        """Remove old versions, and the files that no other version needs.
+
+        Parameters
+        ----------
+        older_than, retain_versions, delete_unverified, error_if_tagged_old_versions
+            Which; see :class:`~lancelet.table.cleanup.CleanupPolicy`.
+        progress
+            Called with the files that are removed, and all of them.
+
+        Raises
+        ------
+        FormatError, UnsupportedError
+            A manifest cannot be read, so that nobody knows what it needs; nothing is removed.
+        OptionError
+            A tagged version is among those that would go.
+        """
+        plan = self.plan_cleanup(
+            older_than,
+            retain_versions,
+            delete_unverified=delete_unverified,
+            error_if_tagged_old_versions=error_if_tagged_old_versions,
+        )
+        return clean_up(self._store, plan, progress=progress)
+
+    def plan_cleanup(
+        self,
+        older_than: timedelta | None = None,
+        retain_versions: int | None = None,
+        *,
+        delete_unverified: bool = False,
+        error_if_tagged_old_versions: bool = True,
+    ) -> CleanupPlan:
+        """Return what :meth:`cleanup_old_versions` would remove; nothing is."""
+        policy = CleanupPolicy(older_than, retain_versions, delete_unverified, error_if_tagged_old_versions)
+        return plan_cleanup(self._store, policy, current=self.version)
+
+    def validate(self, *, read_data: bool = False, progress: Progress = None) -> None:
+        """Check that everything that this version names is there, and fits together.
+
+        Parameters
+        ----------
+        read_data
+            Decode all rows too.
+        progress
+            Called with the fragments that are done, and all of them.
+
+        Raises
+        ------
+        FormatError, UnsupportedError
+            Something is not as it should be; further problems are notes of the error.
+        """
+        problems = list(find_problems(self._snapshot, self._manifest, read_data=read_data, progress=progress))
+        if problems:
+            first = problems[0]
+            for other in problems[1:]:
+                first.add_note(f"also: {other}")
+            raise first
+
+    # ---- committing
+
+    def _latest(self) -> Manifest:
+        found = latest_manifest(self._store)
+        if found is None:
+            raise FileNotFoundError(errno.ENOENT, "there is no dataset any more", self._store.name)
+        return found
+
+    def _newer(self) -> list[Manifest]:
+        """Return the latest version, if it is another: ids that it uses are not free."""
+        latest = self._latest()
+        return [] if latest.version == self.version else [latest]
+
+    def _commit(self, operation: Operation, read_version: int, files: Sequence[str] = ()) -> None:
+        """Commit, and go on with the new version; `files` that were written for it are removed if it is refused."""
+        try:
+            manifest = commit_transaction(self._store, Transaction(read_version, operation))
+        except LanceletError:
+            remove_files(self._store, files)
+            raise
+        self._set(manifest)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Dataset, (self._store, self._manifest))
+
+    def __repr__(self) -> str:
+        return f"<lancelet.Dataset {self.uri!r}: version {self.version}, {len(self.schema)} columns>"
+
+
+def _texts(values: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Check that keys and values are text."""
+    for key, value in values.items():
+        if not isinstance(key, str) or not (value is None or isinstance(value, str)):
+            raise OptionError(f"{key!r}: {value!r} is set, and both must be text")
+    return dict(values)
+
+
+def _described_index(index: table_pb2.IndexMetadata, schema: Schema) -> dict[str, Any]:
+    from lancelet.table.bitmap import decode_bitmap
+
+    names = {field.id: field.name for field in schema.walk()}
+    return {
+        "name": index.name,
+        "type": index.index_details.type_url.rpartition(".")[2].removesuffix("IndexDetails") or "unknown",
+        "uuid": index.uuid.uuid.hex(),
+        "fields": [names.get(number, str(number)) for number in index.fields],
+        "version": index.dataset_version,
+        "fragment_ids": set(decode_bitmap(index.fragment_bitmap).tolist()) if index.fragment_bitmap else set(),
+    }

@@ -1,0 +1,111 @@
+"""Whether everything that a version names is there, and fits together (dataset.md 3.5, 4, 5)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lancelet.errors import FormatError, LanceletError, UnsupportedError
+from lancelet.table.names import DATA, INDICES
+from lancelet.table.scanner import Scanner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from lancelet.table.manifest import Manifest
+    from lancelet.table.snapshot import Snapshot
+
+__all__ = ["find_problems"]
+
+
+def find_problems(
+    snapshot: Snapshot,
+    manifest: Manifest,
+    *,
+    read_data: bool = False,
+    progress: Callable[[int, int | None], None] | None = None,
+) -> Iterator[LanceletError]:
+    """Yield what is wrong with a version; the search goes on after each.
+
+    Parameters
+    ----------
+    snapshot, manifest
+        The version.
+    read_data
+        Decode all rows too, not only metadata.
+    progress
+        Called with the fragments that are done, and all of them.
+    """
+    try:
+        fragments = snapshot.fragments
+        _ = snapshot.schema
+        indices = manifest.indices
+    except LanceletError as error:
+        yield error
+        return
+    if progress is not None:
+        progress(0, len(fragments))
+    for number in range(len(fragments)):
+        yield from _problems_of_fragment(snapshot, number, read_data)
+        if progress is not None:
+            progress(number + 1, len(fragments))
+    if snapshot.has_stable_row_ids:
+        yield from _problems_of_row_ids(snapshot, manifest)
+    for index in indices:
+        path = f"{INDICES}/{_hyphenated(index.uuid.uuid)}"
+        if not index.HasField("base_id") and index.fields and not snapshot.store.list(path):
+            yield FormatError(f"index {index.name!r} has no files", path=f"{snapshot.store.name}/{path}")
+
+
+def _problems_of_fragment(snapshot: Snapshot, number: int, read_data: bool) -> Iterator[LanceletError]:
+    fragment = snapshot.fragments[number]
+    reader = snapshot.reader(number)
+    for file in fragment.files:
+        try:
+            if file.base_id is not None:
+                raise UnsupportedError(f"data file {file.path!r} lies outside of the dataset, and is not looked at")
+            opened = snapshot.session.open(snapshot.store, file, snapshot.schema_key)
+            rows = opened.container.num_rows
+            if fragment.physical_rows is not None and rows != fragment.physical_rows:
+                raise FormatError(
+                    f"the file has {rows} rows, and fragment {fragment.id} has {fragment.physical_rows}",
+                    path=f"{snapshot.store.name}/{DATA}/{file.path}",
+                )
+            for column in sorted(set(file.columns_of.values())):
+                opened.container.column(column)
+        except LanceletError as error:
+            yield error
+    try:
+        _ = reader.deletions
+        if snapshot.has_stable_row_ids:
+            _ = reader.row_ids
+        if read_data:
+            for _ in Scanner(snapshot.part([fragment])).to_batches():
+                pass
+    except LanceletError as error:
+        yield error
+
+
+def _problems_of_row_ids(snapshot: Snapshot, manifest: Manifest) -> Iterator[LanceletError]:
+    """Check that no two rows have one id, and that none has an id that is still to be given out."""
+    try:
+        parts = []
+        for number in range(len(snapshot.fragments)):
+            reader = snapshot.reader(number)
+            ids = reader.row_ids.to_numpy()
+            parts.append(np.delete(ids, reader.deletions))
+        ids = np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.uint64)
+    except LanceletError as error:
+        yield error
+        return
+    same = np.flatnonzero(ids[1:] == ids[:-1])
+    if len(same):
+        yield FormatError(f"{len(same)} row ids belong to more than one row; the first is {ids[same[0]]}")
+    if len(ids) and int(ids[-1]) >= manifest.next_row_id:
+        yield FormatError(f"a row has the id {ids[-1]}, and the next id to be given out is {manifest.next_row_id}")
+
+
+def _hyphenated(uuid: bytes) -> str:
+    text = uuid.hex()
+    return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
