@@ -71,4 +71,27 @@ class OptionError(LanceletError, ValueError):
 
 
 class CommitConflict(LanceletError):  # noqa: N818 - the name that users of the field know
-    """Another writer committed first and the two changes do not commute."""
+    """Another writer committed first and the two changes do not commute.
+
+    Parameters
+    ----------
+    message
+        Which changes, and why.
+    retryable
+        Whether the change can be made anew from the latest version, and may then succeed.
+    """
+
+    def __init__(self, message: str, *, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retryable = retryable
+
+    def __str__(self) -> str:
+        return f"{self.message}; {'do it again from the latest version' if self.retryable else 'the two cannot both be done'}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_rebuild_conflict, (self.message, self.retryable))
+
+
+def _rebuild_conflict(message: str, retryable: bool) -> CommitConflict:
+    return CommitConflict(message, retryable=retryable)

@@ -1,0 +1,386 @@
+"""Committing: of many that try, each either follows the others or is refused (dataset.md 3.3).
+
+::
+
+    repeat, after a pause of random length
+        latest = the newest manifest                                one listing, one read
+        for each version since the one that was looked at           conflicts.py
+            check what it changed against my operation
+        rebase my operation on what they changed                    field_ids.py, and deletion files here
+        write the transaction file
+        put the next manifest, unless its name is taken             build.py; the commit is this and nothing else
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lancelet.errors import CommitConflict, FormatError, LanceletError, OptionError
+from lancelet.storage.store import missing
+from lancelet.table.build import next_manifest
+from lancelet.table.conflicts import check_conflict
+from lancelet.table.deletions import read_deletions, write_deletions
+from lancelet.table.field_ids import check_same_fields, check_still_nullable, with_current_meaning
+from lancelet.table.filling import complete_operation
+from lancelet.table.manifest import (
+    Manifest,
+    check_writable,
+    encode_manifest,
+    latest_manifest,
+    manifest_of,
+    read_manifest,
+)
+from lancelet.table.names import TRANSACTIONS, Scheme, manifest_path, transaction_path
+from lancelet.table.operations import (
+    Append,
+    DataReplacement,
+    Delete,
+    Merge,
+    Overwrite,
+    Project,
+    Restore,
+    Rewrite,
+    Update,
+    UpdateConfig,
+)
+from lancelet.table.transaction import Transaction
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from lancelet.storage import Store
+    from lancelet.table.metadata import FragmentMetadata
+    from lancelet.table.operations import Operation
+    from lancelet.versions import Version
+
+__all__ = ["ATTEMPTS", "commit_transaction", "transaction_of"]
+
+#: How often a commit is tried, by default.
+ATTEMPTS = 20
+#: Longest first pause in seconds. The next ones are twice as long each, until the last.
+_PAUSE = 0.01
+_MOST_DOUBLINGS = 6
+
+
+def commit_transaction(
+    store: Store,
+    transaction: Transaction,
+    *,
+    scheme: Scheme = Scheme.V2,
+    storage_version: Version | None = None,
+    stable_row_ids: bool = False,
+    attempts: int = ATTEMPTS,
+) -> Manifest:
+    """Commit a transaction as the version after the latest.
+
+    A transaction that is in the dataset already is not committed again: who does not know how a commit ended may repeat it.
+
+    Parameters
+    ----------
+    store
+        The dataset.
+    transaction
+        What changes. The files that it names are written. With read version 0 it creates the dataset.
+    scheme, stable_row_ids
+        For a dataset that is created: how manifests are named, and whether it has stable row ids.
+    storage_version
+        File version after an Overwrite; see :func:`~lancelet.table.build.next_manifest`.
+    attempts
+        How often to try.
+
+    Returns
+    -------
+    Manifest
+        The new version.
+
+    Raises
+    ------
+    CommitConflict
+        Somebody else committed what does not go with it, or was always faster; nothing is changed.
+    FileNotFoundError
+        There is no dataset.
+    OptionError
+        The operation does not go with the dataset, or contradicts itself.
+    FormatError
+        Manifests or transactions of the dataset, or deletion files that matter, are damaged.
+    UnsupportedError
+        The dataset or the change needs what is not handled.
+    """
+    if attempts < 1:
+        raise OptionError(f"a commit in {attempts} attempts is none")
+    commit = _Commit(store, transaction, scheme, storage_version, stable_row_ids)
+    try:
+        for attempt in range(attempts):
+            if attempt:
+                time.sleep(random.uniform(0, _PAUSE * 2 ** min(attempt, _MOST_DOUBLINGS)))
+            done = commit.attempt()
+            if done is not None:
+                return done
+        done = commit.find()  # the last attempt may have succeeded though the store denied it
+        if done is not None:
+            return done
+        raise CommitConflict(f"others were faster in all {attempts} attempts", retryable=True)
+    except LanceletError:
+        commit.forget()
+        raise
+
+
+def transaction_of(store: Store, manifest: Manifest) -> Transaction | None:
+    """Return what made a version; ``None``: it does not say.
+
+    Raises
+    ------
+    FormatError
+        The transaction is damaged.
+    UnsupportedError
+        It has a type that is not handled.
+    """
+    data: bytes | memoryview | None = manifest.transaction_bytes
+    path = manifest.path
+    if data is None:
+        name = manifest.transaction_file
+        if not name:
+            return None
+        path = f"{TRANSACTIONS}/{name}"
+        try:
+            with store.open_source(path) as source:
+                data = source.read(0, source.size())
+        except FileNotFoundError:
+            return None
+        except OptionError:
+            raise FormatError(f"{name!r} is no name of a transaction", path=manifest.path) from None
+    try:
+        return Transaction.parse(data)
+    except FormatError as error:
+        raise error.locate(path=path) from None
+
+
+class _Commit:
+    """A transaction on its way, over all attempts."""
+
+    def __init__(
+        self,
+        store: Store,
+        transaction: Transaction,
+        scheme: Scheme,
+        storage_version: Version | None,
+        stable_row_ids: bool,
+    ) -> None:
+        self._store = store
+        self._transaction = replace(transaction, operation=complete_operation(store, transaction.operation))
+        self._scheme = scheme
+        self._storage_version = storage_version
+        self._stable_row_ids = stable_row_ids
+        self._base: Manifest | None = None
+        #: Versions that others committed since the one that was looked at, with what they did.
+        self._others: list[tuple[Manifest, Operation]] = []
+        #: Fragments of which others deleted rows too.
+        self._shared: frozenset[int] = frozenset()
+        #: What is written, but not committed: path -> bytes of the transaction file, and paths of deletion files.
+        self._transaction_files: dict[str, bytes] = {}
+        self._deletion_files: list[str] = []
+
+    def attempt(self) -> Manifest | None:
+        """Commit, or return ``None`` if somebody else was faster."""
+        store, operation = self._store, self._transaction.operation
+        latest = latest_manifest(store)
+        if latest is None and self._transaction.read_version:
+            raise missing(store.name)
+        if latest is not None:
+            check_writable(latest)
+            if found := self._settle(latest):
+                return found
+        transaction = self._rebased(latest) if latest and self._others else self._transaction
+        message, index_section = next_manifest(
+            latest,
+            transaction,
+            timestamp=datetime.now(UTC),
+            is_rebased=bool(self._others),
+            restored=self._restored(operation.version) if isinstance(operation, Restore) else None,
+            storage_version=self._storage_version,
+            stable_row_ids=self._stable_row_ids,
+        )
+        data = transaction.serialize()
+        self._write_transaction(transaction_path(transaction.read_version, transaction.uuid), data)
+        scheme = latest.scheme if latest and latest.scheme else self._scheme
+        path = manifest_path(message.version, scheme)
+        try:
+            store.put_if_absent(path, encode_manifest(message, index_section, data))
+        except FileExistsError:
+            return None
+        return Manifest(
+            message, index_section=index_section, transaction_bytes=data, path=path, scheme=scheme
+        )
+
+    def find(self) -> Manifest | None:
+        """Return the version that is this transaction, if it is committed."""
+        latest = latest_manifest(self._store)
+        return None if latest is None else self._settle(latest)
+
+    def forget(self) -> None:
+        """Remove what was written beside the dataset, as far as that is possible. It harms nobody if it stays."""
+        for path in self._transaction_files:
+            self._delete(path)
+        self._transaction_files.clear()
+        self._drop_deletions()
+
+    def _drop_deletions(self) -> None:
+        for path in self._deletion_files:
+            self._delete(path)
+        self._deletion_files.clear()
+
+    def _delete(self, path: str) -> None:
+        with contextlib.suppress(OSError, LanceletError):
+            self._store.delete(path)
+
+    def _write_transaction(self, path: str, data: bytes) -> None:
+        if self._transaction_files.get(path) == data:
+            return
+        for old in self._transaction_files.keys() - {path}:
+            self._delete(old)
+        self._store.put(path, data)
+        self._transaction_files = {path: data}
+
+    def _settle(self, latest: Manifest) -> Manifest | None:
+        """Check all versions that are new since the last attempt; return the one that is this transaction, if there is one."""
+        mine = self._transaction
+        checked = mine.read_version + len(self._others)
+        if checked > latest.version:
+            raise OptionError(f"the transaction read version {checked}, and the latest is {latest.version}")
+        for version in range(checked + 1, latest.version + 1):
+            manifest = latest if version == latest.version else self._version(version, latest)
+            theirs = transaction_of(self._store, manifest)
+            if theirs is None:
+                raise CommitConflict(f"version {version} does not say what it changed")
+            if theirs.uuid.lower() == mine.uuid.lower():
+                return manifest
+            if mine.read_version == 0:
+                raise CommitConflict("the dataset exists already")
+            self._shared |= check_conflict(mine.operation, theirs.operation)
+            self._others.append((manifest, theirs.operation))
+        return None
+
+    def _version(self, version: int, latest: Manifest) -> Manifest:
+        """Return a version between the one that was looked at and the latest."""
+        try:
+            return read_manifest(self._store, manifest_path(version, latest.scheme or self._scheme))
+        except FileNotFoundError:
+            raise CommitConflict(
+                f"version {version} is gone, and with it what it changed", retryable=True
+            ) from None
+
+    def _restored(self, version: int) -> Manifest:
+        try:
+            return manifest_of(self._store, version)
+        except FileNotFoundError:
+            raise OptionError(f"there is no version {version} to restore") from None
+
+    def _looked_at(self, latest: Manifest) -> Manifest:
+        """Return the version that the transaction looked at."""
+        if self._base is None:
+            self._base = self._version(self._transaction.read_version, latest)
+        return self._base
+
+    def _rebased(self, latest: Manifest) -> Transaction:
+        """Return the transaction as it is to be committed over what others did."""
+        transaction = replace(self._transaction, operation=self._with_fields(latest))
+        self._drop_deletions()
+        if not self._shared:
+            return transaction
+        return replace(
+            transaction, operation=self._with_deletions(transaction, latest), read_version=latest.version
+        )
+
+    def _with_fields(self, latest: Manifest) -> Operation:
+        """Return the operation with field ids that mean what they did when its files were written."""
+        operation = self._transaction.operation
+        changed = [manifest for manifest, theirs in self._others if isinstance(theirs, Project | Merge)]
+        if isinstance(operation, Project):
+            if any(isinstance(theirs, Append | Update | DataReplacement) for _, theirs in self._others):
+                check_still_nullable(self._looked_at(latest).schema, operation.schema)
+            return operation
+        if not changed or isinstance(operation, Overwrite | Restore):
+            return operation
+        history = [self._looked_at(latest).schema, *(manifest.schema for manifest in changed)]
+        if isinstance(operation, Append):
+            return replace(operation, fragments=with_current_meaning(operation.fragments, history))
+        if isinstance(operation, Update):
+            check_same_fields(
+                {*operation.fields_modified, *_new_fields(operation.updated_fragments, operation)}, history
+            )
+            return replace(operation, new_fragments=with_current_meaning(operation.new_fragments, history))
+        if isinstance(operation, Rewrite):
+            check_same_fields(
+                {id_ for group in operation.groups for id_ in _fields(group.new_fragments)}, history
+            )
+        if isinstance(operation, DataReplacement):
+            check_same_fields({id_ for _, file in operation.replacements for id_ in file.fields}, history)
+        if isinstance(operation, UpdateConfig):
+            check_same_fields(set(operation.field_metadata), history)
+        return operation
+
+    def _with_deletions(self, transaction: Transaction, latest: Manifest) -> Delete | Update:
+        """Return the operation with new deletion files, for fragments of which others deleted rows too."""
+        operation = transaction.operation
+        if not isinstance(operation, Delete | Update):
+            raise CommitConflict(
+                f"{type(operation).__name__} cannot be rebased on deleted rows", retryable=True
+            )
+        before = {found.id: found for found in self._looked_at(latest).fragments if found.id in self._shared}
+        now = {found.id: found for found in latest.fragments if found.id in self._shared}
+        updated, emptied = [], []
+        for fragment in operation.updated_fragments:
+            if fragment.id not in self._shared:
+                updated.append(fragment)
+                continue
+            if fragment.id not in before or fragment.id not in now:
+                raise CommitConflict(f"fragment {fragment.id} is gone", retryable=True)
+            union = self._union(before[fragment.id], fragment, now[fragment.id])
+            if len(union) == now[fragment.id].physical_rows:
+                emptied.append(fragment.id)
+                continue
+            deletion = write_deletions(self._store, fragment.id, latest.version, union)
+            self._deletion_files.append(deletion.path(fragment.id))
+            updated.append(replace(now[fragment.id], deletion_file=deletion))
+        if isinstance(operation, Delete):
+            gone = (*operation.deleted_fragment_ids, *emptied)
+            return replace(operation, updated_fragments=tuple(updated), deleted_fragment_ids=gone)
+        gone = (*operation.removed_fragment_ids, *emptied)
+        return replace(operation, updated_fragments=tuple(updated), removed_fragment_ids=gone)
+
+    def _union(
+        self, before: FragmentMetadata, mine: FragmentMetadata, now: FragmentMetadata
+    ) -> np.ndarray[Any, np.dtype[np.uint32]]:
+        """Return all rows of a fragment that are deleted in the end.
+
+        Raises
+        ------
+        CommitConflict
+            Somebody else deleted one that this transaction means to delete.
+        """
+        base = read_deletions(self._store, before)
+        wanted = np.setdiff1d(read_deletions(self._store, mine), base, assume_unique=True)
+        current = read_deletions(self._store, now)
+        both = np.intersect1d(wanted, current, assume_unique=True)
+        if len(both):
+            raise CommitConflict(
+                f"{len(both)} rows of fragment {now.id} that are to be deleted are deleted already",
+                retryable=True,
+            )
+        return np.union1d(current, wanted)
+
+
+def _fields(fragments: tuple[FragmentMetadata, ...]) -> set[int]:
+    return {id_ for fragment in fragments for file in fragment.files for id_ in file.fields}
+
+
+def _new_fields(fragments: tuple[FragmentMetadata, ...], operation: Update) -> set[int]:
+    """Return the fields in data files that an update in columns brings."""
+    return _fields(fragments) if operation.update_mode == "columns" else set()

@@ -1,0 +1,164 @@
+"""The descriptions of secondary indices in a manifest, as commits change them (dataset.md 7.4).
+
+Indices are not built here. Those of others are carried along as long as what they say stays true; a change after which they would
+not is refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.pb import table_pb2
+from lancelet.table.bitmap import decode_bitmap, encode_bitmap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["IndexSection"]
+
+#: Beginning of the names of indices that belong to the system and translate rows, not values.
+_SYSTEM = "__lance_"
+
+
+class IndexSection:
+    """Indices of a dataset. As long as nothing changes, the bytes stay those that were read.
+
+    Parameters
+    ----------
+    data
+        Bytes of the section; empty: there are no indices.
+    """
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def serialize(self) -> bytes:
+        """Return the bytes of the section; empty: there are no indices."""
+        return self._data
+
+    def clear(self) -> None:
+        """Remove all indices."""
+        self._data = b""
+
+    def replace(
+        self, removed: Iterable[table_pb2.IndexMetadata], new: Iterable[table_pb2.IndexMetadata]
+    ) -> None:
+        """Remove indices, which may be gone already, and add others.
+
+        Raises
+        ------
+        OptionError
+            The id of a new one is no uuid, or taken.
+        """
+        gone = {index.uuid.uuid for index in removed}
+        kept = [index for index in self._indices() if index.uuid.uuid not in gone]
+        taken = {index.uuid.uuid for index in kept}
+        for index in new:
+            if len(index.uuid.uuid) != 16 or index.uuid.uuid in taken:
+                raise OptionError(f"index {index.name!r}: its id is no uuid, or taken")
+            taken.add(index.uuid.uuid)
+            kept.append(index)
+        self._set(kept)
+
+    def keep_fields(self, fields: set[int]) -> None:
+        """Remove the indices of fields that are gone."""
+        indices = self._indices()
+        kept = [index for index in indices if fields.issuperset(index.fields)]
+        if len(kept) < len(indices):
+            self._set(kept)
+
+    def check_fields(self, fields: set[int]) -> None:
+        """Check that no index is of a field that is gone.
+
+        Raises
+        ------
+        UnsupportedError
+            One is.
+        """
+        for index in self._indices():
+            if not fields.issuperset(index.fields):
+                raise UnsupportedError(f"a column that goes has index {index.name!r}; remove the index first")
+
+    def check_unmoved(self, fields: set[int]) -> None:
+        """Check that no index is of fields that have new values.
+
+        Raises
+        ------
+        UnsupportedError
+            One is, or there is one of the system.
+        """
+        for index in self._indices() if fields else ():
+            if not fields.isdisjoint(index.fields) or index.name.startswith(_SYSTEM):
+                raise UnsupportedError(f"index {index.name!r} would not be true any more; remove it first")
+
+    def check_untouched(self, fragments: set[int]) -> None:
+        """Check that no index knows rows of some fragments.
+
+        Raises
+        ------
+        UnsupportedError
+            One does, or may.
+        """
+        for index in self._indices() if fragments else ():
+            if fragments & (_covered(index) or fragments):
+                raise UnsupportedError(f"index {index.name!r} has rows that change; remove it first")
+
+    def move_fragments(self, replaced: Sequence[tuple[set[int], set[int]]], *, is_stable: bool) -> None:
+        """Let indices know of rows that are in other fragments now.
+
+        Parameters
+        ----------
+        replaced
+            Ids of old fragments, and of those that have their rows now.
+        is_stable
+            Whether indices name rows by ids that stay.
+
+        Raises
+        ------
+        UnsupportedError
+            Indices that name rows by address would have to be written anew, or there is one of the system.
+        OptionError
+            An index knows some of the fragments that became one, and not the others.
+        """
+        changed = False
+        indices = self._indices()
+        for index in indices:
+            covered = _covered(index)
+            if index.name.startswith(_SYSTEM) or covered is None:
+                raise UnsupportedError(
+                    f"index {index.name!r}: it is not known which rows it has; remove it first"
+                )
+            for old, new in replaced:
+                if covered.isdisjoint(old):
+                    continue
+                if not is_stable:
+                    raise UnsupportedError(
+                        f"index {index.name!r} names rows by place, and they move; remove it first"
+                    )
+                if not old <= covered:
+                    raise OptionError(
+                        f"index {index.name!r} has some of the fragments {sorted(old)}, and not all"
+                    )
+                covered = (covered - old) | new
+                changed = True
+            index.fragment_bitmap = encode_bitmap(np.array(sorted(covered), np.uint32))
+        if changed:
+            self._set(indices)
+
+    def _indices(self) -> list[table_pb2.IndexMetadata]:
+        try:
+            return list(table_pb2.IndexSection.FromString(self._data).indices)
+        except DecodeError as error:
+            raise FormatError(f"the descriptions of indices are damaged: {error}") from None
+
+    def _set(self, indices: Sequence[table_pb2.IndexMetadata]) -> None:
+        self._data = table_pb2.IndexSection(indices=indices).SerializeToString() if indices else b""
+
+
+def _covered(index: table_pb2.IndexMetadata) -> set[int] | None:
+    """Return the fragments whose rows an index has; ``None``: it does not say."""
+    return set(decode_bitmap(index.fragment_bitmap).tolist()) if index.fragment_bitmap else None
