@@ -249,7 +249,7 @@ class FragmentReader:
     @property
     def row_ids(self) -> Any:
         """Stable row ids of all physical rows."""
-        return self._sequence("row_ids")
+        return self._sequence(ROW_ID)
 
     def system_column(self, name: str, rows: RowRanges) -> pa.Array:
         """Return one of :data:`SYSTEM_COLUMNS` for physical rows.
@@ -276,17 +276,19 @@ class FragmentReader:
         store, metadata = self._snapshot.store, self.metadata
 
         def read() -> _KeptSequence:
+            num_runs = 0  # those of versions are few
             if name == CREATED_AT:
                 sequence: Any = read_versions(store, metadata, "created_at")
             elif name == UPDATED_AT:
                 sequence = read_versions(store, metadata, "last_updated_at")
             else:
                 sequence = read_row_ids(store, metadata)
+                num_runs = len(sequence.runs[0])
             if len(sequence) != self.physical_rows:
                 raise FormatError(
                     f"fragment {metadata.id} has {self.physical_rows} rows, and {len(sequence)} values of {name}"
                 )
-            return _KeptSequence(sequence, 256 + 8 * len(sequence))
+            return _KeptSequence(sequence, 256 + 32 * num_runs)
 
         stored = (metadata.row_ids, metadata.created_at, metadata.last_updated_at)
         return self._snapshot.session.get((name, metadata.id, stored), read).sequence

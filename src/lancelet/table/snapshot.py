@@ -126,7 +126,7 @@ class Snapshot:
         from lancelet.table.rowids import RowIdIndex  # only datasets with stable row ids need it
 
         readers = [self.reader(place) for place in range(len(self.fragments))]
-        return RowIdIndex([(reader.metadata.id, reader.row_ids, reader.deletions) for reader in readers])
+        return RowIdIndex({reader.metadata.id: (reader.row_ids, reader.deletions) for reader in readers})
 
     def addresses_of(self, row_ids: Any) -> Any:
         """Return the row addresses of row ids, ``uint64[num_ids]``.
