@@ -16,6 +16,15 @@ if TYPE_CHECKING:
     from lancelet.file.reader import FileReader as LanceFileReader
     from lancelet.file.writer import FileWriter
     from lancelet.file.writer import FileWriter as LanceFileWriter
+    from lancelet.table import operations as LanceOperation  # noqa: N812 - the name that users of pylance know
+    from lancelet.table.dataset import Dataset, dataset
+    from lancelet.table.dataset import Dataset as LanceDataset
+    from lancelet.table.fragment import Fragment
+    from lancelet.table.fragment import Fragment as LanceFragment
+    from lancelet.table.metadata import FragmentMetadata
+    from lancelet.table.scanner import Scanner
+    from lancelet.table.transaction import Transaction
+    from lancelet.table.writing import commit, write_dataset, write_fragments
     from lancelet.wishes.column import ColumnOptions
     from lancelet.wishes.rules import CompressionFieldParams, CompressionParams
 
@@ -24,37 +33,61 @@ __all__ = [
     "CommitConflict",
     "CompressionFieldParams",
     "CompressionParams",
+    "Dataset",
     "FileReader",
     "FileWriter",
     "FormatError",
+    "Fragment",
+    "FragmentMetadata",
+    "LanceDataset",
     "LanceFileReader",
     "LanceFileWriter",
+    "LanceFragment",
+    "LanceOperation",
     "LanceletError",
     "OptionError",
+    "Scanner",
+    "Transaction",
     "UnsupportedError",
     "__version__",
+    "commit",
     "create_file_with_batches",
+    "dataset",
     "encode_batch",
     "read_mini",
+    "write_dataset",
+    "write_fragments",
 ]
 
-# Public name -> module and name there. LanceFile* are the names that users of pylance know.
-_HOMES = {
+# Public name -> module and name there; None: the module itself. Lance* are the names that users of pylance know.
+_HOMES: dict[str, tuple[str, str | None]] = {
     "ColumnOptions": ("lancelet.wishes.column", "ColumnOptions"),
     "CommitConflict": ("lancelet.errors", "CommitConflict"),
     "CompressionFieldParams": ("lancelet.wishes.rules", "CompressionFieldParams"),
     "CompressionParams": ("lancelet.wishes.rules", "CompressionParams"),
+    "Dataset": ("lancelet.table.dataset", "Dataset"),
     "FileReader": ("lancelet.file.reader", "FileReader"),
     "FileWriter": ("lancelet.file.writer", "FileWriter"),
     "FormatError": ("lancelet.errors", "FormatError"),
+    "Fragment": ("lancelet.table.fragment", "Fragment"),
+    "FragmentMetadata": ("lancelet.table.metadata", "FragmentMetadata"),
+    "LanceDataset": ("lancelet.table.dataset", "Dataset"),
     "LanceFileReader": ("lancelet.file.reader", "FileReader"),
     "LanceFileWriter": ("lancelet.file.writer", "FileWriter"),
+    "LanceFragment": ("lancelet.table.fragment", "Fragment"),
+    "LanceOperation": ("lancelet.table.operations", None),
     "LanceletError": ("lancelet.errors", "LanceletError"),
     "OptionError": ("lancelet.errors", "OptionError"),
+    "Scanner": ("lancelet.table.scanner", "Scanner"),
+    "Transaction": ("lancelet.table.transaction", "Transaction"),
     "UnsupportedError": ("lancelet.errors", "UnsupportedError"),
+    "commit": ("lancelet.table.writing", "commit"),
     "create_file_with_batches": ("lancelet.file.create", "create_file_with_batches"),
+    "dataset": ("lancelet.table.dataset", "dataset"),
     "encode_batch": ("lancelet.file.memory", "encode_batch"),
     "read_mini": ("lancelet.file.memory", "read_mini"),
+    "write_dataset": ("lancelet.table.writing", "write_dataset"),
+    "write_fragments": ("lancelet.table.writing", "write_fragments"),
 }
 
 
@@ -65,7 +98,9 @@ def __getattr__(name: str) -> Any:
         value: Any = version("lancelet")
     elif name in _HOMES:
         module, attribute = _HOMES[name]
-        value = getattr(import_module(module), attribute)
+        value = import_module(module)
+        if attribute is not None:
+            value = getattr(value, attribute)
     else:
         raise AttributeError(f"module 'lancelet' has no attribute {name!r}")
     globals()[name] = value

@@ -15,34 +15,29 @@ from lancelet.table.commit import commit_transaction, transaction_of
 from lancelet.table.deleting import delete_rows
 from lancelet.table.evolve import add_columns, alter_columns, drop_columns
 from lancelet.table.field_ids import next_field_id
-from lancelet.table.fragment import Fragment
 from lancelet.table.manifest import latest_manifest, list_versions, manifest_of, read_manifest
 from lancelet.table.operations import CreateIndex, MapUpdate, Restore, UpdateConfig
 from lancelet.table.places import open_store
-from lancelet.table.projection import Projection
-from lancelet.table.scanner import Scanner
+from lancelet.table.reads import ReadableDataset
 from lancelet.table.schema_changes import Alteration
-from lancelet.table.session import Session
 from lancelet.table.snapshot import Snapshot
 from lancelet.table.tags import Tags
-from lancelet.table.take import sample_rows, take_addresses, take_positions, take_row_ids
 from lancelet.table.transaction import Transaction
 from lancelet.table.validate import find_problems
 from lancelet.table.versions import summary
 from lancelet.table.write_files import remove_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
 
     import pyarrow as pa
 
-    from lancelet.pb import table_pb2
-    from lancelet.schema.fields import Schema
     from lancelet.storage import Store
     from lancelet.table.cleanup import CleanupPlan, CleanupStats
     from lancelet.table.manifest import Manifest
     from lancelet.table.operations import Operation
+    from lancelet.table.session import Session
     from lancelet.table.versions import DatasetVersion
 
     Columns = Sequence[str] | Mapping[str, str] | None
@@ -96,15 +91,16 @@ def dataset(
     if sum(given is not None for given in (version, asof, tag)) > 1:
         raise OptionError("give one of version, asof and tag")
     store = open_store(uri)
+    reference = tag if version is None else version
     if asof is not None:
         manifest = _manifest_asof(store, asof)
-    elif version is None and tag is None:
+    elif reference is not None:
+        manifest = _manifest_at(store, reference)
+    else:
         found = latest_manifest(store)
         if found is None:
             raise FileNotFoundError(errno.ENOENT, "there is no dataset", store.name)
         manifest = found
-    else:
-        manifest = _manifest_at(store, tag if version is None else version)
     return Dataset(store, manifest, session)
 
 
@@ -113,7 +109,9 @@ def _manifest_at(store: Store, reference: int | str) -> Manifest:
     try:
         return manifest_of(store, number)
     except FileNotFoundError:
-        raise FileNotFoundError(errno.ENOENT, f"there is no version {number} of the dataset", store.name) from None
+        raise FileNotFoundError(
+            errno.ENOENT, f"there is no version {number} of the dataset", store.name
+        ) from None
 
 
 def _manifest_asof(store: Store, asof: datetime) -> Manifest:
@@ -125,7 +123,7 @@ def _manifest_asof(store: Store, asof: datetime) -> Manifest:
     raise FileNotFoundError(errno.ENOENT, f"there was no version of the dataset at {asof}", store.name)
 
 
-class Dataset:
+class Dataset(ReadableDataset):
     """A version of a dataset. Made by :func:`dataset` and :func:`~lancelet.table.writing.write_dataset`.
 
     Methods that change the dataset commit a new version and go on with it; other objects keep the version that they have. May be
@@ -133,209 +131,9 @@ class Dataset:
 
     Parameters
     ----------
-    store
-        Where the dataset lies.
-    manifest
-        The version.
-    session
-        Files that are kept open; by default one of its own.
+    store, manifest, session
+        See :class:`~lancelet.table.reads.ReadableDataset`, which has the methods that read.
     """
-
-    def __init__(self, store: Store, manifest: Manifest, session: Session | None = None) -> None:
-        self._store = store
-        self._session = Session() if session is None else session
-        self._set(manifest)
-
-    def _set(self, manifest: Manifest) -> None:
-        self._manifest = manifest
-        self._snapshot = Snapshot(self._store, manifest, self._session)
-
-    # ---- what it is
-
-    @property
-    def store(self) -> Store:
-        """Where the dataset lies."""
-        return self._store
-
-    @property
-    def uri(self) -> str:
-        """The place by name."""
-        return self._store.name
-
-    @property
-    def manifest(self) -> Manifest:
-        """All that the version consists of."""
-        return self._manifest
-
-    @property
-    def snapshot(self) -> Snapshot:
-        """The version, as reads see it."""
-        return self._snapshot
-
-    @property
-    def version(self) -> int:
-        """Number of the version."""
-        return self._manifest.version
-
-    @property
-    def latest_version(self) -> int:
-        """Number of the newest version; looks at the store."""
-        versions = list_versions(self._store)
-        return versions[-1][0] if versions else self.version
-
-    @property
-    def schema(self) -> pa.Schema:
-        """Arrow schema."""
-        return self._snapshot.arrow_schema
-
-    @property
-    def fields(self) -> Schema:
-        """Fields with their ids."""
-        return self._manifest.schema
-
-    @property
-    def data_storage_version(self) -> str:
-        """File version of new data files, as ``"2.2"``."""
-        return self._manifest.storage_version.text
-
-    @property
-    def has_stable_row_ids(self) -> bool:
-        """Whether rows keep their ids when they are moved."""
-        return self._manifest.has_stable_row_ids
-
-    @property
-    def max_field_id(self) -> int:
-        """The highest field id in use."""
-        return max(field.id for field in self.fields.walk())
-
-    @property
-    def schema_metadata(self) -> dict[str, str]:
-        """Metadata of the schema."""
-        return dict(self.fields.metadata)
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """What users noted of the table."""
-        return dict(self._manifest.table_metadata)
-
-    def config(self) -> dict[str, str]:
-        """Return the settings of the dataset."""
-        return dict(self._manifest.config)
-
-    @property
-    def tags(self) -> Tags:
-        """Names of versions."""
-        return Tags(self._store)
-
-    @property
-    def num_rows(self) -> int:
-        """Rows that are not deleted."""
-        return self._snapshot.num_rows
-
-    def get_fragments(self) -> list[Fragment]:
-        """Return the fragments, by id."""
-        return [Fragment(self._snapshot, fragment.id) for fragment in self._snapshot.fragments]
-
-    def get_fragment(self, fragment_id: int) -> Fragment | None:
-        """Return a fragment; ``None``: there is none of this id."""
-        return Fragment(self._snapshot, fragment_id) if fragment_id in self._snapshot.places else None
-
-    def list_indices(self) -> list[dict[str, Any]]:
-        """Return name, UUID, fields, version and fragments of all secondary indices; they are not used to read."""
-        return [_described_index(index, self.fields) for index in self._manifest.indices]
-
-    # ---- reading
-
-    def scanner(self, *, fragments: Iterable[Fragment] | None = None, **options: Any) -> Scanner:
-        """Return a scanner, over some `fragments` or all; options are those of :class:`~lancelet.table.scanner.Scanner`."""
-        snapshot = self._snapshot
-        if fragments is not None:
-            snapshot = snapshot.part([fragment.metadata for fragment in fragments])
-        return Scanner(snapshot, **options)
-
-    def to_table(
-        self,
-        columns: Columns = None,
-        filter: Any = None,
-        limit: int | None = None,
-        offset: int | None = None,
-        **options: Any,
-    ) -> pa.Table:
-        """Read rows into memory; parameters are those of :meth:`scanner`.
-
-        Examples
-        --------
-        >>> ds.to_table(columns=["carrier", "dep_delay"], filter="dep_delay > 60", limit=10)  # doctest: +SKIP
-        """
-        scanner = self.scanner(columns=columns, filter=filter, limit=limit, offset=offset, **options)
-        return scanner.to_table()
-
-    def to_batches(
-        self, columns: Columns = None, filter: Any = None, batch_size: int | None = None, **options: Any
-    ) -> Iterator[pa.RecordBatch]:
-        """Read rows batch by batch; parameters are those of :meth:`scanner`."""
-        return self.scanner(columns=columns, filter=filter, batch_size=batch_size, **options).to_batches()
-
-    def to_reader(self) -> pa.RecordBatchReader:
-        """Return a ``pyarrow.RecordBatchReader`` over all rows."""
-        return self.scanner().to_reader()
-
-    def count_rows(self, filter: Any = None) -> int:
-        """Count the rows, or those that satisfy a filter."""
-        return self.scanner(columns=[], filter=filter).count_rows()
-
-    def head(self, num_rows: int, **options: Any) -> pa.Table:
-        """Return the first rows; options are those of :meth:`scanner`."""
-        return self.scanner(**options).head(num_rows)
-
-    def take(self, indices: Any, columns: Columns = None) -> pa.Table:
-        """Return single rows by their positions from 0, in the order asked for.
-
-        Raises
-        ------
-        OptionError
-            A row or a column does not exist.
-        """
-        return take_positions(self._snapshot, indices, self._taken(columns))
-
-    def take_rows(self, row_ids: Any, columns: Columns = None) -> pa.Table:
-        """Return single rows by their row ids, as ``with_row_id`` shows them, in the order asked for.
-
-        Raises
-        ------
-        OptionError
-            A row or a column does not exist.
-        """
-        return take_row_ids(self._snapshot, row_ids, self._taken(columns))
-
-    def take_addresses(self, addresses: Any, columns: Columns = None) -> pa.Table:
-        """Return single rows by their row addresses, as ``with_row_address`` shows them, in the order asked for.
-
-        Raises
-        ------
-        OptionError
-            A row or a column does not exist.
-        """
-        return take_addresses(self._snapshot, addresses, self._taken(columns))
-
-    def sample(
-        self, num_rows: int, columns: Columns = None, *, randomize_order: bool = True, seed: int | None = None
-    ) -> pa.Table:
-        """Return random rows, each at most once; with a `seed` always the same ones."""
-        projection = self._taken(columns)
-        return sample_rows(self._snapshot, num_rows, projection, randomize_order=randomize_order, seed=seed)
-
-    def _taken(self, columns: Columns) -> Projection:
-        return Projection(self.fields, columns, flat=False)
-
-    def __len__(self) -> int:
-        return self.num_rows
-
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        return self.scanner().__arrow_c_stream__(requested_schema)
-
-    def __arrow_c_schema__(self) -> Any:
-        return self.schema.__arrow_c_schema__()
 
     # ---- changing rows
 
@@ -465,7 +263,9 @@ class Dataset:
         manifest = self._manifest
         wanted = [Alteration.parse(alteration) for alteration in alterations]
         first_id = next_field_id(manifest, *self._newer())
-        self._check_no_index({id_ for one in wanted if one.data_type is not None for id_ in self._ids_of(one.path)})
+        self._check_no_index(
+            {id_ for one in wanted if one.data_type is not None for id_ in self._ids_of(one.path)}
+        )
         evolution = alter_columns(
             self._snapshot, wanted, first_id, manifest.storage_version, progress=progress
         )
@@ -513,7 +313,9 @@ class Dataset:
         self._update(UpdateConfig(table_metadata=MapUpdate(_texts(values), replace)))
         return self.metadata
 
-    def update_schema_metadata(self, values: Mapping[str, str | None], *, replace: bool = False) -> dict[str, str]:
+    def update_schema_metadata(
+        self, values: Mapping[str, str | None], *, replace: bool = False
+    ) -> dict[str, str]:
         """Set or, with ``None``, remove metadata of the schema; or replace all. Returns all of it."""
         self._update(UpdateConfig(schema_metadata=MapUpdate(_texts(values), replace)))
         return self.schema_metadata
@@ -684,17 +486,3 @@ def _texts(values: Mapping[str, str | None]) -> dict[str, str | None]:
         if not isinstance(key, str) or not (value is None or isinstance(value, str)):
             raise OptionError(f"{key!r}: {value!r} is set, and both must be text")
     return dict(values)
-
-
-def _described_index(index: table_pb2.IndexMetadata, schema: Schema) -> dict[str, Any]:
-    from lancelet.table.bitmap import decode_bitmap
-
-    names = {field.id: field.name for field in schema.walk()}
-    return {
-        "name": index.name,
-        "type": index.index_details.type_url.rpartition(".")[2].removesuffix("IndexDetails") or "unknown",
-        "uuid": index.uuid.uuid.hex(),
-        "fields": [names.get(number, str(number)) for number in index.fields],
-        "version": index.dataset_version,
-        "fragment_ids": set(decode_bitmap(index.fragment_bitmap).tolist()) if index.fragment_bitmap else set(),
-    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -72,9 +73,7 @@ def delete_rows(snapshot: Snapshot, predicate: Any, read_version: int) -> Deleti
             continue
         file = write_deletions(snapshot.store, fragment_id, read_version, deleted)
         paths.append(file.path(fragment_id))
-        updated.append(
-            replace(reader.metadata, deletion_file=file, physical_rows=reader.physical_rows)
-        )
+        updated.append(replace(reader.metadata, deletion_file=file, physical_rows=reader.physical_rows))
     return Deletion(Delete(tuple(updated), tuple(gone), str(predicate)), num_rows, tuple(paths))
 
 
@@ -85,7 +84,7 @@ def _matching(snapshot: Snapshot, predicate: Any) -> Iterator[tuple[int, Offsets
         addresses = batch.column(0).to_numpy()
         ids = addresses >> np.uint64(32)
         borders = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1).tolist(), len(ids)]
-        for start, stop in zip(borders, borders[1:], strict=False):
+        for start, stop in pairwise(borders):
             if start == stop:
                 continue
             if last is not None and last != int(ids[start]):

@@ -138,13 +138,8 @@ def alter_columns(
     version: Version,
     *,
     progress: Callable[[int, int | None], None] | None = None,
-) -> tuple[Evolution, set[int]]:
+) -> Evolution:
     """Rename columns, allow or forbid nulls, and write columns anew that get another type.
-
-    Returns
-    -------
-    Evolution, set[int]
-        What is to be committed, and the ids of fields that no longer exist.
 
     Raises
     ------
@@ -156,12 +151,10 @@ def alter_columns(
     for name in change.not_null:
         _check_no_nulls(snapshot, name, change.schema)
     if not change.recast:
-        return Evolution(Project(change.schema)), set()
+        return Evolution(Project(change.schema))
     new = Schema(tuple(change.recast.values()), change.schema.metadata)
     values = _Cast(snapshot, {name: field.to_arrow() for name, field in change.recast.items()})
-    evolution = _with_files(snapshot, change.schema, new, values.schema(), values, version, progress)
-    gone = {field.id for field in snapshot.schema.walk()} - {field.id for field in change.schema.walk()}
-    return evolution, gone
+    return _with_files(snapshot, change.schema, new, values.schema(), values, version, progress)
 
 
 def _with_files(

@@ -14,6 +14,8 @@ from lancelet.table.session import Session
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import pyarrow as pa
+
     from lancelet.buffers import Int64Array
     from lancelet.schema.fields import Schema
     from lancelet.storage import Store
@@ -70,6 +72,11 @@ class Snapshot:
     def schema(self) -> Schema:
         """Fields of the dataset."""
         return self.manifest.schema
+
+    @cached_property
+    def arrow_schema(self) -> pa.Schema:
+        """The same as an Arrow schema."""
+        return self.schema.to_arrow()
 
     @cached_property
     def schema_key(self) -> str:

@@ -64,7 +64,9 @@ def _problems_of_fragment(snapshot: Snapshot, number: int, read_data: bool) -> I
     for file in fragment.files:
         try:
             if file.base_id is not None:
-                raise UnsupportedError(f"data file {file.path!r} lies outside of the dataset, and is not looked at")
+                raise UnsupportedError(
+                    f"data file {file.path!r} lies outside of the dataset, and is not looked at"
+                )
             opened = snapshot.session.open(snapshot.store, file, snapshot.schema_key)
             rows = opened.container.num_rows
             if fragment.physical_rows is not None and rows != fragment.physical_rows:
@@ -103,7 +105,9 @@ def _problems_of_row_ids(snapshot: Snapshot, manifest: Manifest) -> Iterator[Lan
     if len(same):
         yield FormatError(f"{len(same)} row ids belong to more than one row; the first is {ids[same[0]]}")
     if len(ids) and int(ids[-1]) >= manifest.next_row_id:
-        yield FormatError(f"a row has the id {ids[-1]}, and the next id to be given out is {manifest.next_row_id}")
+        yield FormatError(
+            f"a row has the id {ids[-1]}, and the next id to be given out is {manifest.next_row_id}"
+        )
 
 
 def _hyphenated(uuid: bytes) -> str:

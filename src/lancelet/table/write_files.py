@@ -206,6 +206,11 @@ class FragmentWriter:
         self.num_bytes += described.file_size_bytes or 0
         self._fragments.append(FragmentMetadata(0, (described,), file.num_rows))
 
+    @property
+    def paths(self) -> list[str]:
+        """Paths of all files of finished fragments, sidecar files included."""
+        return list(self._paths)
+
     def finish(self) -> list[FragmentMetadata]:
         """End the last file; returns the fragments in the order of the rows, without ids. No rows are no fragment."""
         self._end_file()

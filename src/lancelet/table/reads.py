@@ -1,0 +1,254 @@
+"""What can be learned of a version of a dataset, and read from it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lancelet.table.bitmap import decode_bitmap
+from lancelet.table.fragment import Fragment
+from lancelet.table.manifest import list_versions
+from lancelet.table.projection import Projection
+from lancelet.table.scanner import Scanner
+from lancelet.table.session import Session
+from lancelet.table.snapshot import Snapshot
+from lancelet.table.tags import Tags
+from lancelet.table.take import sample_rows, take_addresses, take_positions, take_row_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import pyarrow as pa
+
+    from lancelet.pb import table_pb2
+    from lancelet.schema.fields import Schema
+    from lancelet.storage import Store
+    from lancelet.table.manifest import Manifest
+
+    Columns = Sequence[str] | Mapping[str, str] | None
+
+__all__ = ["ReadableDataset"]
+
+
+class ReadableDataset:
+    """A version of a dataset, to be read. Threads share it; pickled, it carries its version.
+
+    Parameters
+    ----------
+    store
+        Where the dataset lies.
+    manifest
+        The version.
+    session
+        Files that are kept open; by default one of its own.
+    """
+
+    def __init__(self, store: Store, manifest: Manifest, session: Session | None = None) -> None:
+        self._store = store
+        self._session = Session() if session is None else session
+        self._set(manifest)
+
+    def _set(self, manifest: Manifest) -> None:
+        self._manifest = manifest
+        self._snapshot = Snapshot(self._store, manifest, self._session)
+
+    @property
+    def store(self) -> Store:
+        """Where the dataset lies."""
+        return self._store
+
+    @property
+    def session(self) -> Session:
+        """Files that are kept open."""
+        return self._session
+
+    @property
+    def uri(self) -> str:
+        """The place by name."""
+        return self._store.name
+
+    @property
+    def manifest(self) -> Manifest:
+        """All that the version consists of."""
+        return self._manifest
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The version, as reads see it."""
+        return self._snapshot
+
+    @property
+    def version(self) -> int:
+        """Number of the version."""
+        return self._manifest.version
+
+    @property
+    def latest_version(self) -> int:
+        """Number of the newest version; looks at the store."""
+        versions = list_versions(self._store)
+        return versions[-1][0] if versions else self.version
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Arrow schema."""
+        return self._snapshot.arrow_schema
+
+    @property
+    def fields(self) -> Schema:
+        """Fields with their ids."""
+        return self._manifest.schema
+
+    @property
+    def data_storage_version(self) -> str:
+        """File version of new data files, as ``"2.2"``."""
+        return self._manifest.storage_version.text
+
+    @property
+    def has_stable_row_ids(self) -> bool:
+        """Whether rows keep their ids when they are moved."""
+        return self._manifest.has_stable_row_ids
+
+    @property
+    def max_field_id(self) -> int:
+        """The highest field id in use."""
+        return max(field.id for field in self.fields.walk())
+
+    @property
+    def schema_metadata(self) -> dict[str, str]:
+        """Metadata of the schema."""
+        return dict(self.fields.metadata)
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What users noted of the table."""
+        return dict(self._manifest.table_metadata)
+
+    def config(self) -> dict[str, str]:
+        """Return the settings of the dataset."""
+        return dict(self._manifest.config)
+
+    @property
+    def tags(self) -> Tags:
+        """Names of versions."""
+        return Tags(self._store)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows that are not deleted."""
+        return self._snapshot.num_rows
+
+    def get_fragments(self) -> list[Fragment]:
+        """Return the fragments, by id."""
+        return [Fragment(self._snapshot, fragment.id) for fragment in self._snapshot.fragments]
+
+    def get_fragment(self, fragment_id: int) -> Fragment | None:
+        """Return a fragment; ``None``: there is none of this id."""
+        return Fragment(self._snapshot, fragment_id) if fragment_id in self._snapshot.places else None
+
+    def list_indices(self) -> list[dict[str, Any]]:
+        """Return name, UUID, fields, version and fragments of all secondary indices; they are not used to read."""
+        return [_described_index(index, self.fields) for index in self._manifest.indices]
+
+    def scanner(self, *, fragments: Iterable[Fragment] | None = None, **options: Any) -> Scanner:
+        """Return a scanner, over some `fragments` or all; options are those of :class:`~lancelet.table.scanner.Scanner`."""
+        snapshot = self._snapshot
+        if fragments is not None:
+            snapshot = snapshot.part([fragment.metadata for fragment in fragments])
+        return Scanner(snapshot, **options)
+
+    def to_table(
+        self,
+        columns: Columns = None,
+        filter: Any = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        **options: Any,
+    ) -> pa.Table:
+        """Read rows into memory; parameters are those of :meth:`scanner`.
+
+        Examples
+        --------
+        >>> ds.to_table(columns=["carrier", "dep_delay"], filter="dep_delay > 60", limit=10)  # doctest: +SKIP
+        """
+        scanner = self.scanner(columns=columns, filter=filter, limit=limit, offset=offset, **options)
+        return scanner.to_table()
+
+    def to_batches(
+        self, columns: Columns = None, filter: Any = None, batch_size: int | None = None, **options: Any
+    ) -> Iterator[pa.RecordBatch]:
+        """Read rows batch by batch; parameters are those of :meth:`scanner`."""
+        return self.scanner(columns=columns, filter=filter, batch_size=batch_size, **options).to_batches()
+
+    def to_reader(self) -> pa.RecordBatchReader:
+        """Return a ``pyarrow.RecordBatchReader`` over all rows."""
+        return self.scanner().to_reader()
+
+    def count_rows(self, filter: Any = None) -> int:
+        """Count the rows, or those that satisfy a filter."""
+        return self.scanner(columns=[], filter=filter).count_rows()
+
+    def head(self, num_rows: int, **options: Any) -> pa.Table:
+        """Return the first rows; options are those of :meth:`scanner`."""
+        return self.scanner(**options).head(num_rows)
+
+    def take(self, indices: Any, columns: Columns = None) -> pa.Table:
+        """Return single rows by their positions from 0, in the order asked for.
+
+        Raises
+        ------
+        OptionError
+            A row or a column does not exist.
+        """
+        return take_positions(self._snapshot, indices, self._taken(columns))
+
+    def take_rows(self, row_ids: Any, columns: Columns = None) -> pa.Table:
+        """Return single rows by their row ids, as ``with_row_id`` shows them, in the order asked for.
+
+        Raises
+        ------
+        OptionError
+            A row or a column does not exist.
+        """
+        return take_row_ids(self._snapshot, row_ids, self._taken(columns))
+
+    def take_addresses(self, addresses: Any, columns: Columns = None) -> pa.Table:
+        """Return single rows by their row addresses, as ``with_row_address`` shows them, in the order asked for.
+
+        Raises
+        ------
+        OptionError
+            A row or a column does not exist.
+        """
+        return take_addresses(self._snapshot, addresses, self._taken(columns))
+
+    def sample(
+        self, num_rows: int, columns: Columns = None, *, randomize_order: bool = True, seed: int | None = None
+    ) -> pa.Table:
+        """Return random rows, each at most once; with a `seed` always the same ones."""
+        projection = self._taken(columns)
+        return sample_rows(self._snapshot, num_rows, projection, randomize_order=randomize_order, seed=seed)
+
+    def _taken(self, columns: Columns) -> Projection:
+        return Projection(self.fields, columns, flat=False)
+
+    def __len__(self) -> int:
+        return self.num_rows
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
+        return self.scanner().__arrow_c_stream__(requested_schema)
+
+    def __arrow_c_schema__(self) -> Any:
+        return self.schema.__arrow_c_schema__()
+
+
+def _described_index(index: table_pb2.IndexMetadata, schema: Schema) -> dict[str, Any]:
+    names = {field.id: field.name for field in schema.walk()}
+    return {
+        "name": index.name,
+        "type": index.index_details.type_url.rpartition(".")[2].removesuffix("IndexDetails") or "unknown",
+        "uuid": index.uuid.uuid.hex(),
+        "fields": [names.get(number, str(number)) for number in index.fields],
+        "version": index.dataset_version,
+        "fragment_ids": set(decode_bitmap(index.fragment_bitmap).tolist())
+        if index.fragment_bitmap
+        else set(),
+    }

@@ -1,0 +1,316 @@
+"""Writing datasets: rows become fragments, and a commit makes them visible (dataset.md 3.3, 3.5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from lancelet.errors import LanceletError, OptionError
+from lancelet.schema.fields import Schema
+from lancelet.schema.limits import check_version
+from lancelet.table.commit import ATTEMPTS, commit_transaction
+from lancelet.table.data import rows_of
+from lancelet.table.dataset import Dataset
+from lancelet.table.field_ids import check_ids
+from lancelet.table.manifest import latest_manifest
+from lancelet.table.names import Scheme
+from lancelet.table.operations import Append, Overwrite
+from lancelet.table.places import open_store
+from lancelet.table.transaction import Transaction
+from lancelet.table.write_files import (
+    DEFAULT_BYTES_PER_FILE,
+    DEFAULT_ROWS_PER_FILE,
+    FileLimits,
+    FragmentWriter,
+    fields_for,
+    remove_files,
+)
+from lancelet.versions import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pyarrow as pa
+
+    from lancelet.storage import Store
+    from lancelet.table.data import Rows
+    from lancelet.table.manifest import Manifest
+    from lancelet.table.metadata import FragmentMetadata
+    from lancelet.table.operations import Operation
+
+    Progress = Callable[[int, int | None], None] | None
+
+__all__ = ["commit", "write_dataset", "write_fragments"]
+
+_MODES = ("create", "append", "overwrite")
+#: The property of a transaction that holds the message of a commit.
+_MESSAGE = "__lance_commit_message"
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """How data files are written."""
+
+    limits: FileLimits
+    version: Version | None
+    writer: Mapping[str, Any] = field(default_factory=dict)
+    progress: Progress = None
+
+
+def write_dataset(
+    data: Any,
+    uri: Any,
+    schema: pa.Schema | None = None,
+    mode: str = "create",
+    *,
+    max_rows_per_file: int = DEFAULT_ROWS_PER_FILE,
+    max_bytes_per_file: int = DEFAULT_BYTES_PER_FILE,
+    data_storage_version: str | Version | None = None,
+    enable_stable_row_ids: bool = False,
+    enable_v2_manifest_paths: bool = True,
+    commit_message: str | None = None,
+    transaction_properties: Mapping[str, str] | None = None,
+    progress: Progress = None,
+    **writer_options: Any,
+) -> Dataset:
+    """Write rows as a dataset, or add them to one. Memory stays within a few batches; nothing is visible before the commit.
+
+    Parameters
+    ----------
+    data
+        A table, batches, a reader, any object with an Arrow stream (a data frame, a relation, another dataset), a mapping of names
+        to columns, or an iterable of batches.
+    uri
+        Path of the folder, a store, or a dataset.
+    schema
+        What the rows are cast to; needed for an iterable that may be empty.
+    mode
+        ``"create"``: there must be no dataset yet. ``"append"``: add the rows to those that are there. ``"overwrite"``: a new
+        version with nothing but these rows. The last two create the dataset where there is none.
+    max_rows_per_file, max_bytes_per_file
+        Where data files end, each of which is a fragment; see :class:`~lancelet.table.write_files.FileLimits`.
+    data_storage_version
+        File version: ``"2.0"``, ``"2.1"``, ``"2.2"`` or ``"stable"`` (2.2), by default that of the dataset, and 2.2 for new ones.
+        Rows are always appended in that of the dataset.
+    enable_stable_row_ids
+        Give rows ids that they keep; for new datasets only.
+    enable_v2_manifest_paths
+        Name manifests so that the newest is listed first; for new datasets only.
+    commit_message, transaction_properties
+        What is noted in the transaction.
+    progress
+        Called with the rows that are written, and all rows or ``None``, at the start and after every batch.
+    **writer_options
+        Further options of :class:`~lancelet.file.writer.FileWriter`: ``profile``, ``columns``, ``max_page_bytes`` …
+
+    Raises
+    ------
+    CommitConflict
+        Somebody else created the dataset, or changed it so that the two do not go together.
+    OptionError
+        The dataset exists already; or an option is out of range; or the rows do not fit the dataset, or the file version.
+
+    Examples
+    --------
+    >>> import pyarrow as pa
+    >>> ds = write_dataset(pa.table({"n": [1, 2, 3]}), "numbers.lance")  # doctest: +SKIP
+    """
+    store, options = (
+        open_store(uri),
+        _options(max_rows_per_file, max_bytes_per_file, data_storage_version, writer_options, progress),
+    )
+    if mode not in _MODES:
+        raise OptionError(f"mode is {mode!r}; it may be {', '.join(map(repr, _MODES))}")
+    latest = latest_manifest(store)
+    if mode == "create" and latest is not None:
+        raise OptionError(
+            f"there is a dataset at {store.name} already; mode='append' adds to it, 'overwrite' replaces its rows"
+        )
+    if enable_stable_row_ids and latest is not None and not latest.has_stable_row_ids:
+        raise OptionError("stable row ids can be had only from the start: the dataset has none")
+    rows = rows_of(data, schema)
+    properties = dict(transaction_properties or {})
+    if commit_message is not None:
+        properties[_MESSAGE] = commit_message
+    operation, paths = _written(store, latest, rows, mode, options)
+    read_version = 0 if latest is None else latest.version
+    try:
+        manifest = commit_transaction(
+            store,
+            Transaction(read_version, operation, properties=properties),
+            scheme=Scheme.V2 if enable_v2_manifest_paths else Scheme.V1,
+            storage_version=_storage_version(latest, mode, options.version),
+            stable_row_ids=enable_stable_row_ids,
+        )
+    except LanceletError:
+        remove_files(store, paths)
+        raise
+    return Dataset(store, manifest, uri.session if isinstance(uri, Dataset) else None)
+
+
+def write_fragments(
+    data: Any,
+    dataset_uri: Any,
+    schema: pa.Schema | None = None,
+    *,
+    return_transaction: bool = False,
+    mode: str = "append",
+    max_rows_per_file: int = DEFAULT_ROWS_PER_FILE,
+    max_bytes_per_file: int = DEFAULT_BYTES_PER_FILE,
+    data_storage_version: str | Version | None = None,
+    progress: Progress = None,
+    **writer_options: Any,
+) -> list[FragmentMetadata] | Transaction:
+    """Write rows as data files and commit nothing, so that many programs can write and one can commit what they wrote.
+
+    Parameters
+    ----------
+    return_transaction
+        Return a transaction for :func:`commit` in place of fragments.
+    data, schema, mode, max_rows_per_file, max_bytes_per_file, data_storage_version, progress, **writer_options
+        See :func:`write_dataset`.
+    dataset_uri
+        Where the dataset lies, or will.
+
+    Returns
+    -------
+    list[FragmentMetadata] or Transaction
+        What was written: it pickles. Files that are never committed go with a clean-up.
+
+    Raises
+    ------
+    OptionError
+        See :func:`write_dataset`.
+    """
+    store, options = (
+        open_store(dataset_uri),
+        _options(max_rows_per_file, max_bytes_per_file, data_storage_version, writer_options, progress),
+    )
+    if mode not in _MODES:
+        raise OptionError(f"mode is {mode!r}; it may be {', '.join(map(repr, _MODES))}")
+    latest = latest_manifest(store)
+    if isinstance(dataset_uri, Dataset):
+        latest = dataset_uri.manifest
+    operation, _ = _written(store, latest, rows_of(data, schema), mode, options)
+    if return_transaction:
+        return Transaction(0 if latest is None else latest.version, operation)
+    return list(operation.fragments)
+
+
+def commit(
+    base_uri: Any,
+    operation: Operation | Transaction,
+    read_version: int | None = None,
+    *,
+    max_retries: int = ATTEMPTS,
+    enable_v2_manifest_paths: bool = True,
+    enable_stable_row_ids: bool = False,
+    data_storage_version: str | Version | None = None,
+    commit_message: str | None = None,
+) -> Dataset:
+    """Commit an operation: make its fragments, or its change, a new version.
+
+    Parameters
+    ----------
+    base_uri
+        Where the dataset lies; see :func:`write_dataset`.
+    operation
+        The operation, or a whole transaction.
+    read_version
+        The version that the operation was made from; needed for all but Overwrite, Restore and transactions.
+    max_retries
+        How often to try, when others commit at the same time.
+    enable_v2_manifest_paths, enable_stable_row_ids, data_storage_version
+        For a dataset that is created; see :func:`write_dataset`.
+    commit_message
+        What is noted in the transaction.
+
+    Raises
+    ------
+    CommitConflict
+        Others have changed the dataset since so that the two do not go together.
+    FileNotFoundError
+        There is no dataset.
+    OptionError
+        There is no read version, or the operation contradicts itself or the dataset.
+    """
+    store = open_store(base_uri)
+    if isinstance(operation, Transaction):
+        transaction = operation
+    else:
+        properties = {} if commit_message is None else {_MESSAGE: commit_message}
+        transaction = Transaction(
+            _read_version(store, operation, read_version), operation, properties=properties
+        )
+    version = None if data_storage_version is None else Version.parse(data_storage_version)
+    manifest = commit_transaction(
+        store,
+        transaction,
+        scheme=Scheme.V2 if enable_v2_manifest_paths else Scheme.V1,
+        storage_version=version,
+        stable_row_ids=enable_stable_row_ids,
+        attempts=max_retries,
+    )
+    return Dataset(store, manifest)
+
+
+def _read_version(store: Store, operation: Operation, given: int | None) -> int:
+    if given is not None:
+        return given
+    if isinstance(operation, Overwrite):
+        latest = latest_manifest(store)
+        return 0 if latest is None else latest.version
+    raise OptionError(f"{type(operation).__name__} needs read_version: the version that it was made from")
+
+
+def _options(
+    max_rows: int,
+    max_bytes: int,
+    version: str | Version | None,
+    writer: Mapping[str, Any],
+    progress: Progress,
+) -> _Options:
+    if version is not None:
+        version = Version.parse(version)
+    return _Options(FileLimits(max_rows, max_bytes), version, writer, progress)
+
+
+def _storage_version(latest: Manifest | None, mode: str, wanted: Version | None) -> Version:
+    """Return the file version of new data files."""
+    if latest is None:
+        return Version.V2_2 if wanted is None else wanted
+    if wanted is not None and mode == "append" and wanted != latest.storage_version:
+        raise OptionError(
+            f"the dataset has data files of version {latest.storage_version}, and rows are not appended in {wanted}; "
+            "mode='overwrite' can change the version"
+        )
+    return latest.storage_version if wanted is None else wanted
+
+
+def _written(
+    store: Store, latest: Manifest | None, rows: Rows, mode: str, options: _Options
+) -> tuple[Append | Overwrite, list[str]]:
+    """Write the data files; returns the operation that makes them visible, and their paths."""
+    version = _storage_version(latest, mode, options.version)
+    if latest is None or mode == "overwrite":
+        schema = Schema.from_arrow(rows.schema)
+        check_version(schema, version)
+        fields = schema
+    else:
+        schema = latest.schema
+        fields = fields_for(schema, rows.schema)
+    check_ids(schema)
+    writer = FragmentWriter(
+        store, fields, rows.schema, version=version, limits=options.limits, options=options.writer
+    )
+    with writer:
+        if options.progress is not None:
+            options.progress(0, rows.num_rows)
+        for batch in rows.batches:
+            writer.write(batch)
+            if options.progress is not None:
+                options.progress(writer.num_rows, rows.num_rows)
+        fragments = tuple(writer.finish())
+    if latest is None or mode == "overwrite":
+        return Overwrite(schema, fragments), writer.paths
+    return Append(fragments), writer.paths
