@@ -59,8 +59,8 @@ __all__ = [
     "write_fragments",
 ]
 
-# Public name -> module and name there; None: the module itself. Lance* are the names that users of pylance know.
-_HOMES: dict[str, tuple[str, str | None]] = {
+# Public name -> module and name there. Lance* are the names that users of pylance know.
+_HOMES = {
     "ColumnOptions": ("lancelet.wishes.column", "ColumnOptions"),
     "CommitConflict": ("lancelet.errors", "CommitConflict"),
     "CompressionFieldParams": ("lancelet.wishes.rules", "CompressionFieldParams"),
@@ -75,7 +75,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "LanceFileReader": ("lancelet.file.reader", "FileReader"),
     "LanceFileWriter": ("lancelet.file.writer", "FileWriter"),
     "LanceFragment": ("lancelet.table.fragment", "Fragment"),
-    "LanceOperation": ("lancelet.table.operations", None),
+    "LanceOperation": ("lancelet.table", "operations"),
     "LanceletError": ("lancelet.errors", "LanceletError"),
     "OptionError": ("lancelet.errors", "OptionError"),
     "Scanner": ("lancelet.table.scanner", "Scanner"),
@@ -98,9 +98,9 @@ def __getattr__(name: str) -> Any:
         value: Any = version("lancelet")
     elif name in _HOMES:
         module, attribute = _HOMES[name]
-        value = import_module(module)
-        if attribute is not None:
-            value = getattr(value, attribute)
+        home = import_module(module)
+        # As `from module import attribute` does, which may be a module itself.
+        value = getattr(home, attribute, None) or import_module(f"{module}.{attribute}")
     else:
         raise AttributeError(f"module 'lancelet' has no attribute {name!r}")
     globals()[name] = value

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_BATCH_ROWS",
     "check_batch",
-    "check_fields",
     "check_nulls",
     "check_row_count",
+    "fields_of",
     "with_nullability",
 ]
 
@@ -39,17 +39,29 @@ MAX_BATCH_ROWS = 2**32 - 1
 _MAX_FILE_ROWS = 2**63 - 1
 
 
-def check_fields(arrow_schema: pa.Schema | None, fields: Schema) -> None:
-    """Check that columns can be stored as `fields`: they have the same names and types.
+def fields_of(schema: pa.Schema | None, fields: Schema | None) -> Schema | None:
+    """Return the fields that the columns of a writer are stored as; ``None``: that is not known yet.
+
+    Parameters
+    ----------
+    schema
+        Arrow schema that a user gives.
+    fields
+        The fields that go with it, with ids of their own; by default they are numbered from 0.
 
     Raises
     ------
     OptionError
-        They differ, or there is no Arrow schema.
+        The schema is none, cannot be stored, or has other names or types than `fields`.
     """
-    if arrow_schema is None:
+    if schema is not None and not isinstance(schema, pa.Schema):
+        raise OptionError(f"schema is {schema!r}; it must be a pyarrow.Schema")
+    if fields is None:
+        return None if schema is None else Schema.from_arrow(schema)
+    if schema is None:
         raise OptionError("fields say how a schema is stored, and there is no schema")
-    _check_same(Schema.from_arrow(arrow_schema).fields, fields.fields, "")
+    _check_same(Schema.from_arrow(schema).fields, fields.fields, "")
+    return fields
 
 
 def _check_same(given: Sequence[Field], wanted: Sequence[Field], prefix: str) -> None:

@@ -17,7 +17,7 @@ from lancelet.fields.base import ColumnNumbering, FieldRequest, check_alignment
 from lancelet.fields.encoder import StructuralStrategy
 from lancelet.fields.v20_encoder import V20Strategy
 from lancelet.fields.wishes import checked_options, options_of_leaves
-from lancelet.file.checks import check_batch, check_fields, check_row_count, with_nullability
+from lancelet.file.checks import check_batch, check_row_count, fields_of, with_nullability
 from lancelet.file.placing import LateBuffers, PagePlacer
 from lancelet.options import Profile, WriteOptions, default_max_page_bytes
 from lancelet.pb.file_pb2 import FileDescriptor
@@ -130,10 +130,7 @@ class FileWriter:
             profile=Profile.parse(profile),
             compression_params=CompressionParams() if compression_params is None else compression_params,
         )
-        if schema is not None and not isinstance(schema, pa.Schema):
-            raise OptionError(f"schema is {schema!r}; it must be a pyarrow.Schema")
-        if fields is not None:
-            check_fields(schema, fields)
+        fields = fields_of(schema, fields)
         self._column_options = checked_options(columns)
         self._strategy = encoding_strategy or (
             V20Strategy() if self._version == Version.V2_0 else StructuralStrategy()
@@ -147,8 +144,6 @@ class FileWriter:
         self._schema_metadata: dict[str, str] = {}
         self._rows_written = 0
         self._state = "open"
-        if schema is not None and fields is None:
-            fields = Schema.from_arrow(schema)
         pages = None if page_spill is None else SpilledPages(page_spill, page_spill_bytes)
         alignment = check_alignment(buffer_alignment)
         if self._version > Version.V2_0:
