@@ -73,6 +73,10 @@ class Oracle:
         """Write a table, one batch per chunk."""
         self._ask("write", path=str(path), table=worker.pack_table(table), version=version, options=options)
 
+    def run(self, code: str, **values: Any) -> Any:
+        """Run statements of Python beside the release; see :func:`oracle.worker.run`."""
+        return self._ask("run", code=code, values=values)
+
     def metadata(self, path: Path | str) -> dict[str, Any]:
         """Return version, num_rows and columns: per page the encoding and the (offset, size) of buffers."""
         found: dict[str, Any] = self._ask("metadata", path=str(path))

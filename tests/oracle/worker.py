@@ -97,13 +97,22 @@ def metadata(path: str) -> dict[str, Any]:
     return {"version": version, "num_rows": found.num_rows, "columns": pages}
 
 
+def run(code: str, values: dict[str, Any]) -> Any:
+    """Run statements that find `lance`, `pa` and `values` by name; what they call ``result`` is the answer, and is pickled."""
+    import lance
+
+    scope: dict[str, Any] = {"lance": lance, "pa": pa, **values}
+    exec(compile(code, "<statements of a test>", "exec"), scope)
+    return scope.get("result")
+
+
 def release() -> str:
     import lance
 
     return str(lance.__version__)
 
 
-OPERATIONS = {"metadata": metadata, "read": read, "release": release, "write": write}
+OPERATIONS = {"metadata": metadata, "read": read, "release": release, "run": run, "write": write}
 
 
 def main() -> None:

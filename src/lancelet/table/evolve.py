@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from lancelet.buffers import Int64Array
-    from lancelet.table.metadata import FragmentMetadata
+    from lancelet.storage import Store
+    from lancelet.table.fragment_reader import FragmentReader
+    from lancelet.table.metadata import DataFile, FragmentMetadata
     from lancelet.table.operations import Operation
     from lancelet.table.schema_changes import Alteration
     from lancelet.table.snapshot import Snapshot
@@ -55,8 +58,11 @@ class _Values(Protocol):
     def schema(self) -> pa.Schema:
         """Return the schema of all batches."""
 
-    def of(self, number: int) -> Batches:
-        """Give the values of the rows of a fragment that are not deleted. Fragments are asked for in order, each once."""
+    def of(self, number: int) -> Batches | None:
+        """Give the values of the rows of a fragment that are not deleted; ``None``: all are null, and need no file.
+
+        Fragments are asked for in order, each once. Columns that are null in the whole fragment may be missing.
+        """
 
     def end(self) -> None:
         """Check that nothing is left over."""
@@ -173,14 +179,13 @@ def _with_files(
     try:
         for number, fragment in enumerate(snapshot.fragments):
             reader = snapshot.reader(number)
-            rows = _physical(
-                values.of(number), reader.offsets_of(np.arange(reader.num_rows)), reader.physical_rows
-            )
-            file, _ = write_column_file(snapshot.store, new, rows, given, version=version)
-            paths.append(f"{DATA}/{file.path}")
-            fragments.append(
-                replace(fragment, files=(*fragment.files, file), physical_rows=reader.physical_rows)
-            )
+            batches = values.of(number)
+            if batches is not None:
+                file = _column_file(snapshot.store, reader, batches, new, given, version)
+                paths.append(f"{DATA}/{file.path}")
+                files = (*fragment.files, file)
+                fragment = replace(fragment, files=files, physical_rows=reader.physical_rows)
+            fragments.append(fragment)
             done += reader.num_rows
             if progress is not None:
                 progress(done, total)
@@ -189,6 +194,19 @@ def _with_files(
         remove_files(snapshot.store, paths)
         raise
     return Evolution(Merge(tuple(fragments), schema), tuple(paths))
+
+
+def _column_file(
+    store: Store, reader: FragmentReader, batches: Batches, new: Schema, given: pa.Schema, version: Version
+) -> DataFile:
+    """Write those of the fields `new` that `batches` have."""
+    first = next(batches, None)
+    if first is not None and first.schema.names != given.names:
+        given = first.schema
+        new = Schema(tuple(field for field in new.fields if field.name in given.names), new.metadata)
+    offsets = reader.offsets_of(np.arange(reader.num_rows))
+    rows = _physical(chain([] if first is None else [first], batches), offsets, reader.physical_rows)
+    return write_column_file(store, new, rows, given, version=version)[0]
 
 
 def _physical(batches: Batches, offsets: Int64Array, physical_rows: int) -> Batches:
@@ -371,14 +389,21 @@ class _Cast:
     def schema(self) -> pa.Schema:
         return pa.schema(self._fields.values())
 
-    def of(self, number: int) -> Batches:
-        part = self._snapshot.part([self._snapshot.fragments[number]])
-        for batch in Scanner(part, columns=list(self._fields)).to_batches():
-            arrays = [
-                _cast(column, field, name)
-                for column, (name, field) in zip(batch.columns, self._fields.items(), strict=True)
-            ]
-            yield pa.RecordBatch.from_arrays(arrays, schema=self.schema())
+    def of(self, number: int) -> Batches | None:
+        fragment = self._snapshot.fragments[number]
+        listed = {id_ for file in fragment.files for id_ in file.fields}
+        held = [
+            field.name
+            for field in self._snapshot.schema.fields
+            if field.name in self._fields and any(below.id in listed for below in field.walk())
+        ]
+        return self._cast(self._snapshot.part([fragment]), held) if held else None
+
+    def _cast(self, part: Snapshot, names: Sequence[str]) -> Batches:
+        fields = [self._fields[name] for name in names]
+        for batch in Scanner(part, columns=names).to_batches():
+            arrays = [_cast(*cast) for cast in zip(batch.columns, fields, names, strict=True)]
+            yield pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
     def end(self) -> None:
         """Do nothing: there are as many values as rows."""
