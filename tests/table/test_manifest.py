@@ -263,6 +263,13 @@ def in_second_file(**values):
     return apply
 
 
+def in_second_fragment(**values):
+    def apply(message: table_pb2.Manifest) -> None:
+        message.fragments[1].MergeFrom(table_pb2.DataFragment(**values))
+
+    return apply
+
+
 def legacy(message: table_pb2.Manifest) -> None:
     message.fragments[0].files[0].file_major_version = 0
 
@@ -281,6 +288,16 @@ def legacy(message: table_pb2.Manifest) -> None:
         ),
         (in_second_file(fields=[1]), FormatError, "2 fields"),
         (in_second_file(base_id=3), FormatError, "base path 3"),
+        *[
+            (in_second_file(path=path), FormatError, "outside of the dataset")
+            for path in (".", "..", "../1.lance", "/etc/passwd", "a//b", "a\0b")
+        ],
+        (in_second_fragment(physical_rows=(1 << 32) + 1), FormatError, "more than addresses"),
+        (
+            in_second_fragment(deletion_file=table_pb2.DeletionFile(num_deleted_rows=11)),
+            FormatError,
+            "10 rows, and 11",
+        ),
         (legacy, UnsupportedError, "legacy file '0.lance'"),
         (
             change(fragments=[fragment_of(2, deletion_file=table_pb2.DeletionFile(base_id=3))]),

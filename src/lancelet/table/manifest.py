@@ -23,6 +23,7 @@ from google.protobuf.message import DecodeError
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.pb import file_pb2, table_pb2
 from lancelet.schema.fields import Schema
+from lancelet.storage.store import check_path
 from lancelet.table.flags import Flag, check_readable_flags, check_writable_flags
 from lancelet.table.metadata import FragmentMetadata
 from lancelet.table.names import VERSIONS, Scheme, is_detached, manifest_path, parse_manifest_name
@@ -54,8 +55,9 @@ _MAGIC = b"LANC"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STORAGE_VERSIONS = {version.text: version for version in Version}
 _LEGACY = ("0.1", "legacy")
-#: Row addresses keep the id of the fragment in 32 bits.
+#: Row addresses keep the id of the fragment in 32 bits, and the position of the row in it in 32 more.
 _MAX_FRAGMENT_ID = (1 << 32) - 1
+_MAX_ROWS = 1 << 32
 _NAME_START = len(VERSIONS) + 1
 #: How often the latest version is looked for, if it vanishes before it can be read.
 _ATTEMPTS = 5
@@ -496,11 +498,24 @@ def _fragments(manifest: Manifest) -> list[FragmentMetadata]:
         if not previous < fragment.id <= _MAX_FRAGMENT_ID:
             raise FormatError(f"fragment {fragment.id} follows fragment {previous}")
         previous = fragment.id
+        if fragment.physical_rows is not None:
+            _check_rows(fragment, fragment.physical_rows)
         _check_files(fragment, expected, bases)
         if stable and fragment.row_ids is None:
             raise FormatError(f"fragment {fragment.id} has no row ids, and the dataset has stable row ids")
         found.append(fragment)
     return found
+
+
+def _check_rows(fragment: FragmentMetadata, num_rows: int) -> None:
+    """Check that all rows have an address, and that not more are deleted than there are."""
+    if num_rows > _MAX_ROWS:
+        raise FormatError(f"fragment {fragment.id} has {num_rows} rows, more than addresses")
+    deletion = fragment.deletion_file
+    if deletion is not None and (deletion.num_deleted_rows or 0) > num_rows:
+        raise FormatError(
+            f"fragment {fragment.id} has {num_rows} rows, and {deletion.num_deleted_rows} of them are deleted"
+        )
 
 
 def _stored_numbers(version: Version) -> tuple[int, int]:
@@ -511,6 +526,8 @@ def _stored_numbers(version: Version) -> tuple[int, int]:
 def _check_files(fragment: FragmentMetadata, expected: tuple[int, int] | None, bases: set[int]) -> None:
     """Check versions and places of the files of a fragment."""
     for file in fragment.files:
+        if file.path in ("", ".", "..") or "/" in file.path or "\0" in file.path:
+            _check_name(file.path, fragment.id)
         numbers = (file.file_major_version, file.file_minor_version)
         if numbers[0] == 0:
             raise UnsupportedError(f"unsupported legacy file {file.path!r} of fragment {fragment.id}")
@@ -526,6 +543,16 @@ def _check_files(fragment: FragmentMetadata, expected: tuple[int, int] | None, b
         raise FormatError(
             f"the deletion file of fragment {fragment.id} lies in base path {deletion.base_id}, which there is not"
         )
+
+
+def _check_name(path: str, fragment_id: int) -> None:
+    """Check that a data file lies below its folder; mostly the path is a name alone."""
+    try:
+        check_path(path)
+    except OptionError:
+        raise FormatError(
+            f"data file {path!r} of fragment {fragment_id} lies outside of the dataset"
+        ) from None
 
 
 def _unpickle(
