@@ -1,0 +1,134 @@
+"""Indices of others, through commits of ours."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from commit_jobs import (
+    append,
+    commit,
+    create,
+    data_file,
+    deletion,
+    field,
+    fragment,
+    rows,
+    without,
+)
+from lancelet.errors import CommitConflict, OptionError, UnsupportedError
+from lancelet.pb import table_pb2
+from lancelet.schema.fields import Schema
+from lancelet.storage import LocalStore, MemoryStore, Store
+from lancelet.table.bitmap import decode_bitmap, encode_bitmap
+from lancelet.table.manifest import (
+    encode_manifest,
+    manifest_of,
+)
+from lancelet.table.operations import (
+    CreateIndex,
+    DataReplacement,
+    Merge,
+    Overwrite,
+    Restore,
+    Rewrite,
+    RewriteGroup,
+    Update,
+)
+from lancelet.table.rowids import RowIds, Versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lancelet.table.manifest import Manifest
+
+
+@pytest.fixture(params=["local", "memory"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return LocalStore(tmp_path / "dataset") if request.param == "local" else MemoryStore()
+
+
+def with_index(
+    store: Store, latest: Manifest, fields: list[int], fragments: list[int] | None, name: str = "i"
+) -> Manifest:
+    bitmap = b"" if fragments is None else encode_bitmap(np.array(fragments, np.uint32))
+    number = len(latest.indices)
+    index = table_pb2.IndexMetadata(
+        uuid=table_pb2.UUID(uuid=bytes([number] * 16)), fields=fields, name=name, fragment_bitmap=bitmap
+    )
+    return commit(store, latest, CreateIndex((index,)))
+
+
+def test_indices_are_carried_as_they_are(store: Store) -> None:
+    first = with_index(store, create(store, rows(1, 2), rows(3)), [0], [0, 1])
+    section = first.index_section + b"\x9a\x06\x00"  # a field of a later release stays
+    store.put(first.path, encode_manifest(first.message, section, first.transaction_bytes or b""))
+    first = manifest_of(store, first.version)
+    second = append(store, first, rows(4))
+    third = commit(store, second, deletion(store, second, 0, [0]))
+    fourth = commit(store, third, without(third, "s"))
+    for manifest in (second, third, fourth):
+        assert manifest_of(store, manifest.version).index_section == section
+    fifth = commit(store, fourth, CreateIndex((), fourth.indices))
+    assert (fifth.indices, manifest_of(store, 6).indices) == ((), ())
+    assert manifest_of(store, commit(store, fifth, Restore(2)).version).index_section == section
+    assert commit(store, 7, Overwrite(first.schema, ())).index_section == b""
+
+
+def test_an_index_goes_with_its_column_or_keeps_it(store: Store) -> None:
+    latest = with_index(store, create(store, rows(1)), [1], [0])
+    cast = Merge(latest.fragments, Schema((latest.schema.fields[0], field(2, "s", "int32"))))
+    with pytest.raises(UnsupportedError, match="remove the index"):
+        commit(store, latest, cast)
+    moved = DataReplacement(((0, data_file(store, rows(5))),))
+    with pytest.raises(UnsupportedError, match="would not be true"):
+        commit(store, latest, moved)
+    assert commit(store, latest, without(latest, "s")).indices == ()
+
+
+def test_indices_of_fields_that_are_not_there_and_of_the_same_id(store: Store) -> None:
+    latest = with_index(store, create(store, rows(1)), [0], [0])
+    with pytest.raises(OptionError, match="field 9"):
+        with_index(store, latest, [9], [0])
+    with pytest.raises(OptionError, match="taken"):
+        commit(store, latest, CreateIndex(latest.indices))
+    commit(store, latest, without(latest, "s"))
+    with pytest.raises(CommitConflict, match="field 1"):
+        with_index(store, latest, [1], [0])
+
+
+def rewritten(store: Store, latest: Manifest, old: list[int], *numbers: int) -> Rewrite:
+    versions = Versions.constant(len(numbers), 1).serialize()
+    new = replace(
+        fragment(store, rows(*numbers)),
+        row_ids=RowIds.range(0, len(numbers)).serialize(),
+        created_at=versions,
+        last_updated_at=versions,
+    )
+    return Rewrite((RewriteGroup(tuple(found for found in latest.fragments if found.id in old), (new,)),))
+
+
+def test_indices_of_stable_row_ids_follow_their_rows(store: Store) -> None:
+    latest = with_index(store, create(store, rows(0), rows(1), rows(2), stable_row_ids=True), [0], [0, 1])
+    with pytest.raises(OptionError, match="not all"):
+        commit(store, latest, rewritten(store, latest, [1, 2], 1, 2))
+    done = commit(store, latest, rewritten(store, latest, [0, 1], 0, 1))
+    assert decode_bitmap(done.indices[0].fragment_bitmap).tolist() == [3]
+    with pytest.raises(UnsupportedError, match="rows that change"):
+        commit(store, done, Update((3,), (), ()))
+
+
+@pytest.mark.parametrize(
+    ("stable", "name", "covered"), [(False, "i", [0]), (True, "__lance_frag_reuse", []), (True, "i", None)]
+)
+def test_rewrites_that_would_make_an_index_wrong(
+    store: Store, stable: bool, name: str, covered: list[int] | None
+) -> None:
+    latest = with_index(store, create(store, rows(0), rows(1), stable_row_ids=stable), [0], covered, name)
+    with pytest.raises(UnsupportedError, match="remove it first"):
+        commit(store, latest, rewritten(store, latest, [0, 1], 0, 1))
+    if not stable:
+        assert commit(store, latest, rewritten(store, latest, [1], 1)).indices == latest.indices
