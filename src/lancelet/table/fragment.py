@@ -52,7 +52,7 @@ class Fragment:
     @property
     def schema(self) -> pa.Schema:
         """Arrow schema of the dataset."""
-        return self._snapshot.manifest.schema.to_arrow()
+        return self._snapshot.arrow_schema
 
     @property
     def physical_rows(self) -> int:

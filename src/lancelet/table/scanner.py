@@ -129,7 +129,7 @@ class Scanner:
     @property
     def dataset_schema(self) -> pa.Schema:
         """Arrow schema of the dataset."""
-        return self._snapshot.manifest.schema.to_arrow()
+        return self._snapshot.arrow_schema
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         """Read batch by batch; memory stays within `io_buffer_size`, and one batch in any case.

@@ -93,8 +93,8 @@ class Snapshot:
 
     @cached_property
     def arrow_schema(self) -> pa.Schema:
-        """The same as an Arrow schema."""
-        return self.schema.to_arrow()
+        """Fields of the dataset as they were declared."""
+        return self.manifest.schema.to_arrow()
 
     @cached_property
     def schema_key(self) -> str:
