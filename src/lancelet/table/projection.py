@@ -122,7 +122,7 @@ class Projection:
         flat: bool = True,
     ) -> None:
         self._snapshot = snapshot
-        self._schema = snapshot.schema
+        self._schema = snapshot.stored_schema
         self._blobs = blobs
         self._shown = snapshot.fields(self._schema, blobs).shown
         self.filter: Any = None if filter is None else _compile_filter(filter, self._with_system())

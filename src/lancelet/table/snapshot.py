@@ -75,8 +75,13 @@ class Snapshot:
         self._readers: dict[int, FragmentReader] = {}
         self._fields: dict[tuple[tuple[int, ...], BlobView], ReadFields] = {}
 
-    @cached_property
+    @property
     def schema(self) -> Schema:
+        """Fields of the dataset, as they were declared."""
+        return self.manifest.schema
+
+    @cached_property
+    def stored_schema(self) -> Schema:
         """Fields of the dataset as data files store them: blobs of the second kind as their descriptors.
 
         Raises
@@ -93,13 +98,13 @@ class Snapshot:
 
     @cached_property
     def arrow_schema(self) -> pa.Schema:
-        """Fields of the dataset as they were declared."""
-        return self.manifest.schema.to_arrow()
+        """The same as an Arrow schema."""
+        return self.schema.to_arrow()
 
     @cached_property
     def schema_key(self) -> str:
         """Types of all fields, by id: what open files depend on."""
-        return ";".join(f"{field.id}:{field.parent_id}:{field.logical_type}" for field in self.schema.walk())
+        return ";".join(f"{field.id}:{field.parent_id}:{field.logical_type}" for field in self.stored_schema.walk())
 
     @property
     def has_stable_row_ids(self) -> bool:
@@ -120,7 +125,7 @@ class Snapshot:
         return found
 
     def fields(self, schema: Schema, blobs: BlobView) -> ReadFields:
-        """Return what reads the fields of `schema`, a part of :attr:`schema`; reads of the same fields share it."""
+        """Return what reads the fields of `schema`, a part of :attr:`stored_schema`; reads of the same fields share it."""
         key = (tuple(field.id for field in schema.walk()), blobs)
         found = self._fields.get(key)
         if found is None:
