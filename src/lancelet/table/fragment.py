@@ -52,7 +52,7 @@ class Fragment:
     @property
     def schema(self) -> pa.Schema:
         """Arrow schema of the dataset."""
-        return self._snapshot.schema.to_arrow()
+        return self._snapshot.arrow_schema
 
     @property
     def physical_rows(self) -> int:
@@ -105,7 +105,7 @@ class Fragment:
         OptionError
             A row does not exist.
         """
-        return take_positions(self._snapshot, indices, Projection(self._snapshot.schema, columns, flat=False))
+        return take_positions(self._snapshot, indices, Projection(self._snapshot, columns, flat=False))
 
     def head(self, num_rows: int) -> pa.Table:
         """Return the first rows."""

@@ -49,6 +49,8 @@ SYSTEM_COLUMNS = (ROW_ID, ROW_ADDRESS, CREATED_AT, UPDATED_AT)
 _GAP_BYTES = 4 << 10
 #: Reads of rows one by one share the bytes of a chunk when they lie so near, whatever a row takes.
 _GAP_ROWS = 8
+#: What is read of so few rows is not worth a mask.
+_FEW_ROWS = 64
 _MOST_ROWS = 1 << 32
 
 
@@ -85,6 +87,7 @@ class FragmentReader:
     def __init__(self, snapshot: Snapshot, metadata: FragmentMetadata) -> None:
         self._snapshot = snapshot
         self.metadata = metadata
+        self._last_layout: tuple[ReadFields | None, Layout | None] = (None, None)
 
     # ---- rows
 
@@ -205,10 +208,15 @@ class FragmentReader:
         ]
 
     def _layout(self, fields: ReadFields) -> Layout:
+        known, layout = self._last_layout
+        if known is fields and layout is not None:
+            return layout
         try:
-            return fields.layout(self.metadata.files)
+            layout = fields.layout(self.metadata.files)
         except FormatError as error:
             raise FormatError(f"fragment {self.metadata.id}: {error.message}") from None
+        self._last_layout = (fields, layout)
+        return layout
 
     def _put_together(
         self, place: int, parts: Sequence[FieldPart], fields: ReadFields, read: list[Columns], num_rows: int
@@ -299,7 +307,7 @@ _NONE = np.empty(0, np.uint32)
 
 def _widened(rows: RowRanges, row_bytes: float) -> tuple[RowRanges, Mask | None]:
     """Close small gaps between rows: returns the rows to read, and which of them are wanted; ``None``: all."""
-    if len(rows.starts) == 1:
+    if len(rows.starts) == 1 or rows.num_rows <= _FEW_ROWS:
         return rows, None
     gap = max(int(_GAP_BYTES / max(row_bytes, 1 / 8)), _GAP_ROWS)
     apart = rows.starts[1:] - rows.stops[:-1] > gap

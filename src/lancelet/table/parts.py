@@ -1,8 +1,8 @@
 """Which data files of a fragment hold which parts of its fields, and the fields put together again (dataset.md 6).
 
-A field may be in one file, in several (a child of a struct was replaced), in part (a child was added, or left out by a writer), or in
-none. What no file holds is null. A struct is null where a child that is stored says so; children in other files do not change that,
-because what they hold for rows that were deleted before may be anything.
+A field may be in one file, in several (a child of a struct was replaced), in part (a child was added, or left out by a writer), or
+in none. What no file holds is null. A struct is null where a child that is stored says so; children in other files do not change
+that, because what they hold for rows that were deleted before may be anything.
 """
 
 from __future__ import annotations

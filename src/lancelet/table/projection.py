@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,19 +14,22 @@ from lancelet.fields.joining import join
 from lancelet.schema.fields import Schema
 from lancelet.schema.project import find_field, project_overlapping
 from lancelet.table.fragment_reader import ROW_ADDRESS, ROW_ID, SYSTEM_COLUMNS
-from lancelet.table.parts import ReadFields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lancelet.schema.blobs import BlobView
     from lancelet.schema.fields import Field
+    from lancelet.table.parts import ReadFields
+    from lancelet.table.snapshot import Snapshot
 
     Arrays = list[pa.Array]
     #: Values of top-level fields and system columns, by name.
     Values = Mapping[str, Arrays]
 
 __all__ = ["Output", "Projection", "Wanted", "as_batch"]
+
+_QUOTED = re.compile(r"`([^`]*\.[^`]*)`")
 
 
 class Wanted(NamedTuple):
@@ -77,8 +81,8 @@ class Projection:
 
     Parameters
     ----------
-    schema
-        Fields of the dataset.
+    snapshot
+        The version of the dataset.
     columns
         Names (``"a.b"`` for a child of a struct), or new names and the SQL expressions that compute them; ``None``: all fields.
     filter
@@ -88,8 +92,8 @@ class Projection:
     blobs
         What is shown of blobs.
     flat
-        Children of structs become columns of their own, with their paths as names, as scans give them. Otherwise they stay in structs
-        that have only what is wanted, as takes give them.
+        Children of structs become columns of their own, with their paths as names, as scans give them. Otherwise they stay in
+        structs that have only what is wanted, as takes give them.
 
     Attributes
     ----------
@@ -108,19 +112,20 @@ class Projection:
 
     def __init__(
         self,
-        schema: Schema,
+        snapshot: Snapshot,
         columns: Sequence[str] | Mapping[str, str] | None = None,
         filter: Any = None,
         *,
         with_row_id: bool = False,
         with_row_address: bool = False,
-        blobs: BlobView = None,
+        blobs: BlobView = "descriptors",
         flat: bool = True,
     ) -> None:
-        self._schema = schema
+        self._snapshot = snapshot
+        self._schema = snapshot.stored_schema
         self._blobs = blobs
-        self._shown = ReadFields(schema, blobs).shown
-        self.filter = None if filter is None else _compile_filter(filter, self._with_system())
+        self._shown = snapshot.fields(self._schema, blobs).shown
+        self.filter: Any = None if filter is None else _compile_filter(filter, self._with_system())
         self.outputs = self._outputs(columns, flat)
         chosen = {output.source for output in self.outputs}
         for name, wanted in ((ROW_ID, with_row_id), (ROW_ADDRESS, with_row_address)):
@@ -135,13 +140,15 @@ class Projection:
         self.early = self._wanted(() if self.filter is None else self.filter.columns)
         whole = self._wanted(self._names())
         self.late = self._without_early(whole)
+        #: All that is read, where nothing is worth a second look at the rows.
+        self.both = self._both()
         #: What of `early` the result needs too.
         self.early_used = frozenset(whole.names) - frozenset(self.late.names)
 
     def counting(self) -> Projection:
         """Return the same filter with no columns."""
         found = copy(self)
-        found.outputs, found.late = [], self._wanted(())
+        found.outputs, found.late, found.both = [], self._wanted(()), found.early
         found.early_used = frozenset()
         return found
 
@@ -172,7 +179,7 @@ class Projection:
         if flat:
             return [self._named(name) for name in columns]
         system = [name for name in columns if name in SYSTEM_COLUMNS]
-        pruned = ReadFields(project_overlapping(self._schema, _fields_only(columns)), self._blobs).shown
+        pruned = self._fields(project_overlapping(self._schema, _fields_only(columns))).shown
         found = {field.name: Output(field.to_arrow(), field.name) for field in pruned.fields}
         found |= {name: Output(pa.field(name, pa.uint64()), name) for name in system}
         heads = [name if name in system else find_field(self._schema, name)[0].name for name in columns]
@@ -223,18 +230,29 @@ class Projection:
     def _wanted(self, names: Iterable[str]) -> Wanted:
         names = list(names)
         system = tuple(name for name in SYSTEM_COLUMNS if name in names)
-        return Wanted(ReadFields(project_overlapping(self._schema, _fields_only(names)), self._blobs), system)
+        return Wanted(self._fields(project_overlapping(self._schema, _fields_only(names))), system)
+
+    def _fields(self, schema: Schema) -> ReadFields:
+        return self._snapshot.fields(schema, self._blobs)
 
     def _without_early(self, late: Wanted) -> Wanted:
         """Leave out what the filter has read already."""
         known = {_shape(field) for field in self.early.fields.schema.fields}
         fields = tuple(field for field in late.fields.schema.fields if _shape(field) not in known)
         system = tuple(name for name in late.system if name not in self.early.system)
-        return Wanted(ReadFields(Schema(fields), self._blobs), system)
+        return Wanted(self._fields(Schema(fields)), system)
+
+    def _both(self) -> Wanted | None:
+        """Return what is read early and late as one; ``None``: a field is read in two shapes."""
+        fields = (*self.early.fields.schema.fields, *self.late.fields.schema.fields)
+        if len({field.name for field in fields}) < len(fields):
+            return None
+        return Wanted(self._fields(Schema(fields)), (*self.early.system, *self.late.system))
 
 
 def _fields_only(names: Iterable[str]) -> list[str]:
-    return [name for name in names if name not in SYSTEM_COLUMNS]
+    """Leave out system columns, and the back-ticks that expressions have around names with dots."""
+    return [_QUOTED.sub(r"\1", name) for name in names if name not in SYSTEM_COLUMNS]
 
 
 def _shape(field: Field) -> tuple[int, ...]:

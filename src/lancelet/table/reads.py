@@ -228,7 +228,7 @@ class ReadableDataset:
         return sample_rows(self._snapshot, num_rows, projection, randomize_order=randomize_order, seed=seed)
 
     def _taken(self, columns: Columns) -> Projection:
-        return Projection(self.fields, columns, flat=False)
+        return Projection(self._snapshot, columns, flat=False)
 
     def __len__(self) -> int:
         return self.num_rows

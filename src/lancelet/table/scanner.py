@@ -58,7 +58,7 @@ class Scanner:
     late_materialization
         Decode the columns that the filter does not need only where rows satisfy it; ``False``: decode all columns together.
     blob_handling
-        ``"all_binary"``: values of blobs; ``"blobs_descriptions"``: where they lie; ``None``: as files are read.
+        ``"all_binary"``: values of blobs; by default, or with ``"blobs_descriptions"``, structs that tell where they lie.
     io_buffer_size
         Most bytes of decoded rows in memory, by default 64 MiB. Also called `max_bytes_in_flight`.
     strict_batch_size
@@ -102,7 +102,7 @@ class Scanner:
             check_number(name, number, 1)
         self._snapshot = snapshot
         self._projection = Projection(
-            snapshot.schema,
+            snapshot,
             columns,
             filter,
             with_row_id=bool(with_row_id),
@@ -129,7 +129,7 @@ class Scanner:
     @property
     def dataset_schema(self) -> pa.Schema:
         """Arrow schema of the dataset."""
-        return self._snapshot.schema.to_arrow()
+        return self._snapshot.arrow_schema
 
     def to_batches(self) -> Iterator[pa.RecordBatch]:
         """Read batch by batch; memory stays within `io_buffer_size`, and one batch in any case.
@@ -280,7 +280,7 @@ def blob_view(handling: str | None) -> BlobView:
         The word is unknown.
     """
     views: dict[str | None, BlobView] = {
-        None: None,
+        None: "descriptors",
         "all_binary": "values",
         "blobs_descriptions": "descriptors",
     }

@@ -1,7 +1,7 @@
 """What is kept open between reads of a dataset: data files, deletions and sequences of row ids.
 
-The versions of a dataset share a session, because they share most of their files. Files never change, so what is kept is never stale.
-What was used last stays, up to a number of files and of bytes. Something that is dropped lives on as long as somebody works with it.
+The versions of a dataset share a session, because they share most of their files. Files never change, so what is kept is never
+stale. What was used last stays, up to a number of files and of bytes. What is dropped lives on as long as somebody works with it.
 """
 
 from __future__ import annotations

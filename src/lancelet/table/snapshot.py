@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from lancelet.errors import OptionError
+from lancelet.errors import OptionError, UnsupportedError
+from lancelet.schema.blobs import stored_schema
 from lancelet.table.fragment_reader import FragmentReader
+from lancelet.table.parts import ReadFields
 from lancelet.table.session import Session
 
 if TYPE_CHECKING:
@@ -17,11 +19,15 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lancelet.buffers import Int64Array
+    from lancelet.schema.blobs import BlobView
     from lancelet.schema.fields import Schema
     from lancelet.storage import Store
     from lancelet.table.metadata import FragmentMetadata
 
 __all__ = ["ReadableVersion", "Snapshot"]
+
+#: Sets of fields that are remembered; queries of one kind need two.
+_MOST_FIELDS = 64
 
 
 class ReadableVersion(Protocol):
@@ -29,7 +35,7 @@ class ReadableVersion(Protocol):
 
     @property
     def schema(self) -> Schema:
-        """Fields of the dataset."""
+        """Fields of the dataset, as they were declared."""
 
     @property
     def fragments(self) -> tuple[FragmentMetadata, ...]:
@@ -67,11 +73,28 @@ class Snapshot:
         self.session = Session() if session is None else session
         self._fragments = None if fragments is None else tuple(fragments)
         self._readers: dict[int, FragmentReader] = {}
+        self._fields: dict[tuple[tuple[int, ...], BlobView], ReadFields] = {}
 
     @property
     def schema(self) -> Schema:
-        """Fields of the dataset."""
+        """Fields of the dataset, as they were declared."""
         return self.manifest.schema
+
+    @cached_property
+    def stored_schema(self) -> Schema:
+        """Fields of the dataset as data files store them: blobs of the second kind as their descriptors.
+
+        Raises
+        ------
+        FormatError
+            The schema of the dataset is damaged.
+        UnsupportedError
+            Blobs are declared in a way that is not known here.
+        """
+        try:
+            return stored_schema(self.manifest.schema)
+        except OptionError as error:
+            raise UnsupportedError(str(error)) from None
 
     @cached_property
     def arrow_schema(self) -> pa.Schema:
@@ -81,7 +104,7 @@ class Snapshot:
     @cached_property
     def schema_key(self) -> str:
         """Types of all fields, by id: what open files depend on."""
-        return ";".join(f"{field.id}:{field.parent_id}:{field.logical_type}" for field in self.schema.walk())
+        return ";".join(f"{field.id}:{field.parent_id}:{field.logical_type}" for field in self.stored_schema.walk())
 
     @property
     def has_stable_row_ids(self) -> bool:
@@ -101,9 +124,21 @@ class Snapshot:
             found = self._readers.setdefault(place, made)
         return found
 
+    def fields(self, schema: Schema, blobs: BlobView) -> ReadFields:
+        """Return what reads the fields of `schema`, a part of :attr:`stored_schema`; reads of the same fields share it."""
+        key = (tuple(field.id for field in schema.walk()), blobs)
+        found = self._fields.get(key)
+        if found is None:
+            if len(self._fields) >= _MOST_FIELDS:
+                self._fields.clear()
+            found = self._fields.setdefault(key, ReadFields(schema, blobs))
+        return found
+
     def part(self, fragments: Sequence[FragmentMetadata]) -> Snapshot:
         """Return a snapshot of some of the fragments, with the same session."""
-        return Snapshot(self.store, self.manifest, self.session, fragments)
+        found = Snapshot(self.store, self.manifest, self.session, fragments)
+        found._fields = self._fields
+        return found
 
     @cached_property
     def starts(self) -> Int64Array:

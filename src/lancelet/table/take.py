@@ -1,7 +1,7 @@
 """Single rows of a dataset, in the order asked for: by position, by row address, or by row id.
 
-Rows become sorted, distinct addresses (fragment in the upper half, physical row in the lower one). Each fragment is read once; what was
-read is joined, and put in order by one take.
+Rows become sorted, distinct addresses (fragment in the upper half, physical row in the lower one). Each fragment is read once;
+what was read is joined, and put in order by one take.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Scans: windows of rows over the fragments, read on worker threads and handed out in order.
 
-A window is a run of live rows: a part of a fragment, or several small fragments. One task reads it whole: what the filter needs, the
-filter, and the other columns of the rows that are left. So no task waits for another, and what is in memory is the windows that are
-being made, those that wait, and the one that is being used up. What a row takes is guessed first and known from the windows before.
+A window is a run of live rows: a part of a fragment, or several small fragments. One task reads it whole: what the filter needs,
+the filter, and the other columns of the rows that are left. So no task waits for another, and what is in memory is the windows that
+are being made, those that wait, and the one that is being used up. What a row takes is guessed first, then known from those before.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lancelet.blocks.arrow import fixed_bits
+from lancelet.fields.joining import join
 from lancelet.fields.structure import positions
 from lancelet.file.budget import Budget, physical_memory
 from lancelet.pages.base import RowRanges
@@ -141,38 +142,50 @@ class Scan:
 
     def _read(self, window: list[Segment], meter: Meter) -> Piece:
         """Read a window."""
-        allocate = meter.start()
-        found = [self._read_segment(segment, allocate) for segment in window]
-        if len(found) == 1:
-            return found[0]
-        some = [piece for piece in found if piece.num_rows]
-        columns = [
-            [array for arrays in column for array in arrays]
-            for column in zip(*(p.columns for p in some), strict=True)
-        ]
-        return Piece(columns, sum(piece.num_rows for piece in some))
+        allocate, projection = meter.start(), self.projection
+        if projection.filter is not None and self.late and (len(window) == 1 or projection.both is None):
+            found = [self._read_late(segment, allocate) for segment in window]
+            return found[0] if len(found) == 1 else _joined(found)
+        if projection.filter is None:
+            wanted = [projection.late]
+        elif projection.both is not None:
+            wanted = [projection.both]
+        else:
+            wanted = [projection.early, projection.late]
+        values: dict[str, Arrays] = {}
+        num_rows = 0
+        for own in wanted:
+            num_rows, read = self._gather(window, own, allocate)
+            values |= read
+        if projection.filter is not None and num_rows:
+            mask = _mask(projection, values, num_rows)
+            num_left = int(np.count_nonzero(mask))
+            if num_left < num_rows:
+                values = {name: masked(_compact(arrays), mask) for name, arrays in values.items()}
+            num_rows = num_left
+        return Piece(projection.evaluate(values, num_rows), num_rows)
 
-    def _read_segment(self, segment: Segment, allocate: Allocate) -> Piece:
-        reader, projection = self.snapshot.reader(segment.place), self.projection
-        rows = reader.live_rows(segment.start, segment.stop)
+    def _gather(
+        self, window: list[Segment], wanted: Wanted, allocate: Allocate
+    ) -> tuple[int, dict[str, Arrays]]:
+        """Read all live rows of a window."""
+        values: dict[str, Arrays] = {name: [] for name in wanted.names}
+        num_rows = 0
+        for segment in window:
+            rows = self.snapshot.reader(segment.place).live_rows(segment.start, segment.stop)
+            if rows is None:
+                continue
+            num_rows += rows.num_rows
+            for name, arrays in self._values(wanted, segment.place, rows, allocate).items():
+                values[name] += arrays
+        return num_rows, values
+
+    def _read_late(self, segment: Segment, allocate: Allocate) -> Piece:
+        """Decode what the filter needs, and then the other columns where rows are left."""
+        projection, place = self.projection, segment.place
+        rows = self.snapshot.reader(place).live_rows(segment.start, segment.stop)
         if rows is None:
             return Piece([[] for _ in projection.outputs], 0)
-        if projection.filter is None:
-            values = self._values(projection.late, segment.place, rows, allocate)
-            return Piece(projection.evaluate(values, rows.num_rows), rows.num_rows)
-        if not self.late:
-            values = self._values(projection.early, segment.place, rows, allocate)
-            values |= self._values(projection.late, segment.place, rows, allocate)
-            mask = _mask(projection, values, rows.num_rows)
-            num_rows = int(np.count_nonzero(mask))
-            if num_rows and num_rows < rows.num_rows:
-                values = {name: masked(arrays, mask) for name, arrays in values.items()}
-            return Piece(projection.evaluate(values, num_rows), num_rows)
-        return self._read_late(segment.place, rows, allocate)
-
-    def _read_late(self, place: int, rows: RowRanges, allocate: Allocate) -> Piece:
-        """Decode what the filter needs, and then the other columns where rows are left."""
-        projection = self.projection
         values = self._values(projection.early, place, rows, allocate)
         mask = _mask(projection, values, rows.num_rows)
         num_rows = int(np.count_nonzero(mask))
@@ -199,6 +212,21 @@ class Scan:
         return dict(zip(wanted.names, arrays, strict=True))
 
 
+def _joined(pieces: list[Piece]) -> Piece:
+    some = [piece for piece in pieces if piece.num_rows]
+    columns = [
+        [array for arrays in column for array in arrays]
+        for column in zip(*(piece.columns for piece in some), strict=True)
+    ]
+    return Piece(columns, sum(piece.num_rows for piece in some))
+
+
+def _compact(arrays: Arrays) -> Arrays:
+    """Join the arrays of small fragments: one call is cheaper than many."""
+    joined = join(arrays)
+    return arrays if joined is None else [joined]
+
+
 def _mask(projection: Projection, values: dict[str, Any], num_rows: int) -> npt.NDArray[np.bool_]:
     mask = projection.filter.mask(as_batch({name: values[name] for name in projection.early.names}, num_rows))
     return mask.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
@@ -210,7 +238,8 @@ def _windows(scan: Scan, pace: _Pace) -> Iterator[list[Segment]]:
     position = scan.start
     place = int(np.searchsorted(starts, position, side="right")) - 1
     while position < scan.stop:
-        left, window = pace.next_rows(), []
+        left = pace.next_rows()
+        window: list[Segment] = []
         while position < scan.stop and len(window) < _MOST_SEGMENTS:
             first, end = int(starts[place]), min(int(starts[place + 1]), scan.stop)
             size = end - position
