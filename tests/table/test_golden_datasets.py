@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -65,7 +63,9 @@ def test_rows_and_row_ids(case) -> None:
     assert Scanner(snapshot).count_rows() == described["count_rows"] == expected.num_rows
     counts = [(f["id"], f["physical_rows"], f["deletions"], f["files"]) for f in described["fragments"]]
     fragments = [Fragment(snapshot, fragment.id) for fragment in snapshot.fragments]
-    assert counts == [(f.fragment_id, f.physical_rows, f.num_deletions, len(f.data_files())) for f in fragments]
+    assert counts == [
+        (f.fragment_id, f.physical_rows, f.num_deletions, len(f.data_files())) for f in fragments
+    ]
     parts = [fragment.to_table() for fragment in fragments]
     assert (pa.concat_tables(parts) if parts else table).equals(expected)
 

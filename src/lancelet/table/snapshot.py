@@ -104,7 +104,9 @@ class Snapshot:
     @cached_property
     def schema_key(self) -> str:
         """Types of all fields, by id: what open files depend on."""
-        return ";".join(f"{field.id}:{field.parent_id}:{field.logical_type}" for field in self.stored_schema.walk())
+        return ";".join(
+            f"{field.id}:{field.parent_id}:{field.logical_type}" for field in self.stored_schema.walk()
+        )
 
     @property
     def has_stable_row_ids(self) -> bool:
