@@ -67,7 +67,7 @@ def _run(expression: pc.Expression, batch: pa.RecordBatch) -> pa.Array:
     from pyarrow import acero
 
     if not batch.num_columns:  # the engine counts rows by a column
-        batch = pa.record_batch([pa.nulls(batch.num_rows)], ["rows"])
+        batch = pa.record_batch([pa.nulls(batch.num_rows)], ["\0"])
     source = acero.Declaration("table_source", acero.TableSourceNodeOptions(pa.Table.from_batches([batch])))
     project = acero.Declaration("project", acero.ProjectNodeOptions([expression], ["value"]))
     column = acero.Declaration.from_sequence([source, project]).to_table(use_threads=False).column(0)
@@ -90,22 +90,19 @@ def bind(expression: pc.Expression, schema: pa.Schema) -> ArrowExpression:
     """Find the columns and the type of an expression.
 
     The text of an expression holds the name of every column that it needs, so names that do not occur are left out. Those that
-    occur are left out too if the expression can do without. References by number need all columns where they are.
+    occur are left out too if the expression can do without.
 
     Raises
     ------
     OptionError
-        It names a column that is not there, or does not fit the types.
+        It names a column that is not there, refers to columns by number, or does not fit the types.
     """
     if len(set(schema.names)) != len(schema.names):
         raise OptionError("expressions need columns of different names")
     text = str(expression)
+    names = tuple(name for name in schema.names if name in text)
     try:
-        if "FieldPath(" in text:
-            return ArrowExpression(
-                expression, tuple(schema.names), _type_of(expression, schema, tuple(schema.names))
-            )
-        names = tuple(name for name in schema.names if name in text)
+        expression.__reduce__()  # refuses references by number, which would mean other columns later
         type_ = _type_of(expression, schema, names)
     except ARROW_ERRORS as error:
         raise OptionError(f"the expression {text}: {_first_line(error)}") from error
