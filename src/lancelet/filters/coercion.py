@@ -94,14 +94,14 @@ def _has_zone(text: str) -> bool:
 
 def time_of_text(text: str, type_: pa.DataType) -> pa.Scalar | None:
     """Return the date, time or timestamp that a text beside a column of such a type names, in a type that holds all of it."""
-    if pa.types.is_time(type_):
-        kinds = [pa.time64("us"), pa.time64("ns")]
-    else:
-        zone = "UTC" if _has_zone(text) else None
-        kinds = [pa.date32(), pa.timestamp("us", zone), pa.timestamp("ns", zone)]
-    for kind in kinds:
+    of_day = pa.types.is_time(type_)
+    zone = "UTC" if _has_zone(text) and not of_day else None
+    for kind in (pa.date32(), pa.timestamp("us", zone), pa.timestamp("ns", zone)):
         try:
-            return pa.scalar(text).cast(kind)
+            if not of_day:
+                return pa.scalar(text).cast(kind)
+            if pa.types.is_timestamp(kind):  # pyarrow reads times of a day as part of a timestamp only
+                return pa.scalar(f"1970-01-01 {text}").cast(kind).cast(pa.time64(kind.unit))
         except pa.ArrowInvalid:
             continue
     return None
