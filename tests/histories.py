@@ -8,11 +8,12 @@ from __future__ import annotations
 import copy
 import random
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-import lancelet
+if TYPE_CHECKING:
+    import lancelet
 
 TYPES = {
     "int32": pa.int32(),

@@ -82,6 +82,19 @@ class Oracle:
         found: dict[str, Any] = self._ask("metadata", path=str(path))
         return found
 
+    def answer_filters(
+        self, table: pa.Table, filters: Sequence[str], expressions: Sequence[str] = ()
+    ) -> tuple[list[list[int] | str], list[pa.Table | str]]:
+        """Write a dataset and answer filters (numbers of rows) and expressions (a column ``x``); an error is its text."""
+        found = self._ask(
+            "answer_filters",
+            table=worker.pack_table(table),
+            filters=list(filters),
+            expressions=list(expressions),
+        )
+        columns = [one if isinstance(one, str) else worker.unpack_table(one) for one in found["expressions"]]
+        return found["filters"], columns
+
     def close(self) -> None:
         """End the worker."""
         process, self._process = self._process, None
