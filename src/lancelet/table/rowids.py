@@ -496,7 +496,7 @@ def _deleted(
 def _unsigned(ids: ArrayLike) -> np.ndarray[Any, np.dtype[np.uint64]]:
     try:
         found = np.asarray(ids)
-        if found.dtype.kind in "fO" and isinstance(
+        if found.dtype.kind in ("f", "O") and isinstance(
             ids, (list, tuple)
         ):  # small and very large integers together
             found = np.array(list(map(index, ids)), np.uint64)
