@@ -44,7 +44,8 @@ class DirectColumns {
   size_t add_columns(In<int64_t> first_rows, In<int64_t> kinds) {
     const size_t first = columns_.size();
     std::span<const int64_t> rows = first_rows.span;
-    for (size_t i = 0; i + 3 <= kinds.span.size(); i += 3) {
+    require(kinds.span.size() % 3 == 0, "direct: three numbers a column");
+    for (size_t i = 0; i < kinds.span.size(); i += 3) {
       const int64_t num_pages = kinds.span[i], bits = kinds.span[i + 2];
       require(num_pages >= 0 && static_cast<uint64_t>(num_pages) < rows.size() && bits >= 0 &&
                   bits <= std::numeric_limits<int>::max(),
@@ -54,6 +55,7 @@ class DirectColumns {
           std::make_unique<direct::Column>(rows.first(count), kinds.span[i + 1] != 0, static_cast<unsigned>(bits)));
       rows = rows.subspan(count);
     }
+    require(rows.empty(), "direct: columns of other pages");
     return first;
   }
 
@@ -162,13 +164,13 @@ class DirectRead {
         starts_(starts.span.begin(), starts.span.end()),
         stops_(stops.span.begin(), stops.span.end()) {
     const auto& all = nb::cast<const DirectColumns&>(owner_);
-    const direct::RowRanges rows = this->rows();
+    rows().check();
     columns_.reserve(numbers.span.size());
     for (const int64_t number : numbers.span) {
       columns_.push_back(&all.column(static_cast<size_t>(number)));
-      rows.check(columns_.back()->num_rows());
+      require(stops_.back() <= columns_.back()->num_rows(), "direct: there are not as many rows");
     }
-    num_rows_ = static_cast<size_t>(rows.num_rows());
+    num_rows_ = static_cast<size_t>(rows().num_rows());
     pages_.resize(columns_.size());
     for (size_t i = 0; i < columns_.size(); ++i) {
       pages_[i].first = columns_[i]->page_of(starts_.front());

@@ -1,20 +1,45 @@
-"""What ``lancelet._native`` offers for :mod:`lancelet.file.direct`: many flat mini-block columns a call.
+"""Many flat mini-block columns a call, read straight from a file in memory (structural.md 5).
 
-These kernels have no twin: the general way of reading is the twin, and tests hold the two against each other.
+What a page must look like to be read this way stands in :mod:`lancelet.file.direct`; every other page takes the general way, and so
+does every page whose bytes are refused here. The steps of a read:
+
+1. :meth:`DirectRead.missing` names the pages that :meth:`DirectColumns.add_page` must open,
+2. :meth:`DirectRead.measure` says how large the outputs must be,
+3. :meth:`DirectRead.decode` fills them, but for the bytes of values of variable width,
+4. :meth:`DirectRead.copy` writes these.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lancelet.errors import UnsupportedError
+import numpy as np
+
+from lancelet.buffers import as_bytes
+from lancelet.errors import FormatError
+from lancelet.kernels.reference.direct_items import ItemsForm, decode_items, fixed_items, variable_items
+from lancelet.kernels.reference.direct_pages import PageForm, checked_slice, make_page
+from lancelet.kernels.reference.direct_read import Column, chunk_parts, decode_column, row_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lancelet.buffers import Data, Int64Array, UInt8Array
+    from lancelet.kernels.reference.direct_items import Items
+    from lancelet.kernels.reference.direct_pages import Page
+    from lancelet.kernels.reference.direct_read import Decoded
 
 __all__ = ["DirectColumns", "DirectRead"]
+
+_PAGE_NUMBERS = 10
+_FORM_NUMBERS = 10
+_VARIABLE_ITEMS = 2
+_MOST_ITEMS = 2**32 - 2
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
 
 
 class DirectColumns:
@@ -27,7 +52,8 @@ class DirectColumns:
     """
 
     def __init__(self, file: Data) -> None:
-        raise UnsupportedError("columns are read directly by native kernels only")
+        self._file = as_bytes(file)
+        self._columns: list[Column] = []
 
     def add_column(self, first_rows: Int64Array, is_variable: bool, bits: int) -> int:
         """Add a column; returns its number, from 0.
@@ -41,7 +67,8 @@ class DirectColumns:
         bits
             Width of an offset (32, 64), or of a value (1, or a multiple of 8).
         """
-        raise NotImplementedError
+        self._columns.append(Column(first_rows.tolist(), is_variable, bits))
+        return len(self._columns) - 1
 
     def add_columns(self, first_rows: Int64Array, kinds: Int64Array) -> int:
         """Add columns as :meth:`add_column` does; returns the number of the first, and the others follow.
@@ -53,7 +80,14 @@ class DirectColumns:
         kinds
             ``int64[num_columns, 3]``: number of pages, `is_variable` and `bits` of each.
         """
-        raise NotImplementedError
+        first, at = len(self._columns), 0
+        _require(kinds.size % 3 == 0, "direct: three numbers a column")
+        for num_pages, is_variable, bits in kinds.reshape(-1, 3).tolist():
+            _require(0 <= num_pages < len(first_rows) - at, "direct: columns of other pages")
+            self.add_column(first_rows[at : at + num_pages + 1], bool(is_variable), bits)
+            at += num_pages + 1
+        _require(at == len(first_rows), "direct: columns of other pages")
+        return first
 
     def add_pages(
         self, pages: Int64Array, forms: Int64Array, symbols: list[bytes | None], out_held: Int64Array
@@ -74,7 +108,17 @@ class DirectColumns:
         out_held
             ``int64[num_pages]``: the bytes that the page holds beside the file; -1: it is refused, and not added.
         """
-        raise NotImplementedError
+        _require(
+            pages.size == _PAGE_NUMBERS * len(out_held) and forms.size == _FORM_NUMBERS * len(symbols),
+            "direct: ten numbers a page and a form",
+        )
+        for number, page in enumerate(pages.reshape(-1, _PAGE_NUMBERS).tolist()):
+            _require(0 <= page[2] < len(symbols), "direct: no such form")
+            form = forms.reshape(-1, _FORM_NUMBERS)[page[2]].tolist()
+            try:
+                out_held[number] = self._add_known(page, form, symbols[page[2]])
+            except (FormatError, ValueError):
+                out_held[number] = -1
 
     def add_page(
         self,
@@ -127,11 +171,62 @@ class DirectColumns:
         ValueError
             The page has other values than the column.
         """
-        raise NotImplementedError
+        dictionary = None
+        if items is not None and item_offsets is not None:
+            dictionary = variable_items(items, item_offsets, item_bits)
+        elif items is not None:
+            dictionary = fixed_items(items, item_bits)
+        _require(
+            items is None or item_bits == self._column(column).bits,
+            "direct: a dictionary holds other values than its column",
+        )
+        form = PageForm(levels, level_width, values, bits, large)
+        return self._open_page(column, page, form, words, chunks, dictionary, symbols)
 
     def forget_pages(self) -> None:
         """Close all pages; reads that began before keep theirs."""
-        raise NotImplementedError
+        for column in self._columns:
+            column.pages = [None] * len(column.pages)
+
+    def _column(self, number: int) -> Column:
+        _require(0 <= number < len(self._columns), "direct: no such column")
+        return self._columns[number]
+
+    def _add_known(self, page: list[int], form: list[int], symbols: bytes | None) -> int:
+        """Add a page as :meth:`add_pages` describes it."""
+        number, page_number, _, *places, is_text = page
+        words, chunks, stored = (places[0], places[1]), (places[2], places[3]), (places[4], places[5])
+        levels, level_width, values, bits, large, num_rows, kind, stored_bits, is_compressed, count = form
+        column = self._column(number)
+        _require(column.num_rows(page_number) == num_rows, "direct: a page of other rows")
+        items = None
+        if kind:
+            is_variable = kind == _VARIABLE_ITEMS
+            items_form = ItemsForm(
+                is_variable, column.bits, stored_bits, bool(is_compressed), count, bool(is_text)
+            )
+            items = decode_items(items_form, checked_slice(self._file, *stored))
+        page_form = PageForm(levels, level_width, values, bits, bool(large))
+        return self._open_page(number, page_number, page_form, words, chunks, items, symbols)
+
+    def _open_page(
+        self,
+        number: int,
+        page: int,
+        form: PageForm,
+        words: tuple[int, int],
+        chunks: tuple[int, int],
+        items: Items | None,
+        symbols: bytes | None,
+    ) -> int:
+        column = self._column(number)
+        num_rows = column.num_rows(page)
+        if items is not None:
+            _require(0 < len(items.values) <= _MOST_ITEMS, "direct: a dictionary of this length")
+        opened = make_page(form, self._file, words, chunks, num_rows, items, symbols)
+        column.check_page(opened)
+        column.pages[page] = opened
+        return opened.held_bytes
 
 
 class DirectRead:
@@ -150,19 +245,47 @@ class DirectRead:
     def __init__(
         self, columns: DirectColumns, numbers: Int64Array, starts: Int64Array, stops: Int64Array
     ) -> None:
-        raise NotImplementedError
+        self._file = columns._file
+        self._ranges = row_ranges(starts, stops)
+        self._num_rows = sum(stop - start for start, stop in self._ranges)
+        self._columns = [columns._column(number) for number in numbers.tolist()]
+        for column in self._columns:
+            _require(self._ranges[-1][1] <= column.first_rows[-1], "direct: there are not as many rows")
+        self._pages: list[dict[int, Page]] = [{} for _ in self._columns]
+        self._decoded: list[Decoded] = []
 
     def missing(self) -> list[tuple[int, int]]:
         """Return the pages that must be added first: place of the column in `numbers`, and page; keep those that are there."""
-        raise NotImplementedError
+        found = []
+        for place, (column, pages) in enumerate(zip(self._columns, self._pages, strict=True)):
+            for number in column.pages_of(self._ranges):
+                page = pages.get(number, column.pages[number])
+                if page is None:
+                    found.append((place, number))
+                else:
+                    pages[number] = page
+        return found
 
     def chunk_ranges(self) -> list[tuple[int, int]]:
         """Return position and size of the chunks that hold the rows, neighbours together, when no page is missing."""
-        raise NotImplementedError
+        ranges: list[tuple[int, int]] = []
+        for column, pages in zip(self._columns, self._pages, strict=True):
+            for page, chunk, _, _ in chunk_parts(column, pages, self._ranges):
+                start, stop = (page.position + border for border in page.byte_borders[chunk : chunk + 2])
+                end = sum(ranges[-1]) if ranges else -1
+                if end == start:
+                    ranges[-1] = ranges[-1][0], stop - ranges[-1][0]
+                elif end != stop:
+                    ranges.append((start, stop - start))
+        return ranges
 
     def measure(self, out_needs: Int64Array) -> None:
         """Say what a column needs: 1 for a bitmap or 0, and the bytes of its values or offsets; ``int64[2 * num_columns]``."""
-        raise NotImplementedError
+        _require(out_needs.size == 2 * len(self._columns), "direct: two numbers a column")
+        needs = out_needs.reshape(-1, 2)
+        for place, (column, pages) in enumerate(zip(self._columns, self._pages, strict=True)):
+            has_levels = any(page.form.has_levels for page in pages.values())
+            needs[place] = has_levels, column.needed_bytes(self._num_rows)
 
     def decode(self, outs: Sequence[Data], where: Int64Array, out_report: Int64Array) -> None:
         """Decode levels and values, and offsets of variable-width values.
@@ -182,7 +305,28 @@ class DirectRead:
         FormatError
             A chunk is damaged.
         """
-        raise NotImplementedError
+        _require(
+            where.size == 3 * len(self._columns) and out_report.size == 2 * len(self._columns),
+            "direct: three places and two numbers a column",
+        )
+        self._decoded = []
+        report, bitmap_bytes = out_report.reshape(-1, 2), -(-self._num_rows // 8)
+        places = where.reshape(-1, 3).tolist()
+        for i, (column, pages) in enumerate(zip(self._columns, self._pages, strict=True)):
+            number, bitmap_start, start = places[i]
+            bitmap = None if bitmap_start < 0 else _part(outs, number, bitmap_start, bitmap_bytes)
+            out = _part(outs, number, start, column.needed_bytes(self._num_rows))
+            decoded = decode_column(column, pages, self._ranges)
+            _require(
+                bitmap is not None or not decoded.has_levels, "direct: a column with nulls needs a bitmap"
+            )
+            if bitmap is not None:
+                bitmap[:] = as_bytes(decoded.bitmap())
+            data = decoded.offsets(column.bits) if column.is_variable else decoded.fixed(column.bits)
+            out[:] = as_bytes(data)
+            num_bytes = sum(map(len, decoded.values)) if column.is_variable else 0
+            report[i] = self._num_rows - np.count_nonzero(decoded.is_valid), num_bytes
+            self._decoded.append(decoded)
 
     def copy(self, outs: Sequence[Data], where: Int64Array, out_ascii: UInt8Array) -> None:
         """Write the bytes of variable-width values, after :meth:`decode`.
@@ -196,4 +340,23 @@ class DirectRead:
         out_ascii
             ``uint8[num_columns]``: whether all bytes that come from no dictionary are ASCII; of other columns it stays as it is.
         """
-        raise NotImplementedError
+        _require(
+            where.size == 3 * len(self._columns)
+            and len(out_ascii) == len(self._columns) == len(self._decoded),
+            "direct: three places and a flag a column, and decode comes first",
+        )
+        places = where.reshape(-1, 3).tolist()
+        for i, (column, decoded) in enumerate(zip(self._columns, self._decoded, strict=True)):
+            if column.is_variable:
+                number, _, start = places[i]
+                data = b"".join(decoded.values)
+                _part(outs, number, start, len(data))[:] = as_bytes(data)
+                out_ascii[i] = decoded.is_ascii()
+
+
+def _part(outs: Sequence[Data], number: int, start: int, size: int) -> UInt8Array:
+    """Return a writable part of one of the buffers."""
+    _require(0 <= number < len(outs), "direct: no such buffer")
+    out = as_bytes(outs[number])
+    _require(0 <= start <= len(out) - size, "direct: the result does not fit its buffer")
+    return out[start : start + size]
