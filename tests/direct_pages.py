@@ -271,7 +271,7 @@ class Column(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a read gives of a column: nulls, bitmap, values or offsets; bytes of values of variable width, and whether they are ASCII."""
+    """What a read gives of a column: nulls, bitmap, values or offsets; of variable width, bytes, and whether they are ASCII."""
 
     num_nulls: int
     bitmap: bytes | None
@@ -385,3 +385,44 @@ def finish(read: Any, columns: list[Column], num_rows: int) -> list[Result]:
             found = None, None
         results.append(Result(num_nulls, bitmap, values, *found))
     return results
+
+
+WORDS = Items([b"", b"lance", b"column"], 32, True)
+NUMBERS = Items([b"abcd", b"efgh"], 32, False)
+
+
+def u16(*numbers):
+    return np.array(numbers, "<u2").tobytes()
+
+
+def u32(*numbers):
+    return np.array(numbers, "<u4").tobytes()
+
+
+def u64(*numbers):
+    return np.array(numbers, "<u8").tobytes()
+
+
+def table(symbols, switch=1):
+    """Symbol table of symbols of 2 bytes."""
+    head = bytes([len(symbols), 0, 0, switch]) + 0x46535354.to_bytes(4, "little")
+    body = b"".join(symbol.ljust(8, b"\0") for symbol in symbols) + bytes(map(len, symbols))
+    return (head + body).ljust(2312, b"\0")
+
+
+SYMBOL_TABLE = table([b"ab", b"cd"])
+
+
+def one_chunk(parts, num_slots, *, levels=NO_LEVELS, width=0, values=FLAT, bits=8, items=None, symbols=None):
+    """A page of one chunk, which has `parts`; what its rows are does not matter."""
+    counts = np.array([num_slots])
+    words, chunks = frame([(part, [len(part)]) for part in parts], counts, int(levels != NO_LEVELS), True)
+    form = (levels, width, values, bits, True)
+    return Page(form, words, chunks, [b""] * num_slots, [True] * num_slots, items, symbols)
+
+
+def opened(kernels, page, column_bits=None):
+    has_lengths = page.form[2] in (VARIABLE, SYMBOLS)
+    is_variable = has_lengths if page.items is None else page.items.is_variable
+    bits = page.form[3] if page.items is None else page.items.bits
+    return Opened(kernels, [Column(is_variable, column_bits or bits, [page])])

@@ -18,7 +18,7 @@ import numpy as np
 from lancelet.buffers import as_bytes
 from lancelet.errors import FormatError
 from lancelet.kernels.reference.direct_items import ItemsForm, decode_items, fixed_items, variable_items
-from lancelet.kernels.reference.direct_pages import PageForm, checked_slice, make_page
+from lancelet.kernels.reference.direct_pages import MAX_BITS, PageForm, checked_slice, make_page
 from lancelet.kernels.reference.direct_read import Column, chunk_parts, decode_column, row_ranges
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ class DirectColumns:
         first, at = len(self._columns), 0
         _require(kinds.size % 3 == 0, "direct: three numbers a column")
         for num_pages, is_variable, bits in kinds.reshape(-1, 3).tolist():
-            _require(0 <= num_pages < len(first_rows) - at, "direct: columns of other pages")
+            is_known = 0 <= num_pages < len(first_rows) - at and 0 <= bits <= MAX_BITS
+            _require(is_known, "direct: columns of other pages")
             self.add_column(first_rows[at : at + num_pages + 1], bool(is_variable), bits)
             at += num_pages + 1
         _require(at == len(first_rows), "direct: columns of other pages")

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from lancelet.buffers import Data, Int64Array, UInt8Array, UInt16Array
     from lancelet.kernels.reference.direct_items import Items
 
-__all__ = ["WORD_BITS", "Chunk", "LevelForm", "Page", "PageForm", "ValueForm", "checked_slice", "make_page"]
+__all__ = ["MAX_BITS", "WORD_BITS", "Chunk", "LevelForm", "Page", "PageForm", "ValueForm", "checked_slice", "make_page"]
 
 _MAX_LEVEL_BITS = 16
-_MAX_BITS = 2**31 - 1
+MAX_BITS = 2**31 - 1
 WORD_BITS = (8, 16, 32, 64)
 
 
@@ -76,7 +76,7 @@ class PageForm:
             raise ValueError("direct: no such form")
         if not 0 <= self.level_width <= _MAX_LEVEL_BITS:
             raise ValueError("direct: levels have 16 bits")
-        if not 0 <= self.bits <= _MAX_BITS:
+        if not 0 <= self.bits <= MAX_BITS:
             raise ValueError("direct: values of this width")
         if self.values in (ValueForm.PACKED, ValueForm.RUNS) and self.bits not in WORD_BITS:
             raise ValueError("bits must be 8, 16, 32 or 64")
