@@ -230,10 +230,11 @@ class DirectRead {
       const MutableBytes validity =
           place[1] < 0 ? MutableBytes{} : part(outs, place[0], place[1], bitmap_bytes(num_rows_));
       const MutableBytes values = part(outs, place[0], place[2], direct::Output::needed_bytes(*columns_[i], num_rows_));
-      auto& output = outputs_.emplace_back(*columns_[i], num_rows_, validity, values);
+      direct::Output output(*columns_[i], num_rows_, validity, values);
       direct::decode(*columns_[i], pages_[i], rows(), chunk, output);
       out_report.span[2 * i] = output.null_count();
       out_report.span[2 * i + 1] = static_cast<int64_t>(output.data_bytes());
+      outputs_.push_back(std::move(output));
     }
   }
 

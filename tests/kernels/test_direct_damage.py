@@ -20,7 +20,9 @@ from direct_pages import (
     SYMBOLS,
     VARIABLE,
     WORDS,
+    Column,
     Items,
+    Opened,
     one_chunk,
     opened,
     table,
@@ -206,6 +208,20 @@ def test_values_that_are_together_too_long_for_their_offsets(kernels):
     assert read.missing() == []
     with pytest.raises(FormatError, match="too long for their offsets"):
         read.decode([out], np.array([0, -1, 0]), report)
+
+
+def test_nothing_is_copied_of_columns_that_are_damaged(kernels):
+    good = one_chunk([u32(8, 11) + b"abc"], 1, values=VARIABLE, bits=32)
+    bad = one_chunk([u32(8, 11) + b"\0\0\xff"], 1, values=SYMBOLS, bits=32, symbols=SYMBOL_TABLE)
+    file = Opened(kernels, [Column(True, 32, [good]), Column(True, 32, [bad])])
+    file.add(0, 0)
+    file.add(1, 0)
+    read, where = file.begin([(0, 1)]), np.array([[0, -1, 0], [0, -1, 8]])
+    assert read.missing() == []
+    with pytest.raises(FormatError, match="ends in an escape"):
+        read.decode([bytearray(16)], where, np.zeros(4, np.int64))
+    with pytest.raises(ValueError, match="decode comes first"):
+        read.copy([bytearray(16)], np.array([[0, -1, 0], [0, -1, 3]]), np.zeros(2, np.uint8))
 
 
 def test_a_bitmap_is_needed_for_nulls(kernels):

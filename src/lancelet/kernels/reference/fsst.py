@@ -348,7 +348,7 @@ def fsst_decode_values(
     if symbols is None:
         raise ValueError("fsst_decode_values: the table is switched off")
     room = min(nbytes(out), 2 ** (offset_bits - 1) - 1)
-    stream, values, ends = as_bytes(data).tobytes(), b"", [0]
+    stream, values, ends = as_bytes(data).tobytes(), bytearray(), [0]
     for start, stop in pairwise(borders):
         values += expand(stream[start:stop], symbols)
         if len(values) > room:
