@@ -66,6 +66,11 @@ class DirectColumns:
             Whether values have lengths of their own.
         bits
             Width of an offset (32, 64), or of a value (1, or a multiple of 8).
+
+        Raises
+        ------
+        ValueError
+            The rows do not begin with 0 or decrease, or there are no such widths.
         """
         self._columns.append(Column(first_rows.tolist(), is_variable, bits))
         return len(self._columns) - 1
@@ -79,6 +84,11 @@ class DirectColumns:
             Those of all columns, one after the other.
         kinds
             ``int64[num_columns, 3]``: number of pages, `is_variable` and `bits` of each.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`add_column`, or there are more or fewer rows than pages. Columns may have been added then.
         """
         first, at = len(self._columns), 0
         _require(kinds.size % 3 == 0, "direct: three numbers a column")
@@ -103,11 +113,17 @@ class DirectColumns:
         forms
             ``int64[num_forms, 10]``: `levels`, `level_width`, `values`, `bits` and `large` of :meth:`add_page`; rows of the page;
             of the dictionary the kind (0: none, 1: values of one width, 2: block of variable width), bits of a value, whether it is
-            an LZ4 block behind a ``u32`` with its decoded size, and its number of items.
+            an LZ4 block behind a ``u32`` with its decoded size (at most 255 bytes a stored byte, and 64 MiB), and its number of
+            items.
         symbols
             Symbol table of each form.
         out_held
             ``int64[num_pages]``: the bytes that the page holds beside the file; -1: it is refused, and not added.
+
+        Raises
+        ------
+        ValueError
+            There are not ten numbers a page and a form, or a page has none of the forms.
         """
         _require(
             pages.size == _PAGE_NUMBERS * len(out_held) and forms.size == _FORM_NUMBERS * len(symbols),
@@ -168,9 +184,10 @@ class DirectColumns:
         Raises
         ------
         FormatError
-            The chunk words contradict the page.
+            A buffer lies outside of the file, the chunk words contradict the page, the symbol table is damaged, or the offsets of
+            the dictionary decrease or reach past its data.
         ValueError
-            The page has other values than the column.
+            There is no such column, page or form, or the page has other values than the column.
         """
         dictionary = None
         if items is not None and item_offsets is not None:
@@ -240,7 +257,12 @@ class DirectRead:
     numbers
         ``int64[num_columns]``: numbers of the columns to read.
     starts, stops
-        ``int64[num_ranges]``: sorted, disjoint, non-empty ranges of rows.
+        ``int64[num_ranges]``: sorted, disjoint, non-empty ranges of rows, at least one.
+
+    Raises
+    ------
+    ValueError
+        There are no such columns or ranges.
     """
 
     def __init__(
@@ -304,7 +326,11 @@ class DirectRead:
         Raises
         ------
         FormatError
-            A chunk is damaged.
+            A chunk is damaged. Its header, all its levels, and its buffers are checked; of offsets the first, the last and those
+            of wanted rows; of indices those of wanted rows that are not null. A null that refers to a dictionary gives zeros, or
+            nothing.
+        ValueError
+            A page is not open, a result does not fit its buffer, or a column that may have nulls has no bitmap.
         """
         _require(
             where.size == 3 * len(self._columns) and out_report.size == 2 * len(self._columns),
@@ -340,6 +366,11 @@ class DirectRead:
             As for :meth:`decode`, the last number is the byte where the data begins; only those of columns of variable width count.
         out_ascii
             ``uint8[num_columns]``: whether all bytes that come from no dictionary are ASCII; of other columns it stays as it is.
+
+        Raises
+        ------
+        ValueError
+            The last :meth:`decode` did not end well, or a result does not fit its buffer.
         """
         _require(
             where.size == 3 * len(self._columns)

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
     from lancelet.buffers import Data, Int64Array, UInt8Array, UInt16Array
     from lancelet.kernels.reference.direct_items import Items
 
-__all__ = ["MAX_BITS", "WORD_BITS", "Chunk", "LevelForm", "Page", "PageForm", "ValueForm", "checked_slice", "make_page"]
+__all__ = [
+    "MAX_BITS",
+    "WORD_BITS",
+    "Chunk",
+    "LevelForm",
+    "Page",
+    "PageForm",
+    "ValueForm",
+    "checked_slice",
+    "make_page",
+]
 
 _MAX_LEVEL_BITS = 16
 MAX_BITS = 2**31 - 1
