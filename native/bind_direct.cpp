@@ -44,7 +44,8 @@ class DirectColumns {
   size_t add_columns(In<int64_t> first_rows, In<int64_t> kinds) {
     const size_t first = columns_.size();
     std::span<const int64_t> rows = first_rows.span;
-    for (size_t i = 0; i + 3 <= kinds.span.size(); i += 3) {
+    require(kinds.span.size() % 3 == 0, "direct: three numbers a column");
+    for (size_t i = 0; i < kinds.span.size(); i += 3) {
       const int64_t num_pages = kinds.span[i], bits = kinds.span[i + 2];
       require(num_pages >= 0 && static_cast<uint64_t>(num_pages) < rows.size() && bits >= 0 &&
                   bits <= std::numeric_limits<int>::max(),
@@ -54,6 +55,7 @@ class DirectColumns {
           std::make_unique<direct::Column>(rows.first(count), kinds.span[i + 1] != 0, static_cast<unsigned>(bits)));
       rows = rows.subspan(count);
     }
+    require(rows.empty(), "direct: columns of other pages");
     return first;
   }
 
@@ -162,13 +164,13 @@ class DirectRead {
         starts_(starts.span.begin(), starts.span.end()),
         stops_(stops.span.begin(), stops.span.end()) {
     const auto& all = nb::cast<const DirectColumns&>(owner_);
-    const direct::RowRanges rows = this->rows();
+    rows().check();
     columns_.reserve(numbers.span.size());
     for (const int64_t number : numbers.span) {
       columns_.push_back(&all.column(static_cast<size_t>(number)));
-      rows.check(columns_.back()->num_rows());
+      require(stops_.back() <= columns_.back()->num_rows(), "direct: there are not as many rows");
     }
-    num_rows_ = static_cast<size_t>(rows.num_rows());
+    num_rows_ = static_cast<size_t>(rows().num_rows());
     pages_.resize(columns_.size());
     for (size_t i = 0; i < columns_.size(); ++i) {
       pages_[i].first = columns_[i]->page_of(starts_.front());
@@ -228,10 +230,11 @@ class DirectRead {
       const MutableBytes validity =
           place[1] < 0 ? MutableBytes{} : part(outs, place[0], place[1], bitmap_bytes(num_rows_));
       const MutableBytes values = part(outs, place[0], place[2], direct::Output::needed_bytes(*columns_[i], num_rows_));
-      auto& output = outputs_.emplace_back(*columns_[i], num_rows_, validity, values);
+      direct::Output output(*columns_[i], num_rows_, validity, values);
       direct::decode(*columns_[i], pages_[i], rows(), chunk, output);
       out_report.span[2 * i] = output.null_count();
       out_report.span[2 * i + 1] = static_cast<int64_t>(output.data_bytes());
+      outputs_.push_back(std::move(output));
     }
   }
 

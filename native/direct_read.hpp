@@ -15,14 +15,13 @@ struct RowRanges {
   std::span<const int64_t> stops;
 
   size_t size() const { return starts.size(); }
-  void check(int64_t num_rows) const {
+  void check() const {
     require(starts.size() == stops.size() && !starts.empty(), "direct: ranges of rows are needed");
     int64_t before = 0;
     for (size_t i = 0; i < size(); ++i) {
       require(starts[i] >= before && stops[i] > starts[i], "direct: the ranges of rows are not in order");
       before = stops[i];
     }
-    require(before <= num_rows, "direct: there are not as many rows");
   }
   int64_t num_rows() const {
     int64_t total = 0;

@@ -30,10 +30,6 @@ from tiers import sample_or_full
 if TYPE_CHECKING:
     from golden_index import GoldenFile
 
-pytestmark = pytest.mark.skipif(
-    kernels.IMPLEMENTATION != "native", reason="columns are read directly by native kernels only"
-)
-
 VERSIONS = ("2.1", "2.2")
 FILES = select(VERSIONS, is_any_field)
 FLAT = [file for file in FILES if all(map(is_flat_field, file.schema()))]

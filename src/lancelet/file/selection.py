@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
-from lancelet import kernels
 from lancelet.blocks.arrow import fixed_bits
 from lancelet.errors import FormatError
 from lancelet.fields.decoder import check_supported
@@ -113,10 +112,8 @@ class Columns:
 
     @cached_property
     def direct(self) -> DirectColumns | None:
-        """Columns that can be read directly; ``None`` where reads do not give views, or without native kernels."""
-        container = self.container
-        is_direct = container.source.gives_views and kernels.IMPLEMENTATION == "native"
-        return DirectColumns(container) if is_direct else None
+        """Columns that can be read directly; ``None`` where reads do not give views."""
+        return DirectColumns(self.container) if self.container.source.gives_views else None
 
     @cached_property
     def _rows_per_row(self) -> dict[int, int]:

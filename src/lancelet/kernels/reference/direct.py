@@ -1,20 +1,45 @@
-"""What ``lancelet._native`` offers for :mod:`lancelet.file.direct`: many flat mini-block columns a call.
+"""Many flat mini-block columns a call, read straight from a file in memory (structural.md 5).
 
-These kernels have no twin: the general way of reading is the twin, and tests hold the two against each other.
+What a page must look like to be read this way stands in :mod:`lancelet.file.direct`; every other page takes the general way, and so
+does every page whose bytes are refused here. The steps of a read:
+
+1. :meth:`DirectRead.missing` names the pages that :meth:`DirectColumns.add_page` must open,
+2. :meth:`DirectRead.measure` says how large the outputs must be,
+3. :meth:`DirectRead.decode` fills them, but for the bytes of values of variable width,
+4. :meth:`DirectRead.copy` writes these.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lancelet.errors import UnsupportedError
+import numpy as np
+
+from lancelet.buffers import as_bytes
+from lancelet.errors import FormatError
+from lancelet.kernels.reference.direct_items import ItemsForm, decode_items, fixed_items, variable_items
+from lancelet.kernels.reference.direct_pages import MAX_BITS, PageForm, checked_slice, make_page
+from lancelet.kernels.reference.direct_read import Column, chunk_parts, decode_column, row_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lancelet.buffers import Data, Int64Array, UInt8Array
+    from lancelet.kernels.reference.direct_items import Items
+    from lancelet.kernels.reference.direct_pages import Page
+    from lancelet.kernels.reference.direct_read import Decoded
 
 __all__ = ["DirectColumns", "DirectRead"]
+
+_PAGE_NUMBERS = 10
+_FORM_NUMBERS = 10
+_VARIABLE_ITEMS = 2
+_MOST_ITEMS = 2**32 - 2
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
 
 
 class DirectColumns:
@@ -27,7 +52,8 @@ class DirectColumns:
     """
 
     def __init__(self, file: Data) -> None:
-        raise UnsupportedError("columns are read directly by native kernels only")
+        self._file = as_bytes(file)
+        self._columns: list[Column] = []
 
     def add_column(self, first_rows: Int64Array, is_variable: bool, bits: int) -> int:
         """Add a column; returns its number, from 0.
@@ -40,8 +66,14 @@ class DirectColumns:
             Whether values have lengths of their own.
         bits
             Width of an offset (32, 64), or of a value (1, or a multiple of 8).
+
+        Raises
+        ------
+        ValueError
+            The rows do not begin with 0 or decrease, or there are no such widths.
         """
-        raise NotImplementedError
+        self._columns.append(Column(first_rows.tolist(), is_variable, bits))
+        return len(self._columns) - 1
 
     def add_columns(self, first_rows: Int64Array, kinds: Int64Array) -> int:
         """Add columns as :meth:`add_column` does; returns the number of the first, and the others follow.
@@ -52,8 +84,21 @@ class DirectColumns:
             Those of all columns, one after the other.
         kinds
             ``int64[num_columns, 3]``: number of pages, `is_variable` and `bits` of each.
+
+        Raises
+        ------
+        ValueError
+            As for :meth:`add_column`, or there are more or fewer rows than pages. Columns may have been added then.
         """
-        raise NotImplementedError
+        first, at = len(self._columns), 0
+        _require(kinds.size % 3 == 0, "direct: three numbers a column")
+        for num_pages, is_variable, bits in kinds.reshape(-1, 3).tolist():
+            is_known = 0 <= num_pages < len(first_rows) - at and 0 <= bits <= MAX_BITS
+            _require(is_known, "direct: columns of other pages")
+            self.add_column(first_rows[at : at + num_pages + 1], bool(is_variable), bits)
+            at += num_pages + 1
+        _require(at == len(first_rows), "direct: columns of other pages")
+        return first
 
     def add_pages(
         self, pages: Int64Array, forms: Int64Array, symbols: list[bytes | None], out_held: Int64Array
@@ -68,13 +113,29 @@ class DirectColumns:
         forms
             ``int64[num_forms, 10]``: `levels`, `level_width`, `values`, `bits` and `large` of :meth:`add_page`; rows of the page;
             of the dictionary the kind (0: none, 1: values of one width, 2: block of variable width), bits of a value, whether it is
-            an LZ4 block behind a ``u32`` with its decoded size, and its number of items.
+            an LZ4 block behind a ``u32`` with its decoded size (at most 255 bytes a stored byte, and 64 MiB), and its number of
+            items.
         symbols
             Symbol table of each form.
         out_held
             ``int64[num_pages]``: the bytes that the page holds beside the file; -1: it is refused, and not added.
+
+        Raises
+        ------
+        ValueError
+            There are not ten numbers a page and a form, or a page has none of the forms.
         """
-        raise NotImplementedError
+        _require(
+            pages.size == _PAGE_NUMBERS * len(out_held) and forms.size == _FORM_NUMBERS * len(symbols),
+            "direct: ten numbers a page and a form",
+        )
+        for number, page in enumerate(pages.reshape(-1, _PAGE_NUMBERS).tolist()):
+            _require(0 <= page[2] < len(symbols), "direct: no such form")
+            form = forms.reshape(-1, _FORM_NUMBERS)[page[2]].tolist()
+            try:
+                out_held[number] = self._add_known(page, form, symbols[page[2]])
+            except (FormatError, ValueError):
+                out_held[number] = -1
 
     def add_page(
         self,
@@ -123,15 +184,67 @@ class DirectColumns:
         Raises
         ------
         FormatError
-            The chunk words contradict the page.
+            A buffer lies outside of the file, the chunk words contradict the page, the symbol table is damaged, or the offsets of
+            the dictionary decrease or reach past its data.
         ValueError
-            The page has other values than the column.
+            There is no such column, page or form, or the page has other values than the column.
         """
-        raise NotImplementedError
+        dictionary = None
+        if items is not None and item_offsets is not None:
+            dictionary = variable_items(items, item_offsets, item_bits)
+        elif items is not None:
+            dictionary = fixed_items(items, item_bits)
+        _require(
+            items is None or item_bits == self._column(column).bits,
+            "direct: a dictionary holds other values than its column",
+        )
+        form = PageForm(levels, level_width, values, bits, large)
+        return self._open_page(column, page, form, words, chunks, dictionary, symbols)
 
     def forget_pages(self) -> None:
         """Close all pages; reads that began before keep theirs."""
-        raise NotImplementedError
+        for column in self._columns:
+            column.pages = [None] * len(column.pages)
+
+    def _column(self, number: int) -> Column:
+        _require(0 <= number < len(self._columns), "direct: no such column")
+        return self._columns[number]
+
+    def _add_known(self, page: list[int], form: list[int], symbols: bytes | None) -> int:
+        """Add a page as :meth:`add_pages` describes it."""
+        number, page_number, _, *places, is_text = page
+        words, chunks, stored = (places[0], places[1]), (places[2], places[3]), (places[4], places[5])
+        levels, level_width, values, bits, large, num_rows, kind, stored_bits, is_compressed, count = form
+        column = self._column(number)
+        _require(column.num_rows(page_number) == num_rows, "direct: a page of other rows")
+        items = None
+        if kind:
+            is_variable = kind == _VARIABLE_ITEMS
+            items_form = ItemsForm(
+                is_variable, column.bits, stored_bits, bool(is_compressed), count, bool(is_text)
+            )
+            items = decode_items(items_form, checked_slice(self._file, *stored))
+        page_form = PageForm(levels, level_width, values, bits, bool(large))
+        return self._open_page(number, page_number, page_form, words, chunks, items, symbols)
+
+    def _open_page(
+        self,
+        number: int,
+        page: int,
+        form: PageForm,
+        words: tuple[int, int],
+        chunks: tuple[int, int],
+        items: Items | None,
+        symbols: bytes | None,
+    ) -> int:
+        column = self._column(number)
+        num_rows = column.num_rows(page)
+        if items is not None:
+            _require(0 < len(items.values) <= _MOST_ITEMS, "direct: a dictionary of this length")
+        opened = make_page(form, self._file, words, chunks, num_rows, items, symbols)
+        column.check_page(opened)
+        column.pages[page] = opened
+        return opened.held_bytes
 
 
 class DirectRead:
@@ -144,25 +257,58 @@ class DirectRead:
     numbers
         ``int64[num_columns]``: numbers of the columns to read.
     starts, stops
-        ``int64[num_ranges]``: sorted, disjoint, non-empty ranges of rows.
+        ``int64[num_ranges]``: sorted, disjoint, non-empty ranges of rows, at least one.
+
+    Raises
+    ------
+    ValueError
+        There are no such columns or ranges.
     """
 
     def __init__(
         self, columns: DirectColumns, numbers: Int64Array, starts: Int64Array, stops: Int64Array
     ) -> None:
-        raise NotImplementedError
+        self._file = columns._file
+        self._ranges = row_ranges(starts, stops)
+        self._num_rows = sum(stop - start for start, stop in self._ranges)
+        self._columns = [columns._column(number) for number in numbers.tolist()]
+        for column in self._columns:
+            _require(self._ranges[-1][1] <= column.first_rows[-1], "direct: there are not as many rows")
+        self._pages: list[dict[int, Page]] = [{} for _ in self._columns]
+        self._decoded: list[Decoded] = []
 
     def missing(self) -> list[tuple[int, int]]:
         """Return the pages that must be added first: place of the column in `numbers`, and page; keep those that are there."""
-        raise NotImplementedError
+        found = []
+        for place, (column, pages) in enumerate(zip(self._columns, self._pages, strict=True)):
+            for number in column.pages_of(self._ranges):
+                page = pages.get(number, column.pages[number])
+                if page is None:
+                    found.append((place, number))
+                else:
+                    pages[number] = page
+        return found
 
     def chunk_ranges(self) -> list[tuple[int, int]]:
         """Return position and size of the chunks that hold the rows, neighbours together, when no page is missing."""
-        raise NotImplementedError
+        ranges: list[tuple[int, int]] = []
+        for column, pages in zip(self._columns, self._pages, strict=True):
+            for page, chunk, _, _ in chunk_parts(column, pages, self._ranges):
+                start, stop = (page.position + border for border in page.byte_borders[chunk : chunk + 2])
+                end = sum(ranges[-1]) if ranges else -1
+                if end == start:
+                    ranges[-1] = ranges[-1][0], stop - ranges[-1][0]
+                elif end != stop:
+                    ranges.append((start, stop - start))
+        return ranges
 
     def measure(self, out_needs: Int64Array) -> None:
         """Say what a column needs: 1 for a bitmap or 0, and the bytes of its values or offsets; ``int64[2 * num_columns]``."""
-        raise NotImplementedError
+        _require(out_needs.size == 2 * len(self._columns), "direct: two numbers a column")
+        needs = out_needs.reshape(-1, 2)
+        for place, (column, pages) in enumerate(zip(self._columns, self._pages, strict=True)):
+            has_levels = any(page.form.has_levels for page in pages.values())
+            needs[place] = has_levels, column.needed_bytes(self._num_rows)
 
     def decode(self, outs: Sequence[Data], where: Int64Array, out_report: Int64Array) -> None:
         """Decode levels and values, and offsets of variable-width values.
@@ -180,9 +326,34 @@ class DirectRead:
         Raises
         ------
         FormatError
-            A chunk is damaged.
+            A chunk is damaged. Its header, all its levels, and its buffers are checked; of offsets the first, the last and those
+            of wanted rows; of indices those of wanted rows that are not null. A null that refers to a dictionary gives zeros, or
+            nothing.
+        ValueError
+            A page is not open, a result does not fit its buffer, or a column that may have nulls has no bitmap.
         """
-        raise NotImplementedError
+        _require(
+            where.size == 3 * len(self._columns) and out_report.size == 2 * len(self._columns),
+            "direct: three places and two numbers a column",
+        )
+        self._decoded = []
+        report, bitmap_bytes = out_report.reshape(-1, 2), -(-self._num_rows // 8)
+        places = where.reshape(-1, 3).tolist()
+        for i, (column, pages) in enumerate(zip(self._columns, self._pages, strict=True)):
+            number, bitmap_start, start = places[i]
+            bitmap = None if bitmap_start < 0 else _part(outs, number, bitmap_start, bitmap_bytes)
+            out = _part(outs, number, start, column.needed_bytes(self._num_rows))
+            decoded = decode_column(column, pages, self._ranges)
+            _require(
+                bitmap is not None or not decoded.has_levels, "direct: a column with nulls needs a bitmap"
+            )
+            if bitmap is not None:
+                bitmap[:] = as_bytes(decoded.bitmap())
+            data = decoded.offsets(column.bits) if column.is_variable else decoded.fixed(column.bits)
+            out[:] = as_bytes(data)
+            num_bytes = sum(map(len, decoded.values)) if column.is_variable else 0
+            report[i] = self._num_rows - np.count_nonzero(decoded.is_valid), num_bytes
+            self._decoded.append(decoded)
 
     def copy(self, outs: Sequence[Data], where: Int64Array, out_ascii: UInt8Array) -> None:
         """Write the bytes of variable-width values, after :meth:`decode`.
@@ -195,5 +366,29 @@ class DirectRead:
             As for :meth:`decode`, the last number is the byte where the data begins; only those of columns of variable width count.
         out_ascii
             ``uint8[num_columns]``: whether all bytes that come from no dictionary are ASCII; of other columns it stays as it is.
+
+        Raises
+        ------
+        ValueError
+            The last :meth:`decode` did not end well, or a result does not fit its buffer.
         """
-        raise NotImplementedError
+        _require(
+            where.size == 3 * len(self._columns)
+            and len(out_ascii) == len(self._columns) == len(self._decoded),
+            "direct: three places and a flag a column, and decode comes first",
+        )
+        places = where.reshape(-1, 3).tolist()
+        for i, (column, decoded) in enumerate(zip(self._columns, self._decoded, strict=True)):
+            if column.is_variable:
+                number, _, start = places[i]
+                data = b"".join(decoded.values)
+                _part(outs, number, start, len(data))[:] = as_bytes(data)
+                out_ascii[i] = decoded.is_ascii()
+
+
+def _part(outs: Sequence[Data], number: int, start: int, size: int) -> UInt8Array:
+    """Return a writable part of one of the buffers."""
+    _require(0 <= number < len(outs), "direct: no such buffer")
+    out = as_bytes(outs[number])
+    _require(0 <= start <= len(out) - size, "direct: the result does not fit its buffer")
+    return out[start : start + size]

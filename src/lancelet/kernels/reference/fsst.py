@@ -150,7 +150,7 @@ def _build_table(symbols: list[bytes]) -> bytes:
     return (head + body).ljust(TABLE_BYTES, b"\0")
 
 
-def _read_table(table: Data) -> list[bytes] | None:
+def read_table(table: Data) -> list[bytes] | None:
     """Check a symbol table; returns the symbols, ``None`` when it is switched off."""
     if nbytes(table) != TABLE_BYTES:
         raise ValueError("fsst: a symbol table has 2312 bytes")
@@ -196,7 +196,7 @@ def fsst_encode(
     ValueError
         A buffer has a wrong size, or the values have so many bytes that the output might not fit its offsets.
     """
-    symbols = _read_table(table)
+    symbols = read_table(table)
     borders = read_offsets(offsets, offset_bits)
     check_values(borders, nbytes(data))
     num_bytes = borders[-1] - borders[0]
@@ -221,7 +221,7 @@ def fsst_encode(
     return new_borders[-1]
 
 
-def _expand(value: bytes, symbols: list[bytes] | None) -> bytes:
+def expand(value: bytes, symbols: list[bytes] | None) -> bytes:
     """Decompress one value."""
     if symbols is None:
         return value
@@ -265,7 +265,7 @@ def fsst_decode_offsets(table: Data, data: Data, offsets: Data, offset_bits: int
     ValueError
         A buffer has a wrong size, or `offset_bits` is unknown.
     """
-    symbols = _read_table(table)
+    symbols = read_table(table)
     borders = read_offsets(offsets, offset_bits)
     if nbytes(out_offsets) != nbytes(offsets):
         raise ValueError("out_offsets: n + 1 integers are needed")
@@ -273,7 +273,7 @@ def fsst_decode_offsets(table: Data, data: Data, offsets: Data, offset_bits: int
     content = as_bytes(data).tobytes()
     new_borders = [0]
     for start, stop in pairwise(borders):
-        new_borders.append(new_borders[-1] + len(_expand(content[start:stop], symbols)))
+        new_borders.append(new_borders[-1] + len(expand(content[start:stop], symbols)))
         if new_borders[-1] > 2 ** (offset_bits - 1) - 1:
             raise FormatError("fsst: the decoded values are too long for their offsets")
     write_offsets(out_offsets, offset_bits, new_borders)
@@ -301,11 +301,11 @@ def fsst_decode(table: Data, data: Data, offsets: Data, offset_bits: int, out: D
     ValueError
         `out` has another size than the values, or `offset_bits` is unknown.
     """
-    symbols = _read_table(table)
+    symbols = read_table(table)
     borders = read_offsets(offsets, offset_bits)
     check_values(borders, nbytes(data))
     stream = as_bytes(data)[borders[0] : borders[-1]].tobytes()
-    values = _expand(stream, symbols)
+    values = expand(stream, symbols)
     if nbytes(out) != len(values):
         raise ValueError("fsst_decode: out has another size than the values")
     as_bytes(out)[:] = as_bytes(values)
@@ -340,7 +340,7 @@ def fsst_decode_values(
     ValueError
         The table is switched off, `out_offsets` has another size, or `offset_bits` is unknown.
     """
-    symbols = _read_table(table)
+    symbols = read_table(table)
     borders = read_offsets(offsets, offset_bits)
     if nbytes(out_offsets) != len(borders) * offset_bits // 8:
         raise ValueError("out_offsets: n + 1 integers are needed")
@@ -348,9 +348,9 @@ def fsst_decode_values(
     if symbols is None:
         raise ValueError("fsst_decode_values: the table is switched off")
     room = min(nbytes(out), 2 ** (offset_bits - 1) - 1)
-    stream, values, ends = as_bytes(data).tobytes(), b"", [0]
+    stream, values, ends = as_bytes(data).tobytes(), bytearray(), [0]
     for start, stop in pairwise(borders):
-        values += _expand(stream[start:stop], symbols)
+        values += expand(stream[start:stop], symbols)
         if len(values) > room:
             return -1, False
         ends.append(len(values))

@@ -180,7 +180,7 @@ def variable_encode(
     return written
 
 
-def _part(
+def read_part(
     data: Data, offset: int, size: int, count: int, offset_bits: int, is_block: bool
 ) -> tuple[list[int], Any]:
     """Return the checked offsets of one part, from 0, and the bytes of its values."""
@@ -252,7 +252,7 @@ def variable_decode_offsets(
     _require(int(counts.sum()) == num_values, "the counts do not add up to the values")
     result = [0]
     for offset, size, count in zip(offsets.tolist(), sizes.tolist(), counts.tolist(), strict=True):
-        part, values = _part(data, offset, size, count, offset_bits, is_block)
+        part, values = read_part(data, offset, size, count, offset_bits, is_block)
         base = result[-1]
         total = base + len(values)
         _check(total < 2 ** (offset_bits - 1), "the values together are too long for their offsets")
@@ -284,7 +284,7 @@ def variable_decode(
     _require(offset_bits in (32, 64), "offset_bits must be 32 or 64")
     parts = [np.empty(0, dtype=np.uint8)]
     for offset, size, count in zip(offsets.tolist(), sizes.tolist(), counts.tolist(), strict=True):
-        parts.append(_part(data, offset, size, count, offset_bits, is_block)[1])
+        parts.append(read_part(data, offset, size, count, offset_bits, is_block)[1])
     values = np.concatenate(parts)
     _require(len(values) == nbytes(out), "variable_decode: the output has another size than the values")
     as_bytes(out)[:] = values
