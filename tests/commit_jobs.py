@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pickle
-import subprocess
-import sys
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,7 +21,6 @@ from lancelet.table.transaction import Transaction
 if TYPE_CHECKING:
     from lancelet.table.manifest import Manifest
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 SCHEMA = pa.schema([("a", pa.int64()), ("s", pa.string())])
 
 
@@ -154,29 +147,3 @@ def append_many(root: str, writer: int, num_appends: int) -> None:
         if latest is None:
             raise FileNotFoundError(root)
         append(store, latest, rows(1000 * writer + number))
-
-
-def run_pylance(release: str, code: str, **variables: Any) -> Any:
-    """Run code in a child with that release as ``lance``; returns its variable ``result``."""
-    directory = Path(os.environ.get("LANCELET_ORACLE_DIR", REPOSITORY / ".oracle")) / release
-    with tempfile.TemporaryDirectory() as folder:
-        exchange = Path(folder) / "exchange"
-        exchange.write_bytes(pickle.dumps(variables))
-        program = (
-            "import pickle, sys, lance, pyarrow as pa\n"
-            "globals().update(pickle.load(open(sys.argv[1], 'rb')))\n"
-            f"{code}\n"
-            "pickle.dump(result, open(sys.argv[1], 'wb'))\n"
-        )
-        environment = os.environ | {"PYTHONPATH": str(directory), "LANCE_LOG": "error"}
-        environment.pop("LD_PRELOAD", None)
-        done = subprocess.run(
-            [sys.executable, "-c", program, str(exchange)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        if done.returncode:
-            raise RuntimeError(f"pylance {release}: {done.stderr[-1500:]}")
-        return pickle.loads(exchange.read_bytes())

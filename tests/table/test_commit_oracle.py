@@ -20,7 +20,6 @@ from commit_jobs import (
     numbers,
     read_rows,
     rows,
-    run_pylance,
     without,
 )
 from lancelet.errors import CommitConflict
@@ -39,7 +38,7 @@ from lancelet.table.operations import (
     UpdateConfig,
 )
 from lancelet.table.rowids import RowIds, Versions
-from oracle.client import RELEASES
+from oracle.client import RELEASES, oracle
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,7 +59,7 @@ for version in range(1, latest + 1):
 assert lance.dataset(root).version == latest
 assert len(lance.dataset(root).versions()) == latest
 """
-    found: list[Any] = run_pylance(release, code, root=store.name, latest=latest.version)
+    found: list[Any] = oracle(release).run(code, root=store.name, latest=latest.version)
     return found
 
 
@@ -98,7 +97,7 @@ dataset.create_scalar_index("a", "BTREE")
 dataset.delete("a = 3")
 result = lance.dataset(root).version
 """
-    assert run_pylance(release, code, root=store.name) == 7
+    assert oracle(release).run(code, root=store.name) == 7
     theirs = latest_manifest(store)
     assert [row["a"] for row in read_rows(store, theirs)] == [1, 5, 6, 7]
     latest = append(store, theirs, rows(8))
@@ -118,11 +117,11 @@ result = dataset.to_table().sort_by("a").to_pylist(), dataset.to_table(filter="a
         {"a": 6, "s": "x", "b": 12},
         {"a": 8, "s": "row 8", "b": None},
     ]
-    assert run_pylance(release, code, root=store.name) == (expected, 1)
+    assert oracle(release).run(code, root=store.name) == (expected, 1)
     latest = latest_manifest(store)
     latest = commit(store, latest, CreateIndex((), latest.indices))
     code = "dataset = lance.dataset(root); result = dataset.list_indices(), dataset.count_rows('a > 5')"
-    assert run_pylance(release, code, root=store.name) == ([], 2)
+    assert oracle(release).run(code, root=store.name) == ([], 2)
 
 
 def test_writers_of_both_race(release: str, tmp_path: Path) -> None:
@@ -137,7 +136,7 @@ result = lance.dataset(root).version
 """
     mine = deletion(store, first, 0, [5])
     twice = deletion(store, first, 0, [3])
-    assert run_pylance(release, code, root=store.name) == 3
+    assert oracle(release).run(code, root=store.name) == 3
     fourth = commit(store, first, mine)
     append(store, first, rows(21))
     with pytest.raises(CommitConflict, match="deleted already"):
@@ -152,7 +151,7 @@ dataset.validate()
 result = dataset.version, dataset.to_table().column("a").to_pylist()
 """
     expected = [0, 1, 2, 4, 6, 8, 9, 20, 21, 22]
-    assert run_pylance(release, code, root=store.name) == (7, expected)
+    assert oracle(release).run(code, root=store.name) == (7, expected)
     latest = latest_manifest(store)
     assert numbers(store, latest) == expected
     assert fourth.version == 4
@@ -173,7 +172,7 @@ def test_their_delete_during_our_compaction(release: str, tmp_path: Path) -> Non
     )
     rewrite = Rewrite((RewriteGroup(first.fragments, (new,)),))
     code = "lance.dataset(root).delete('a = 2'); result = None"
-    run_pylance(release, code, root=store.name)
+    oracle(release).run(code, root=store.name)
     with pytest.raises(CommitConflict, match="both change fragment 0"):
         commit(store, first, rewrite)
     third = commit(store, 2, Restore(1))
@@ -183,7 +182,7 @@ dataset = lance.dataset(root)
 dataset.validate()
 result = dataset.to_table(with_row_id=True).to_pydict(), dataset.take([3]).to_pydict()["a"]
 """
-    found, last = run_pylance(release, code, root=store.name)
+    found, last = oracle(release).run(code, root=store.name)
     assert (found["a"], found["_rowid"], last) == ([1, 2, 3, 4], [0, 1, 2, 3], [4])
 
 
@@ -199,11 +198,11 @@ dataset.drop_columns(["c"])
 dataset.add_columns({"d": "a * 2"})
 result = None
 """
-    run_pylance(release, code, root=store.name)
+    oracle(release).run(code, root=store.name)
     assert latest_manifest(store).schema.fields[-1].id == 2  # otherwise this shows nothing
     commit(store, read, mine)
     code = "result = lance.dataset(root).to_table().column('d').to_pylist()"
-    assert run_pylance(release, code, root=store.name) == [2, None]
+    assert oracle(release).run(code, root=store.name) == [2, None]
 
 
 def test_golden_datasets_go_on(release: str, golden_root: Path, tmp_path: Path) -> None:
@@ -226,4 +225,4 @@ for before, after in pairs:
     result.append(old.to_table(with_row_id=True).equals(new.to_table(with_row_id=True)))
 """
     pairs = [(str(root), str(tmp_path / root.name)) for root in roots]
-    assert all(run_pylance(release, code, pairs=pairs))
+    assert all(oracle(release).run(code, pairs=pairs))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
@@ -99,6 +101,19 @@ def test_deletes_of_one_fragment_are_merged(store: Store) -> None:
     assert found.operation.updated_fragments[0].deletion_file == latest.fragments[0].deletion_file
     names = [name.split("/")[1] for name in transactions(store)]
     assert [name.split("-")[0] for name in names] == ["0", "1", "1", "2"]
+
+
+def test_rows_that_were_deleted_before_are_in_nobodys_way(store: Store) -> None:
+    first = create(store, rows(*range(10)))
+    second = commit(store, first, deletion(store, first, 0, [0, 1]))
+    second = commit(store, second, added(store, second, field(2, "b"), 7))
+    mine = deletion(store, second, 0, [2])
+    third = commit(store, second, deletion(store, second, 0, [3]))
+    commit(store, third, without(third, "b"))
+    latest = commit(store, second, mine)
+    assert numbers(store, latest) == [4, 5, 6, 7, 8, 9]
+    assert transaction_of(store, latest).operation.updated_fragments == latest.fragments
+    assert len(latest.fragments[0].files) == 1
 
 
 def test_rows_that_somebody_deleted_already_are_not_deleted_again(store: Store) -> None:
@@ -398,3 +413,25 @@ def test_a_writer_that_dies_before_the_put_changes_nothing(
             append(store, first, rows(2))
     assert latest_manifest(store).version == 1
     assert numbers(store, append(store, first, rows(3))) == [1, 3]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_killed_writers_leave_a_dataset_that_goes_on(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path / "dataset")
+    create(store, rows(1))
+    generator = random.Random(3)
+    appended = 0
+    for writer in range(1, 11):
+        process = get_context("fork").Process(target=append_many, args=(store.name, writer, 900))
+        process.start()
+        time.sleep(generator.uniform(0.0, 0.3))
+        process.kill()
+        process.join()
+        latest = latest_manifest(store)
+        found = [number for number in numbers(store, latest) if number >= 1000]
+        mine = [number for number in found if number // 1000 == writer]
+        assert mine == [1000 * writer + number for number in range(len(mine))]
+        appended += len(mine)
+        assert len(found) == appended == latest.version - 1
+    assert appended
+    assert append(store, latest, rows(2)).version == appended + 2

@@ -12,6 +12,7 @@ from commit_jobs import (
     append,
     commit,
     create,
+    data_file,
     field,
     fragment,
     read_rows,
@@ -30,7 +31,10 @@ from lancelet.table.manifest import (
 from lancelet.table.names import manifest_path
 from lancelet.table.operations import (
     Append,
+    CreateIndex,
+    DataReplacement,
     MapUpdate,
+    Operation,
     Overwrite,
     Project,
     Restore,
@@ -59,23 +63,47 @@ def late_append(store: Store) -> Append:
     return Append((fragment(store, table),))
 
 
-def test_an_id_that_was_given_out_again_is_struck_out(store: Store) -> None:
-    """The reference reads the values of the dropped column as those of the new one: 777 instead of null."""
-    read = three_columns(store)
-    mine = late_append(store)
+def give_out_again(store: Store, read: Manifest) -> None:
+    """Drop c and add d as a writer does that remembers nothing: d gets the id that c had."""
     second = commit(store, read, without(read, "c"))
-    message = (
-        table_pb2.Manifest()
-    )  # a writer that remembers nothing: c is dropped, its id is free, and d gets it
+    message = table_pb2.Manifest()
     message.CopyFrom(second.message)
     message.version += 1
     message.config.clear()
     message.fields.add(name="d", id=2, parent_id=-1, logical_type="int64", nullable=True)
     theirs = Transaction(second.version, added(store, second, field(2, "d")))
     store.put(manifest_path(message.version), encode_manifest(message, b"", theirs.serialize()))
+
+
+def test_an_id_that_was_given_out_again_is_struck_out(store: Store) -> None:
+    """The reference reads the values of the dropped column as those of the new one: 777 instead of null."""
+    read = three_columns(store)
+    mine = late_append(store)
+    give_out_again(store, read)
     latest = commit(store, read, mine)
     assert read_rows(store, latest)[-1] == {"a": 8, "s": "late", "d": None}
     assert latest.fragments[-1].files[0].fields == (0, 1, -2)
+
+
+def test_changes_of_a_field_do_not_reach_another(store: Store) -> None:
+    read = three_columns(store)
+    file = data_file(store, pa.table({"c": [1]}), [2])
+    index = table_pb2.IndexMetadata(uuid=table_pb2.UUID(uuid=bytes(16)), fields=[2], name="i")
+    give_out_again(store, read)
+    operations: tuple[Operation, ...] = (
+        DataReplacement(((0, file),)),
+        UpdateConfig(field_metadata={2: MapUpdate({"x": "1"})}),
+        CreateIndex((index,)),
+    )
+    for operation in operations:
+        with pytest.raises(CommitConflict, match="field 2 is another one now") as caught:
+            commit(store, read, operation)
+        assert caught.value.retryable
+    first = commit(store, 3, UpdateConfig(field_metadata={1: MapUpdate({"x": "1"})}))
+    assert first.schema.fields[1].metadata == {"x": "1"}
+    commit(store, first, Restore(1))
+    with pytest.raises(CommitConflict, match="no field 2"):
+        commit(store, first, UpdateConfig(field_metadata={2: MapUpdate({"x": "1"})}))
 
 
 def test_an_id_is_not_given_out_again(store: Store) -> None:

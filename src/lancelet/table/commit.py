@@ -40,6 +40,7 @@ from lancelet.table.manifest import (
 from lancelet.table.names import TRANSACTIONS, Scheme, manifest_path, transaction_path
 from lancelet.table.operations import (
     Append,
+    CreateIndex,
     DataReplacement,
     Delete,
     Merge,
@@ -61,6 +62,10 @@ if TYPE_CHECKING:
     from lancelet.versions import Version
 
 __all__ = ["ATTEMPTS", "commit_transaction", "transaction_of"]
+
+#: Operations that bring rows or values, and operations after which ids may mean other fields.
+_WITH_ROWS = (Append, Update, DataReplacement)
+_WITH_SCHEMA = (Project, Merge, Overwrite, Restore)
 
 #: How often a commit is tried, by default.
 ATTEMPTS = 20
@@ -301,29 +306,19 @@ class _Commit:
     def _with_fields(self, latest: Manifest) -> Operation:
         """Return the operation with field ids that mean what they did when its files were written."""
         operation = self._transaction.operation
-        changed = [manifest for manifest, theirs in self._others if isinstance(theirs, Project | Merge)]
-        if isinstance(operation, Project):
-            if any(isinstance(theirs, Append | Update | DataReplacement) for _, theirs in self._others):
-                check_still_nullable(self._looked_at(latest).schema, operation.schema)
-            return operation
+        if isinstance(operation, Project) and any(
+            isinstance(theirs, _WITH_ROWS) for _, theirs in self._others
+        ):
+            check_still_nullable(self._looked_at(latest).schema, operation.schema)
+        changed = [manifest for manifest, theirs in self._others if isinstance(theirs, _WITH_SCHEMA)]
         if not changed or isinstance(operation, Overwrite | Restore):
             return operation
         history = [self._looked_at(latest).schema, *(manifest.schema for manifest in changed)]
+        check_same_fields(_changed_fields(operation), history)
         if isinstance(operation, Append):
             return replace(operation, fragments=with_current_meaning(operation.fragments, history))
         if isinstance(operation, Update):
-            check_same_fields(
-                {*operation.fields_modified, *_new_fields(operation.updated_fragments, operation)}, history
-            )
             return replace(operation, new_fragments=with_current_meaning(operation.new_fragments, history))
-        if isinstance(operation, Rewrite):
-            check_same_fields(
-                {id_ for group in operation.groups for id_ in _fields(group.new_fragments)}, history
-            )
-        if isinstance(operation, DataReplacement):
-            check_same_fields({id_ for _, file in operation.replacements for id_ in file.fields}, history)
-        if isinstance(operation, UpdateConfig):
-            check_same_fields(set(operation.field_metadata), history)
         return operation
 
     def _with_deletions(self, transaction: Transaction, latest: Manifest) -> Delete | Update:
@@ -377,10 +372,18 @@ class _Commit:
         return np.union1d(current, wanted)
 
 
+def _changed_fields(operation: Operation) -> set[int]:
+    """Return the fields that an operation changes in place, which must not be others by now."""
+    if isinstance(operation, Update):
+        return {*operation.fields_modified, *_fields(operation.updated_fragments)}
+    if isinstance(operation, Rewrite):
+        return {id_ for group in operation.groups for id_ in _fields(group.new_fragments)}
+    if isinstance(operation, DataReplacement):
+        return {id_ for _, file in operation.replacements for id_ in file.fields}
+    if isinstance(operation, CreateIndex):
+        return {id_ for index in operation.new_indices for id_ in index.fields}
+    return set(operation.field_metadata) if isinstance(operation, UpdateConfig) else set()
+
+
 def _fields(fragments: tuple[FragmentMetadata, ...]) -> set[int]:
     return {id_ for fragment in fragments for file in fragment.files for id_ in file.fields}
-
-
-def _new_fields(fragments: tuple[FragmentMetadata, ...], operation: Update) -> set[int]:
-    """Return the fields in data files that an update in columns brings."""
-    return _fields(fragments) if operation.update_mode == "columns" else set()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from functools import cache
 from importlib import metadata
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from lancelet.errors import CommitConflict, OptionError, UnsupportedError
@@ -220,7 +219,7 @@ class Draft:
         ids = [entry.id for entry in message.fragments]
         if len(set(ids)) < len(ids):
             raise self.refuse("two fragments have the same id")
-        if any(first > second for first, second in pairwise(ids)):
+        if ids != sorted(ids):
             message.fragments.sort(key=lambda entry: entry.id)
         if ids:
             highest = max(ids)
@@ -240,9 +239,9 @@ class Draft:
     def _flags(self) -> tuple[int, int]:
         """Return the flags for readers and writers: what the manifest shows, and those that stay for ever."""
         message = self.message
-        flags = message.reader_feature_flags & Flag.MIXED_FILE_VERSIONS
+        flags = 0
         if self.latest is not None:
-            flags |= self.latest.message.reader_feature_flags & Flag.MIXED_FILE_VERSIONS
+            flags = self.latest.message.reader_feature_flags & Flag.MIXED_FILE_VERSIONS
         if any(entry.HasField("deletion_file") for entry in message.fragments):
             flags |= Flag.DELETION_FILES
         if self.is_stable:
