@@ -233,8 +233,8 @@ class Draft:
         if self.latest is None:
             return
         before, now = max_field_id(self.latest.message), max_field_id(self.message)
-        if before > now or MAX_FIELD_ID in self.latest.message.config:
-            self.message.config[MAX_FIELD_ID] = str(max(before, now))
+        if before > now:
+            self.message.config[MAX_FIELD_ID] = str(before)
 
     def _flags(self) -> tuple[int, int]:
         """Return the flags for readers and writers: what the manifest shows, and those that stay for ever."""
