@@ -296,3 +296,33 @@ def test_mixed_versions_stay_for_ever(store: Store) -> None:
     second = commit(store, 1, Append((fragment(store, rows(2), version="2.2"),)))
     third = commit(store, second, Overwrite(first.schema, ()))
     assert (third.message.reader_feature_flags, third.message.writer_feature_flags) == (256, 256)
+
+
+def test_a_restored_version_must_be_known_too(store: Store) -> None:
+    first = create(store, rows(1))
+    second = commit(store, first, Append(()))
+    first.message.writer_feature_flags |= 1 << 11
+    store.put(first.path, encode_manifest(first.message, b"", first.transaction_bytes or b""))
+    with pytest.raises(UnsupportedError, match="0x800"):
+        commit(store, second, Restore(1))
+
+
+def test_the_least_that_a_manifest_says_is_enough(store: Store) -> None:
+    """dataset.md 2.3: no highest fragment id, no time, no transaction, no sizes of files."""
+    first = create(store, rows(1), rows(2))
+    message = table_pb2.Manifest(version=1, fields=first.message.fields, fragments=first.message.fragments)
+    message.data_format.CopyFrom(first.message.data_format)
+    for entry in message.fragments:
+        entry.files[0].file_size_bytes = 0
+    store.put(first.path, encode_manifest(message, b"", b""))
+    reserved = commit(store, 1, ReserveFragments(2))
+    assert reserved.max_fragment_id == 3
+    latest = append(store, reserved, rows(3))
+    assert [found.id for found in latest.fragments] == [0, 1, 4]
+    latest = commit(store, latest, Restore(1))
+    assert (latest.max_fragment_id, numbers(store, latest)) == (4, [1, 2])
+    store.delete(latest.path)
+    for version in (2, 3):
+        store.delete(manifest_path(version))
+    assert [found.id for found in commit(store, 1, Restore(1)).fragments] == [0, 1]
+    assert [found.id for found in append(store, manifest_of(store, 2), rows(3)).fragments] == [0, 1, 2]

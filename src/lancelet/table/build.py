@@ -267,11 +267,12 @@ def _restore(draft: Draft, operation: Restore) -> None:
         raise OptionError(f"version {operation.version} is to be restored, and was not given")
     if restored.has_stable_row_ids != latest.has_stable_row_ids:
         raise OptionError(f"version {operation.version} differs from the latest in having stable row ids")
+    highest = draft.message.max_fragment_id if draft.message.HasField("max_fragment_id") else None
     draft.message.CopyFrom(restored.message)
     draft.indices = IndexSection(restored.index_section)
     draft.message.next_row_id = max(latest.next_row_id, restored.next_row_id)
-    if latest.max_fragment_id is not None:
-        draft.message.max_fragment_id = max(latest.max_fragment_id, restored.max_fragment_id or 0)
+    if highest is not None:
+        draft.message.max_fragment_id = max(highest, draft.message.max_fragment_id)
     draft.message.ClearField("branch")
     if latest.message.HasField("branch"):
         draft.message.branch = latest.message.branch

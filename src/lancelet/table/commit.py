@@ -283,9 +283,11 @@ class _Commit:
 
     def _restored(self, version: int) -> Manifest:
         try:
-            return manifest_of(self._store, version)
+            restored = manifest_of(self._store, version)
         except FileNotFoundError:
             raise OptionError(f"there is no version {version} to restore") from None
+        check_writable(restored)
+        return restored
 
     def _looked_at(self, latest: Manifest) -> Manifest:
         """Return the version that the transaction looked at."""

@@ -91,6 +91,7 @@ class Draft:
         elif not isinstance(transaction.operation, Overwrite):
             raise OptionError("there is no dataset to change; only an Overwrite creates one")
         self.version = latest.version + 1 if latest else 1
+        self.note_highest_id()
 
     def refuse(self, message: str) -> OptionError | CommitConflict:
         """Return the error for an operation that does not go with the latest version: a conflict if it read another."""
@@ -138,6 +139,21 @@ class Draft:
         path = path_without_values(self.message, listed, self.schema)
         if fragment.physical_rows and path:
             raise self.refuse(f"column {path!r} must not be null, and a new fragment is without it")
+
+    def note_highest_id(self) -> None:
+        """Raise ``max_fragment_id`` to the ids that are there; not every writer sets it.
+
+        Raises
+        ------
+        OptionError
+            An id is too large for row addresses.
+        """
+        message = self.message
+        highest = max((entry.id for entry in message.fragments), default=-1)
+        if highest > MAX_FRAGMENT_ID:
+            raise OptionError(f"{highest} is no id of a fragment")
+        if highest >= 0:
+            message.max_fragment_id = max(message.max_fragment_id, highest)
 
     @property
     def schema(self) -> Schema:
@@ -221,12 +237,7 @@ class Draft:
             raise self.refuse("two fragments have the same id")
         if ids != sorted(ids):
             message.fragments.sort(key=lambda entry: entry.id)
-        if ids:
-            highest = max(ids)
-            if highest > MAX_FRAGMENT_ID:
-                raise OptionError(f"{highest} is no id of a fragment")
-            if not message.HasField("max_fragment_id") or message.max_fragment_id < highest:
-                message.max_fragment_id = highest
+        self.note_highest_id()
 
     def _remember_field_ids(self) -> None:
         """Note the highest field id in the config, if the manifest itself no longer shows it."""
