@@ -10,6 +10,7 @@ from dataclasses import replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 from commit_jobs import (
@@ -23,6 +24,7 @@ from commit_jobs import (
     field,
     fragment,
     numbers,
+    read_rows,
     rows,
     transactions,
     without,
@@ -220,6 +222,22 @@ def test_an_update_moves_rows(store: Store) -> None:
     assert latest.next_row_id == 3
 
 
+def test_an_update_of_a_column_tombstones_it(store: Store) -> None:
+    first = create(store, rows(1, 2), rows(3), stable_row_ids=True)
+    old = first.fragments[0]
+    file = data_file(store, pa.table({"a": [10, 20]}), [0])
+    new = replace(old, files=(replace(old.files[0], fields=(-2, 1)), file))
+    second = commit(store, first, Update((), (new,), (), (0,), (), "columns"))
+    assert read_rows(store, second)[:2] == [{"a": 10, "s": "row 1"}, {"a": 20, "s": "row 2"}]
+    assert Versions.parse(second.fragments[0].last_updated_at).to_numpy().tolist() == [2, 2]
+    assert second.fragments[1] == first.fragments[1]
+    twice = replace(old, files=(old.files[0], file))
+    with pytest.raises(OptionError, match="field 0 is in a fragment twice"):
+        commit(store, second, Update((), (twice,), (), (0,), (), "columns"))
+    with pytest.raises(OptionError, match="has 2 rows, not 3"):
+        commit(store, second, Update((), (replace(new, physical_rows=3),), (), (0,), (), "columns"))
+
+
 def test_data_is_replaced(store: Store) -> None:
     first = create(store, rows(1, 2))
     latest = commit(store, first, DataReplacement(((0, data_file(store, rows(5, 6))),)))
@@ -363,6 +381,23 @@ def test_threads_append(store: Store) -> None:
     assert latest.version == 81
     assert sorted(numbers(store, latest)) == sorted(expected | {1})
     assert len(transactions(store)) == 81
+
+
+def test_threads_create(store: Store) -> None:
+    barrier = threading.Barrier(4)
+
+    def work(number: int) -> int | None:
+        barrier.wait()
+        try:
+            return numbers(store, create(store, rows(number)))[0]
+        except CommitConflict as error:
+            return None if "exists already" in str(error) else -1
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [done.result() for done in [pool.submit(work, number) for number in range(1, 5)]]
+    assert sorted(found, key=bool)[:3] == [None] * 3
+    assert numbers(store, latest_manifest(store)) == [number for number in found if number]
+    assert len(transactions(store)) == 1
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
