@@ -1,10 +1,12 @@
 // Bindings of fullzip.hpp: argument checks and the release of the GIL, nothing else.
+#include <nanobind/stl/pair.h>
 #include <nanobind/stl/tuple.h>
 
 #include "bindings.hpp"
 #include "buffer_lists.hpp"
 #include "buffers.hpp"
 #include "fullzip.hpp"
+#include "fullzip_fsst.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -65,6 +67,20 @@ void bind_unzip(nb::module_& module) {
       },
       "parts"_a, "row_counts"_a, "row_offsets"_a, "bits_rep"_a, "bits_def"_a, "max_rep"_a, "max_def"_a, "max_visible"_a,
       "value_bytes"_a, "length_bytes"_a, "rep_out"_a, "def_out"_a, "offsets_out"_a, "values_out"_a, Release());
+  module.def(
+      "unzip_fsst",
+      [](InList parts, In<int64_t> row_counts, In<int64_t> row_offsets, int64_t bits_rep, int64_t bits_def,
+         int64_t max_rep, int64_t max_def, int64_t max_visible, int64_t value_bytes, int64_t length_bytes,
+         In<uint8_t> table, Out<uint16_t> rep_out, Out<uint16_t> def_out, Out<uint8_t> offsets_out,
+         Out<uint8_t> values_out) {
+        const RecordForm form =
+            record_form(bits_rep, bits_def, max_rep, max_def, max_visible, value_bytes, length_bytes);
+        return unzip_fsst(parts.spans, row_counts.span, row_offsets.span, form, table.span, rep_out.span, def_out.span,
+                          offsets_out.span, values_out.span);
+      },
+      "parts"_a, "row_counts"_a, "row_offsets"_a, "bits_rep"_a, "bits_def"_a, "max_rep"_a, "max_def"_a, "max_visible"_a,
+      "value_bytes"_a, "length_bytes"_a, "table"_a, "rep_out"_a, "def_out"_a, "offsets_out"_a, "values_out"_a,
+      Release());
   module.def(
       "unzip_fixed",
       [](InList parts, int64_t bits_def, int64_t max_def, int64_t value_bytes, Out<uint16_t> def_out,

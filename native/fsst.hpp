@@ -110,7 +110,8 @@ int64_t fsst_decode_offsets(Bytes raw_table, Bytes data, Bytes raw_offsets, Muta
 
 class FsstDecoder {
  public:
-  explicit FsstDecoder(const FsstTable& table) : table_(table), lengths_(table.lengths) {
+  explicit FsstDecoder(const FsstTable& table)
+      : table_(table), lengths_(table.lengths), is_full_(table.num_symbols == fsst_max_symbols) {
     for (auto& length : lengths_) length = length ? length : special_;
     for (const uint64_t symbol : table.symbols) seen_ |= symbol;
   }
@@ -122,21 +123,24 @@ class FsstDecoder {
   // near.
   uint8_t* operator()(const uint8_t* at, const uint8_t* stop, uint8_t* to, uint8_t* to_stop) {
     while (stop - at >= 4 && to_stop - to >= 32) {
+      if (is_full_ && stop - at >= 8 && to_stop - to >= 64) {
+        const uint64_t codes = load<uint64_t>(at);
+        if (!has_escape(codes)) [[likely]] {
+          put4(static_cast<uint32_t>(codes), to);
+          put4(static_cast<uint32_t>(codes >> 32), to);
+          at += 8;
+          continue;
+        }
+      }
       const uint32_t codes = load<uint32_t>(at);
-      const size_t code0 = codes & 255, code1 = codes >> 8 & 255, code2 = codes >> 16 & 255, code3 = codes >> 24;
-      const size_t length0 = lengths_[code0], length1 = lengths_[code1], length2 = lengths_[code2],
-                   length3 = lengths_[code3];
-      if ((length0 | length1 | length2 | length3) & special_) [[unlikely]] {
+      if ((lengths_[codes & 255] | lengths_[codes >> 8 & 255] | lengths_[codes >> 16 & 255] | lengths_[codes >> 24]) &
+          special_) [[unlikely]] {
         for (const uint8_t* step_stop = at + 4; at < step_stop;) {
           if (!one(at, stop, to, to_stop)) return nullptr;
         }
         continue;
       }
-      store(to, table_.symbols[code0]);
-      store(to + length0, table_.symbols[code1]);
-      store(to + length0 + length1, table_.symbols[code2]);
-      store(to + length0 + length1 + length2, table_.symbols[code3]);
-      to += length0 + length1 + length2 + length3;
+      put4(codes, to);
       at += 4;
     }
     while (at < stop) {
@@ -147,6 +151,20 @@ class FsstDecoder {
 
  private:
   static constexpr uint8_t special_ = 128;
+
+  // Whether one of eight bytes is 255.
+  static bool has_escape(uint64_t codes) { return ((~codes - 0x0101010101010101) & codes & 0x8080808080808080) != 0; }
+
+  // Writes the symbols of four codes, which have some, and up to 7 bytes behind them.
+  void put4(uint32_t codes, uint8_t*& to) const {
+    const size_t code0 = codes & 255, code1 = codes >> 8 & 255, code2 = codes >> 16 & 255, code3 = codes >> 24;
+    const size_t length0 = lengths_[code0], length1 = lengths_[code1], length2 = lengths_[code2];
+    store(to, table_.symbols[code0]);
+    store(to + length0, table_.symbols[code1]);
+    store(to + length0 + length1, table_.symbols[code2]);
+    store(to + length0 + length1 + length2, table_.symbols[code3]);
+    to += length0 + length1 + length2 + lengths_[code3];
+  }
 
   bool one(const uint8_t*& at, const uint8_t* stop, uint8_t*& to, const uint8_t* to_stop) {
     const uint8_t code = *at++;
@@ -159,14 +177,19 @@ class FsstDecoder {
       length = 1;
     }
     check_data(length != special_, "fsst: a code has no symbol");
-    if (static_cast<size_t>(to_stop - to) < length) return false;
-    std::memcpy(to, &symbol, length);
+    if (to_stop - to >= 8) [[likely]] {
+      store(to, symbol);
+    } else {
+      if (static_cast<size_t>(to_stop - to) < length) return false;
+      std::memcpy(to, &symbol, length);
+    }
     to += length;
     return true;
   }
 
   const FsstTable& table_;
   std::array<uint8_t, 256> lengths_;
+  bool is_full_;  // every code but the escape has a symbol
   uint64_t seen_ = 0;
 };
 

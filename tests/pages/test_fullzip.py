@@ -11,6 +11,7 @@ from lancelet.blocks import FixedWidth, VariableWidth
 from lancelet.buffers import as_bytes, nbytes
 from lancelet.codecs.base import EncodedValues
 from lancelet.codecs.binary import Variable
+from lancelet.codecs.fsst import Fsst
 from lancelet.codecs.general import General
 from lancelet.errors import FormatError, LanceletError, UnsupportedError
 from lancelet.levels import Layer, Leaf
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 @pytest.fixture(autouse=True, params=["native", "reference"])
 def _kernels(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     name = "lancelet._native" if request.param == "native" else "lancelet.kernels.reference"
-    monkeypatch.setattr("lancelet.pages.fullzip.kernels", pytest.importorskip(name))
+    for module in ("pages.fullzip", "codecs.fsst"):
+        monkeypatch.setattr(f"lancelet.{module}.kernels", pytest.importorskip(name))
 
 
 def leaf_of(type_: Any, rows: Sequence[Any], *, robust: bool = False) -> tuple[Leaf, list[Any]]:
@@ -380,3 +382,78 @@ def test_lengths_of_large_values_are_checked(limit: int, monkeypatch: pytest.Mon
     for wrong in (0, length - 1, length + 1, 1 << 31):
         with pytest.raises(LanceletError):
             read(*open_page(changed(page, {0: wrong.to_bytes(4, "little") + records[4:]})))
+
+
+def fsst_page(offset_bits: int, type_: Any, rows: Sequence[Any]) -> EncodedPage:
+    leaf, slots = leaf_of(type_, rows)
+    values = Fsst(Variable(offset_bits)).encode_values(strings(*slots, offset_bits=offset_bits))
+    assert isinstance(values.codec, Fsst)
+    return fullzip.encode(leaf, values)
+
+
+def some_text(rng: random.Random) -> bytes:
+    words = ["the", "zipped", "records", "lie", "where", "they", "are", "größer", "\x00", "42"]
+    return " ".join(rng.choices(words, k=rng.randrange(200, 300))).encode()
+
+
+@pytest.mark.parametrize("offset_bits", [32, 64])
+@pytest.mark.parametrize("shape", ["plain", "nulls", "lists"])
+def test_many_values_are_decompressed_where_they_lie(
+    shape: str, offset_bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lancelet.codecs.fsst._MANY_BYTES", 1000)
+    rng = random.Random(f"{shape} {offset_bits}")
+    texts = [some_text(rng) for _ in range(300)]
+    rows: list[Any] = texts
+    if shape == "nulls":
+        rows = [None if i % 7 == 3 else text for i, text in enumerate(texts)]
+    elif shape == "lists":
+        rows = [None if i % 50 == 3 else texts[i : i + i % 3] for i in range(300)]
+    page = fsst_page(offset_bits, ("list",) if shape == "lists" else (), rows)
+    data, opened = open_page(page)
+    taken: list[bool] = []
+    decode = Fsst.decode_zipped
+
+    def counted(self: Fsst, records: Any, allocate: Any) -> VariableWidth | None:
+        found = decode(self, records, allocate)
+        taken.append(found is not None)
+        return found
+
+    for wanted in (None, RowRanges.single(10, 280), RowRanges.single(5, 50), RowRanges(*RANGES)):
+        with monkeypatch.context() as patched:
+            patched.setattr(Fsst, "decode_zipped", counted)
+            found = read(data, opened, wanted)
+            patched.setattr(Fsst, "decode_zipped", lambda *_: None)
+            expected = read(data, opened, wanted)
+        assert slots_of(found.values) == slots_of(expected.values)
+        for levels, others in ((found.rep, expected.rep), (found.def_, expected.def_)):
+            assert (levels is None) == (others is None)
+            assert levels is None or np.array_equal(levels, others)  # type: ignore[arg-type]
+    assert taken == [True, True, False, False]
+
+
+#: Some rows here and there: too few at the beginning to know how much room they take.
+RANGES = np.array([0, 30]), np.array([20, 290])
+
+
+def test_room_that_the_first_values_do_not_promise() -> None:
+    """Values that grow more than the first ones are copied out and measured, as always."""
+    rng = random.Random(1)
+    texts = [rng.randbytes(400) for _ in range(150)] + [b"the same words" * 200 for _ in range(150)]
+    page = fsst_page(32, (), texts)
+    assert slots_of(read(*open_page(page)).values) == texts
+
+
+def test_changed_bytes_of_many_values_give_rows_or_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lancelet.codecs.fsst._MANY_BYTES", 1000)
+    rng = random.Random(2)
+    page = fsst_page(32, (), [some_text(rng) if i % 9 else None for i in range(200)])
+    for number, buffer in enumerate(page.buffers):
+        good = as_bytes(buffer).tobytes()
+        for _ in range(60):
+            data = bytearray(good)
+            data[rng.randrange(len(data))] = rng.choice((0x00, 0x01, 0x7F, 0xFF))
+            try:
+                read(*open_page(changed(page, {number: bytes(data)})))
+            except FormatError:
+                continue

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lancelet.blocks import Block, FixedWidth
-    from lancelet.buffers import Allocate, Data, Int64Array
+    from lancelet.buffers import Allocate, Data, Int64Array, UInt16Array
     from lancelet.pb.encodings21_pb2 import CompressiveEncoding
 
     Parse = Callable[[CompressiveEncoding], "Codec"]
@@ -48,6 +48,7 @@ __all__ = [
     "Picks",
     "Spans",
     "ValueCodec",
+    "ZippedRecords",
 ]
 
 
@@ -152,6 +153,41 @@ class EncodedValues:
     records: FixedWidth | VariableWidth
 
 
+class ZippedRecords(NamedTuple):
+    """Records of any length as they lie in a full-zip page: among their levels, each behind its length.
+
+    Attributes
+    ----------
+    parts
+        Buffers of whole rows.
+    row_counts
+        ``int64[num_parts]``: rows in each.
+    row_offsets
+        ``int64[num_rows]``: where each row starts in its part.
+    form
+        Their shape, as :func:`~lancelet.kernels.reference.fullzip.unzip_sizes` has it from ``bits_rep`` on; the width of lengths
+        comes last.
+    num_slots, num_bytes
+        Records, and the bytes of all of them.
+    rep, def_
+        ``uint16[num_entries]``: where the levels go; empty where there are none.
+    """
+
+    parts: Sequence[Data]
+    row_counts: Int64Array
+    row_offsets: Int64Array
+    form: tuple[int, int, int, int, int, int, int]
+    num_slots: int
+    num_bytes: int
+    rep: UInt16Array
+    def_: UInt16Array
+
+    @property
+    def length_bytes(self) -> int:
+        """Width of lengths, and of the offsets of values."""
+        return self.form[-1]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedBlocks:
     """What :meth:`BlockCodec.encode_blocks` gives.
@@ -234,6 +270,16 @@ class ValueCodec(Codec):
     @abstractmethod
     def decode_values(self, records: FixedWidth | VariableWidth, allocate: Allocate) -> Block:
         """Decode records, which may be any selection of those written."""
+
+    def decode_zipped(self, records: ZippedRecords, allocate: Allocate) -> VariableWidth | None:
+        """Take the levels out of `records`, and decode the values where they lie, as :meth:`decode_values` does.
+
+        Returns
+        -------
+        VariableWidth or None
+            ``None``: they must be copied out of their page first; the levels may be written or not.
+        """
+        return None
 
     @property
     def takes_parts(self) -> bool:

@@ -23,7 +23,7 @@ from lancelet.errors import FormatError, UnsupportedError
 if TYPE_CHECKING:
     from lancelet.blocks import Block, FixedWidth
     from lancelet.buffers import Allocate
-    from lancelet.codecs.base import ChunkLimits, Chunks, Parse, Picks
+    from lancelet.codecs.base import ChunkLimits, Chunks, Parse, Picks, ZippedRecords
     from lancelet.pb.encodings21_pb2 import CompressiveEncoding
 
 __all__ = ["MIN_VALUE_BYTES", "TABLE_BYTES", "Fsst"]
@@ -36,6 +36,8 @@ TABLE_BYTES = 2312
 
 # Values are decompressed in one pass from so many bytes on; the first ones tell how much room they take, and some more.
 _MANY_BYTES, _SAMPLE_VALUES, _MARGIN = 64 << 10, 64, 1.1
+
+_NO_LEVELS = np.empty(0, dtype=np.uint16)
 
 _SWITCH = 3
 _OFF = bytes(4) + (0x46535354).to_bytes(4, "little") + bytes(TABLE_BYTES - 8)
@@ -127,6 +129,29 @@ class Fsst(ChunkCodec, ValueCodec):
         """Decompress the records."""
         return self._decompress(self.values.decode_values(records, allocate), allocate)
 
+    def decode_zipped(self, records: ZippedRecords, allocate: Allocate) -> VariableWidth | None:
+        """Decompress many records in one pass; few ones, and those that need more room than the first ones promise, are left."""
+        room = self._zipped_room(records)
+        if not room:
+            return None
+        offsets, data = allocate((records.num_slots + 1) * records.length_bytes), allocate(room)
+        num_bytes, is_ascii = kernels.unzip_fsst(
+            records.parts,
+            records.row_counts,
+            records.row_offsets,
+            *records.form,
+            self._table(),
+            records.rep,
+            records.def_,
+            offsets,
+            data,
+        )
+        if num_bytes < 0:
+            return None
+        return VariableWidth(
+            8 * records.length_bytes, records.num_slots, offsets, data.slice(0, num_bytes), is_ascii
+        )
+
     def _table(self) -> bytes:
         if self.symbol_table is None:
             raise ValueError("the symbol table is not trained yet")
@@ -171,6 +196,26 @@ class Fsst(ChunkCodec, ValueCodec):
         data = allocate(kernels.fsst_decode_offsets(*parts, offsets))
         kernels.fsst_decode(*parts, data)
         return VariableWidth(values.offset_bits, values.num_values, offsets, data)
+
+    def _zipped_room(self, records: ZippedRecords) -> int:
+        """Guess, as :meth:`_room` does, the bytes of records that are still in their page, from the first rows of it."""
+        table = self._table()
+        if (
+            table[_SWITCH] == 0
+            or records.num_bytes < _MANY_BYTES
+            or int(records.row_counts[0]) < 2 * _SAMPLE_VALUES
+        ):
+            return 0
+        rows, row_offsets = np.array([_SAMPLE_VALUES]), records.row_offsets[:_SAMPLE_VALUES]
+        sample = [memoryview(records.parts[0]).cast("B")[: max(int(records.row_offsets[_SAMPLE_VALUES]), 0)]]
+        _, num_slots, num_sampled = kernels.unzip_sizes(sample, rows, row_offsets, *records.form)
+        if not 0 < num_sampled <= records.num_bytes:
+            return 0
+        offsets, values = bytearray((num_slots + 1) * records.length_bytes), bytearray(8 * num_sampled)
+        num_bytes, _ = kernels.unzip_fsst(
+            sample, rows, row_offsets, *records.form, table, _NO_LEVELS, _NO_LEVELS, offsets, values
+        )
+        return int(records.num_bytes * (num_bytes / num_sampled) * _MARGIN)
 
     @staticmethod
     def _room(values: VariableWidth, table: bytes) -> int:

@@ -36,7 +36,7 @@ import numpy as np
 from lancelet import kernels
 from lancelet.blocks import FixedWidth, VariableWidth
 from lancelet.buffers import allocate, as_values, nbytes
-from lancelet.codecs.base import ValueCodec
+from lancelet.codecs.base import ValueCodec, ZippedRecords
 from lancelet.codecs.registry import parse_as
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible, parse_layers
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from lancelet.blocks import Block
     from lancelet.buffers import Allocate, Data, Int64Array, UInt16Array
     from lancelet.codecs.base import EncodedValues
     from lancelet.pages.base import PageInfo
@@ -469,23 +470,43 @@ class _IndexedPage(JoinablePage):
             return Leaf(num_rows, layout.layers, None, None, num_slots, block), num_entries
         rep = _levels(num_entries, allocate) if form.max_rep > 0 else NO_LEVELS
         def_ = _levels(num_entries, allocate) if form.bits_def > 0 else NO_LEVELS
-        offsets = allocate((num_slots + 1) * form.length_bytes)
-        values = _room(data, num_bytes, allocate)
-        kernels.unzip_rows(data, row_counts, row_offsets, *form, rep, def_, offsets, values)
-        records: FixedWidth | VariableWidth
-        if form.length_bytes:
-            records = VariableWidth(8 * form.length_bytes, num_slots, offsets, values)
-        else:
-            records = FixedWidth(8 * form.value_bytes, num_slots, values)
+        block = self._values(
+            ZippedRecords(data, row_counts, row_offsets, form, num_slots, num_bytes, rep, def_), allocate
+        )
         leaf = Leaf(
             num_rows,
             layout.layers,
             rep if form.max_rep > 0 else None,
             def_ if form.bits_def > 0 else None,
             num_slots,
-            layout.codec.decode_values(records, allocate),
+            block,
         )
         return leaf, num_entries
+
+    def _values(self, zipped: ZippedRecords, allocate: Allocate) -> Block:
+        """Decode the values of records, and take out their levels."""
+        codec, form, num_slots = self.layout.codec, self.layout.form, zipped.num_slots
+        decoded = codec.decode_zipped(zipped, allocate) if form.length_bytes else None
+        if decoded is not None:
+            return decoded
+        offsets = allocate((num_slots + 1) * form.length_bytes)
+        values = _room(zipped.parts, zipped.num_bytes, allocate)
+        kernels.unzip_rows(
+            zipped.parts,
+            zipped.row_counts,
+            zipped.row_offsets,
+            *form,
+            zipped.rep,
+            zipped.def_,
+            offsets,
+            values,
+        )
+        records: FixedWidth | VariableWidth
+        if form.length_bytes:
+            records = VariableWidth(8 * form.length_bytes, num_slots, offsets, values)
+        else:
+            records = FixedWidth(8 * form.value_bytes, num_slots, values)
+        return codec.decode_values(records, allocate)
 
     def _rows(self, part: PagePart) -> tuple[Int64Array, Int64Array, Int64Array]:
         """Return how many rows each range has, and for each row its offset in its range and its size."""

@@ -24,13 +24,22 @@ import numpy as np
 
 from lancelet.buffers import as_bytes, as_values, nbytes
 from lancelet.errors import FormatError
+from lancelet.kernels.reference.fsst import fsst_decode_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from lancelet.buffers import Data, UInt8Array
 
-__all__ = ["unzip_fixed", "unzip_rows", "unzip_sizes", "zip_fixed", "zip_variable", "zip_variable_size"]
+__all__ = [
+    "unzip_fixed",
+    "unzip_fsst",
+    "unzip_rows",
+    "unzip_sizes",
+    "zip_fixed",
+    "zip_variable",
+    "zip_variable_size",
+]
 
 
 def _require(condition: Any, message: str) -> None:
@@ -388,6 +397,61 @@ def unzip_rows(
         target = as_values(offsets_out, 8 * length_bytes)
         _check(len(target) == len(ends), "the number of values is not that of the offsets")
         target[:] = ends
+
+
+def unzip_fsst(
+    parts: Sequence[Data],
+    row_counts: Data,
+    row_offsets: Data,
+    bits_rep: int,
+    bits_def: int,
+    max_rep: int,
+    max_def: int,
+    max_visible: int,
+    value_bytes: int,
+    length_bytes: int,
+    table: Data,
+    rep_out: Data,
+    def_out: Data,
+    offsets_out: Data,
+    values_out: Data,
+) -> tuple[int, bool]:
+    """Decompress values where they lie in their records: :func:`unzip_rows` and then :func:`fsst_decode_values`.
+
+    Parameters
+    ----------
+    parts, row_counts, row_offsets, bits_rep, bits_def, max_rep, max_def, max_visible, value_bytes, length_bytes
+        As in :func:`unzip_sizes`; values have lengths.
+    table
+        Symbol table of 2312 bytes, not switched off.
+    rep_out, def_out
+        ``uint16[num_entries]``, or empty when they are not wanted.
+    offsets_out
+        ``num_slots + 1`` unsigned integers of `length_bytes`: where each value begins in `values_out`, and the end.
+    values_out
+        Room for the values, none of the bytes of `parts`; what lies behind the last one may be written over.
+
+    Returns
+    -------
+    tuple
+        As :func:`fsst_decode_values`: bytes of all values, -1 when `values_out` has no room for them, or their offsets cannot
+        count them; and whether all bytes are known to be ASCII.
+
+    Raises
+    ------
+    FormatError
+        As in :func:`unzip_rows`; or the table is corrupt, a code has no symbol, or a value ends in an escape. Without room values
+        may go unseen.
+    ValueError
+        The arguments do not fit each other, or the table is switched off.
+    """
+    form = (bits_rep, bits_def, max_rep, max_def, max_visible, value_bytes, length_bytes)
+    _require(length_bytes > 0, "values of one width are not compressed")
+    _require(nbytes(offsets_out) > 0 and nbytes(offsets_out) % length_bytes == 0, "offsets are missing")
+    _, _, num_bytes = unzip_sizes(parts, row_counts, row_offsets, *form)
+    offsets, compressed = np.empty(nbytes(offsets_out), np.uint8), np.empty(num_bytes, np.uint8)
+    unzip_rows(parts, row_counts, row_offsets, *form, rep_out, def_out, offsets, compressed)
+    return fsst_decode_values(table, compressed, offsets, 8 * length_bytes, offsets_out, values_out)
 
 
 def unzip_fixed(
