@@ -39,6 +39,8 @@ _MODULES = {
     "variable_packed_struct": "packed",
 }
 _codecs: dict[str, type[Codec]] = {}
+#: Built-in ones whose modules are known to be complete.
+_complete: set[str] = set()
 
 C = TypeVar("C", bound=type[Codec])
 Role = TypeVar("Role", ChunkCodec, ValueCodec, BlockCodec)
@@ -54,8 +56,10 @@ def register(codec: C) -> C:
 
 
 def _find(name: str) -> type[Codec]:
-    if name not in _codecs and name in _MODULES:
+    if name not in _complete and name in _MODULES:
+        # A codec is known before the rest of its module, which another thread may be importing now; the import waits for it.
         import_module(f"lancelet.codecs.{_MODULES[name]}")
+        _complete.add(name)
     try:
         return _codecs[name]
     except KeyError:

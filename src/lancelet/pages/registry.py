@@ -27,6 +27,8 @@ _MODULES = {
     "blob_layout": "blob",
 }
 _layouts: dict[str, type[Layout]] = {}
+#: Those of them whose modules are known to be complete.
+_complete: set[str] = set()
 
 L = TypeVar("L", bound=type[Layout])
 
@@ -69,9 +71,11 @@ def parse_page(name: str, value: bytes, page: PageInfo) -> Layout:
 
 def parse_member(member: str, message: object, page: PageInfo) -> Layout:
     """Make the layout of one member of ``PageLayout``."""
-    if member not in _layouts and member in _MODULES:
+    if member not in _complete:
+        # A layout is known before the rest of its module, which another thread may be importing now; the import waits for it.
         try:
             import_module(f"lancelet.pages.{_MODULES[member]}")
         except ModuleNotFoundError:
             raise UnsupportedError(f"pages of the layout {member!r} are not handled yet") from None
+        _complete.add(member)
     return _layouts[member].from_message(message, page)
