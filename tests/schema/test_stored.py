@@ -144,3 +144,41 @@ def test_rules_about_all_fields_hold_before_any_is_made(damage, others):
 
 def test_a_schema_without_fields():
     assert StoredSchema(file_pb2.Schema()).whole == Schema(())
+
+
+def test_files_of_one_table_share_their_fields() -> None:
+    arrow = pa.schema([pa.field("a", pa.int64(), metadata={"k": "v"}), pa.field("b", pa.list_(pa.utf8()))])
+    message = Schema.from_arrow(arrow).to_message()
+    again = type(message).FromString(message.SerializeToString())
+    shared = StoredSchema.shared(message)
+    assert StoredSchema.shared(again) is shared
+    assert shared.whole == StoredSchema(message).whole
+    assert shared.whole.to_arrow() is shared.whole.to_arrow()
+    assert shared.whole.to_arrow().equals(arrow, check_metadata=True)
+
+
+def test_other_schemas_are_not_shared() -> None:
+    message = Schema.from_arrow(pa.schema([pa.field("a", pa.int64())])).to_message()
+    shared = StoredSchema.shared(message)
+    message.fields[0].name = "b"
+    assert StoredSchema.shared(message).whole.fields[0].name == "b"
+    assert shared.whole.fields[0].name == "a"
+
+
+def test_large_schemas_are_not_kept() -> None:
+    message = Schema.from_arrow(pa.schema([pa.field("a" * (1 << 18), pa.int64())])).to_message()
+    assert StoredSchema.shared(message) is not StoredSchema.shared(message)
+
+
+def test_damage_of_a_shared_schema_is_found_every_time() -> None:
+    message = Schema.from_arrow(pa.schema([pa.field("a", pa.int64())])).to_message()
+    message.fields[0].logical_type = "unknown to all"
+    for _ in range(2):
+        with pytest.raises((FormatError, UnsupportedError), match="field 'a'"):
+            _ = StoredSchema.shared(message).whole
+    message.fields.add().name = "x.y"
+    message.fields[1].id = 1
+    message.fields[1].parent_id = -1
+    for _ in range(2):
+        with pytest.raises(FormatError, match="dot"):
+            StoredSchema.shared(message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -58,6 +58,24 @@ class ColumnPart:
     part: PagePart
 
 
+class _Opened(NamedTuple):
+    """What a column knows of pages that were opened, or will be.
+
+    Attributes
+    ----------
+    kinds
+        Kind of pages -> the first page of it that was opened, which is its number.
+    kind_of
+        Page -> the number of its kind.
+    announced
+        Layouts of pages that will be opened at once.
+    """
+
+    kinds: dict[Hashable, int]
+    kind_of: dict[int, int | None]
+    announced: dict[int, Layout]
+
+
 class ColumnPages:
     """The pages of a column. May be shared by threads: what is cached is immutable, and making it twice does no harm.
 
@@ -94,17 +112,22 @@ class ColumnPages:
         self._rows_per_row = rows_per_row
         self.num_pages, self.encoded_bytes = totals.num_pages, totals.num_bytes
         if self.num_pages == 1:
-            self.first_rows = [0, num_rows]
+            self.first_rows: Sequence[int] = (0, num_rows)
         else:
-            self.first_rows = [*self.metadata.first_rows, num_rows]
-        self._kinds: dict[Hashable, int] = {}  # kind of pages -> the first page of it that was opened
-        self._kind_of: dict[int, int | None] = {}  # page -> the number of its kind
-        self._announced: dict[int, Layout] = {}  # pages that will be opened at once
+            self.first_rows = (*self.metadata.first_rows, num_rows)
 
     @property
     def metadata(self) -> ColumnMetadata:
         """The metadata of the column."""
         return self._container.column(self.column)
+
+    @property
+    def _opened(self) -> _Opened:
+        """What is known of opened pages; made when the first one is opened, since columns that are read directly have none."""
+        known: _Opened | None = self.__dict__.get("opened")
+        if known is None:  # two threads may both make it; all callers get one
+            known = self.__dict__.setdefault("opened", _Opened({}, {}, {}))
+        return known
 
     @cached_property
     def _first_rows(self) -> Int64Array:
@@ -171,7 +194,7 @@ class ColumnPages:
             is_joined = (
                 isinstance(page, JoinablePage) and page.joins_ranges and num_bytes <= _SMALL_PAGE_BYTES
             )
-            kind = self._kind_of[part.page] if is_joined else None
+            kind = self._opened.kind_of[part.page] if is_joined else None
             if kind is not None and kind == previous and joined_bytes + num_bytes <= _JOINED_BYTES:
                 found[-1].append(part)
                 joined_bytes += num_bytes
@@ -186,7 +209,7 @@ class ColumnPages:
         previous = None
         for part in parts:
             is_whole = part.part.num_rows == part.open_page.num_rows
-            kind = None if is_whole or part.part.keep is not None else self._kind_of[part.page]
+            kind = None if is_whole or part.part.keep is not None else self._opened.kind_of[part.page]
             if kind is not None and kind == previous:
                 found[-1].append(part)
             else:
@@ -207,9 +230,10 @@ class ColumnPages:
 
     def announced(self, page: int) -> Layout:
         """Return the layout of a page that will be opened; parsed once until it is."""
-        layout = self._announced.get(page)
+        announced = self._opened.announced
+        layout = announced.get(page)
         if layout is None:
-            layout = self._announced[page] = self.layout(page)
+            layout = announced[page] = self.layout(page)
         return layout
 
     def open(self, page: int, layout: Layout, heads: Sequence[Data]) -> OpenPage:
@@ -218,10 +242,11 @@ class ColumnPages:
             opened = layout.open(heads)
         except FormatError as error:
             raise error.locate(column=self.column, page=page) from None
-        self._announced.pop(page, None)
+        known = self._opened
+        known.announced.pop(page, None)
         kind = opened.kind if isinstance(opened, JoinablePage) else None
         # Kinds may be large (they hold symbol tables), so they are compared here and not in every read.
-        self._kind_of[page] = None if kind is None else self._kinds.setdefault(kind, page)
+        known.kind_of[page] = None if kind is None else known.kinds.setdefault(kind, page)
         return self._cache.put((self.column, page), opened)
 
 

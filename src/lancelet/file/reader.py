@@ -116,7 +116,7 @@ class FileReader:
     @cached_property
     def _stored_schema(self) -> StoredSchema:
         with self._located():
-            return StoredSchema(self._container.schema_message)
+            return StoredSchema.shared(self._container.schema_message)
 
     @cached_property
     def _schema(self) -> Schema:
