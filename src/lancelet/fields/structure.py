@@ -15,6 +15,7 @@ import pyarrow as pa
 from lancelet import kernels
 from lancelet.blocks.arrow import from_block, to_block, valid_mask
 from lancelet.blocks.selection import filtered, taken
+from lancelet.buffers import allocate, as_values
 from lancelet.errors import FormatError
 from lancelet.fields.paths import Container, list_items
 from lancelet.levels.build import build
@@ -65,10 +66,12 @@ def leaf_of_array(array: pa.Array, path: LeafPath, *, robust: bool = True) -> Le
         else:
             offsets, array = visible_items(array, valid)
             steps.append(Lists(num_values, offsets, _packed(valid)))
+            del offsets
             hidden = None
     valid = _valid(array, hidden)
     steps.append(Validity(len(array), _packed(valid)))
     leaf = build(steps, robust=robust)
+    steps.clear()  # their offsets are as large as the levels, and the values may have to be copied
     if pa.types.is_null(array.type) or (valid is not None and not valid.any()):
         return leaf
     return replace(leaf, values=to_block(array, valid))
@@ -89,14 +92,19 @@ def _packed(valid: Mask) -> Any:
 def visible_items(array: pa.Array, valid: Mask) -> tuple[npt.NDArray[np.int64], pa.Array]:
     """Return the offsets and items of lists after null lists have lost theirs."""
     raw, items = list_items(array)
-    offsets = raw.astype(np.int64, copy=False)
-    if valid is None:
-        return offsets, items
-    lengths = np.diff(offsets)
-    if not lengths[~valid].any():
-        return offsets, items
-    kept = np.where(valid, lengths, 0)
-    return np.concatenate(([0], np.cumsum(kept))), filtered(items, np.repeat(valid, lengths))
+    if valid is not None:
+        lengths = np.diff(raw)
+        if lengths[~valid].any():
+            kept = np.where(valid, lengths, 0)
+            return np.concatenate(([0], np.cumsum(kept, dtype=np.int64))), filtered(
+                items, np.repeat(valid, lengths)
+            )
+    if raw.dtype == np.int64:
+        return raw, items
+    # From the pool, which uses the memory for what comes next.
+    offsets = as_values(allocate(8 * len(raw)), 64).view(np.int64)
+    offsets[:] = raw
+    return offsets, items
 
 
 def array_of_leaf(leaf: Leaf, path: LeafPath, allocate: Allocate, keep: RowRanges | None = None) -> pa.Array:

@@ -13,10 +13,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from lancelet import kernels
-from lancelet.buffers import EMPTY
+from lancelet.buffers import EMPTY, allocate, as_values
 from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible
 from lancelet.levels.steps import FixedLists, Lists
 
@@ -119,7 +117,10 @@ def _bitmap(step: Step) -> Data:
 
 
 def _zeros(num_levels: int) -> UInt16Array:
-    return np.zeros(num_levels, dtype=np.uint16)
+    """Return levels in memory of the pool, which lets go of what nobody uses: a writer does this for page after page."""
+    levels: UInt16Array = as_values(allocate(2 * num_levels), 16)
+    levels.fill(0)
+    return levels
 
 
 @dataclass(slots=True, eq=False)
