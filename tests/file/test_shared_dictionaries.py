@@ -39,7 +39,7 @@ ALL_VALID = 1
 #: the reader keep pages, and memory is not given back at once. All dictionaries together are three times as large.
 ITEMS_BYTES, NUM_PAGES, CACHE_BYTES, MOST_BYTES = 2 << 20, 150, 8 << 20, 100 << 20
 
-NUMBER, TEXT, KEYS = pa.int64(), pa.string(), pa.dictionary(pa.int32(), pa.int64())
+NUMBER, TEXT = pa.int64(), pa.string()
 SCHEMAS = {
     "number": pa.schema([("c", NUMBER)]),
     "text": pa.schema([("c", TEXT)]),
@@ -120,7 +120,8 @@ def peak_bytes() -> int:
 def read_and_measure(path: str, mmap: bool) -> int:
     """Read a file in all ways; returns the bytes by which the process has grown. Runs in a process of its own."""
     lancelet.FileReader(lancelet.encode_batch(pa.table({"n": [1]})).to_self_described()).read_all().to_table()
-    before, cache.DEFAULT_CACHE_BYTES = peak_bytes(), CACHE_BYTES
+    before: int = peak_bytes()
+    cache.DEFAULT_CACHE_BYTES = CACHE_BYTES
     reader = lancelet.FileReader(path, mmap=mmap)
     reader.read_all().to_table()
     for batch in reader.read_all(batch_size=100).to_batches():

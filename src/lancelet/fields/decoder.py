@@ -181,23 +181,9 @@ def _kept_rows(leaf: Leaf, path: LeafPath, allocate: Allocate, keep: RowRanges |
 
 
 def leaf_array(leaf: Leaf, path: LeafPath, allocate: Allocate, keep: RowRanges | None = None) -> pa.Array:
-    """Make the array of one path of a leaf; the way without structure is short.
+    """Make the array of a leaf: of a flat column directly, of any other by :func:`~lancelet.fields.structure.array_of_leaf`.
 
-    Parameters
-    ----------
-    leaf
-        What a page gave.
-    path
-        The path.
-    allocate
-        Where memory comes from.
-    keep
-        Rows of the leaf to keep, of a path whose pages count several rows for one.
-
-    Raises
-    ------
-    FormatError
-        The page has structure that the type has not, or its values do not fit the type.
+    Parameters and errors are those of that function; `keep` is only given where pages count several rows for one of the file.
     """
     if is_empty_struct(path.leaf):
         return empty_structs(leaf.num_rows, path)

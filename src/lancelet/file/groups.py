@@ -74,14 +74,14 @@ class FieldRead(NamedTuple):
 
 
 class Group(ABC):
-    """Some top-level fields of a file. Threads share it; it holds no bytes.
+    """What a task reads: the same rows of some top-level fields. Threads share it, since it holds no bytes between reads.
 
     Attributes
     ----------
     fields
-        Their positions in the schema of the result.
+        Positions in the schema of the result: the arrays of a read come in this order.
     row_bytes
-        About how many bytes a row of them takes when it is decoded.
+        The sum of :attr:`FieldRead.row_bytes`.
     """
 
     fields: tuple[int, ...]
