@@ -309,7 +309,7 @@ def test_a_forked_child_does_the_tasks_itself(count):
         assert os.waitpid(child, 0)[1] == 0
 
 
-@pytest.mark.parametrize("wrong", ["0", "-1", "two", "1.5", " ", "²"])
+@pytest.mark.parametrize("wrong", ["0", "-1", "two", "1.5", " ", "²", "9" * 5000])
 def test_numbers_of_threads(monkeypatch, wrong):
     monkeypatch.setenv("LANCELET_THREADS", wrong)
     with pytest.raises(OptionError, match="LANCELET_THREADS"):

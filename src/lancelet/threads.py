@@ -26,6 +26,8 @@ __all__ = ["OrderedTasks", "num_threads"]
 T = TypeVar("T")
 
 _NAME = "lancelet-worker"
+#: Python makes no number of thousands of digits, and no machine has so many threads.
+_MOST_DIGITS = 18
 
 
 def num_threads() -> int:
@@ -39,8 +41,8 @@ def num_threads() -> int:
     wanted = os.environ.get("LANCELET_THREADS")
     if not wanted:
         return _num_processors()
-    if not wanted.isdecimal() or int(wanted) < 1:
-        raise OptionError(f"LANCELET_THREADS is {wanted!r}; it must be a whole number of at least 1")
+    if not wanted.isdecimal() or len(wanted) > _MOST_DIGITS or int(wanted) < 1:
+        raise OptionError(f"LANCELET_THREADS is {wanted[:99]!r}; it must be a whole number of at least 1")
     return int(wanted)
 
 

@@ -35,18 +35,18 @@ def test_what_was_used_last_is_kept():
     cache = PageCache(10_000)
     pages = [page(3000) for _ in range(4)]
     for number in range(2):
-        assert cache.put((0, number), pages[number]) is pages[number]
+        assert cache.put((0, number), pages[number], 4000) is pages[number]
     assert cache.get((0, 0)) is pages[0]
-    cache.put((0, 2), pages[2])
+    cache.put((0, 2), pages[2], 4000)
     assert cache.get((0, 1)) is None
     assert cache.get((0, 0)) is pages[0]
-    assert cache.put((0, 0), pages[3]) is pages[0]
+    assert cache.put((0, 0), pages[3], 4000) is pages[0]
 
 
 def test_a_page_that_is_too_large_is_kept_alone():
     cache, large = PageCache(1000), page(5000)
-    cache.put((0, 0), page(10))
-    cache.put((0, 1), large)
+    cache.put((0, 0), page(10), 10)
+    cache.put((0, 1), large, 5000)
     assert cache.get((0, 1)) is large
     assert cache.get((0, 0)) is None
 

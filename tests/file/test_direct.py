@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,8 +19,9 @@ from lancelet import kernels
 from lancelet.container import reader as container_reader
 from lancelet.errors import LanceletError
 from lancelet.file import direct_columns, scan
-from lancelet.file.direct import DirectColumns, DirectFields, NotDirect
+from lancelet.file.direct import DirectColumns, DirectFields, NotDirect, TooMuchToOpen
 from lancelet.file.direct_forms import kind_of
+from lancelet.file.groups import PagesGroup
 from lancelet.pages.base import RowRanges
 from lancelet.testing import assert_tables_equal
 from lancelet.testing.strategies import flat_tables
@@ -184,7 +186,9 @@ def test_open_pages_are_bounded_in_bytes() -> None:
     table = pa.table({"a": np.arange(50_000), "b": pa.array(["x", "yy", None, "zz"] * 12_500)})
     reader = lancelet.FileReader(written(table, max_page_bytes=100_000))
     assert len(reader.metadata()[0].pages) > 3
-    for max_bytes in (0, 500, 1 << 20):
+    with pytest.raises(TooMuchToOpen):
+        direct_fields(reader, 0).read(RowRanges.single(0, 50_000), pa.allocate_buffer)
+    for max_bytes in (5_000, 10_000, 1 << 20):
         fields = direct_fields(reader, max_bytes)
         for start in range(0, 50_000, 7_000):
             stop = min(start + 9_000, 50_000)
@@ -192,11 +196,76 @@ def test_open_pages_are_bounded_in_bytes() -> None:
             assert_tables_equal(pa.table(arrays, table.column_names), table.slice(start, stop - start))
 
 
+def test_a_file_that_changes_between_two_steps_of_a_read(tmp_path: Path) -> None:
+    """What values take is measured first, and they are copied afterwards: by then they may be others."""
+    path = tmp_path / "text.lance"
+    text = pa.array([f"{number:05}" * 3 for number in range(1000)])
+    path.write_bytes(written(pa.table({"text": text}), profile="fast"))
+    good = path.read_bytes()
+    reader = lancelet.FileReader(str(path))
+    fields = direct_fields(reader, 1 << 20)
+    sizes: list[int] = []
+    changed_at = 0
+
+    def allocate(size: int) -> pa.Buffer:
+        sizes.append(size)
+        if len(sizes) == changed_at:
+            with path.open("r+b") as file:
+                file.write(bytes(200) + b"\xff" * (len(good) // 2))
+        return pa.allocate_buffer(size)
+
+    fields.read(RowRanges.single(0, 1000), allocate)
+    assert len(sizes) > 2
+    outcomes = set()
+    for step in range(1, len(sizes) + 1):
+        changed_at = step
+        sizes.clear()
+        path.write_bytes(good)
+        try:
+            fields.read(RowRanges.single(0, 1000), allocate)
+        except NotDirect:
+            outcomes.add("refused")
+        else:
+            outcomes.add("read")
+    assert "refused" in outcomes
+
+
+def test_what_was_read_the_general_way_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pa.table({"list": [[1], [2, 3], [4]], "text": ["one", "abc", "plain"]})
+    damaged = written(table).replace(b"abc", b"a\xffc")
+    reads: list[tuple[int, ...]] = []
+    read = PagesGroup.read
+
+    def counted(group: PagesGroup, *arguments: Any) -> Any:
+        reads.append(group.fields)
+        return read(group, *arguments)
+
+    monkeypatch.setattr(PagesGroup, "read", counted)
+    with pytest.raises(LanceletError, match="UTF-8"):
+        lancelet.FileReader(damaged).take_rows([1]).to_table()
+    assert reads == [(0,), (1,)], "the list is read once, the text after it was refused"
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell what is mapped")
+def test_a_closed_reader_holds_no_map(tmp_path: Path) -> None:
+    path = tmp_path / "closed.lance"
+    table = pa.table({"n": np.arange(1000), "list": [[1]] * 1000})
+    path.write_bytes(written(table))
+    reader = lancelet.FileReader(str(path))
+    assert reader.read_all().to_table().equals(table)
+    assert path.name in Path("/proc/self/maps").read_text()
+    reader.close()
+    assert path.name not in Path("/proc/self/maps").read_text()
+    assert (reader.num_rows, reader.schema) == (1000, table.schema)
+    with pytest.raises(ValueError, match="closed"):
+        reader.read_all().to_table()
+
+
 def test_columns_that_two_threads_add_have_one_number() -> None:
     table = pa.table({"a": np.arange(1000)})
     reader = lancelet.FileReader(written(table))
     (read,) = reader._selection.reads
-    direct = DirectColumns(reader._container)
+    direct = DirectColumns(reader._container, 1 << 20)
     native = direct._native
 
     class Overtaken:

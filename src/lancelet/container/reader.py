@@ -180,6 +180,11 @@ class Container:
             raise error.locate(path=source.name) from None
         return cls(source, footer, descriptor, (), blocks, region)
 
+    def close(self) -> None:
+        """Let go of the file, and of its map unless somebody else has views of it; what describes it stays."""
+        self._blocks, self._block_table = memoryview(bytes(self._blocks)), self._block_table.copy()
+        self.source.close()
+
     def _rows_of_pages(self, rows_per_row: int) -> int:
         """Return the rows that the pages of column 0 hold."""
         rows, rest = divmod(sum(page.num_rows for page in self.column(0).pages), rows_per_row)

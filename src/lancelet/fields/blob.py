@@ -323,12 +323,7 @@ def _column(descriptors: pa.StructArray, name: str, dtype: Any) -> npt.NDArray[A
 class Bodies:
     """The values of some blobs: first which bytes of the file they are, then an array.
 
-    Parameters
-    ----------
-    descriptors
-        Of either kind.
-    data_stop
-        Position where the data of the file ends.
+    Parameters are those of :func:`check_places`, and so is its error.
 
     Attributes
     ----------
@@ -337,8 +332,6 @@ class Bodies:
 
     Raises
     ------
-    FormatError
-        A body does not lie inside of the data.
     UnsupportedError
         A body lies in another file.
     """

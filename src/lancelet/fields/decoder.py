@@ -25,7 +25,7 @@ from lancelet.levels.flat import validity_from_levels
 from lancelet.schema.blobs import DESCRIPTOR_V2, descriptor_type, is_blob
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
 
@@ -92,7 +92,7 @@ def field_arrays(
 
 
 def leaf_arrays(
-    field: Field, leaves: Sequence[Sequence[tuple[Leaf, RowRanges | None]]], allocate: Allocate
+    field: Field, leaves: Iterable[Iterable[tuple[Leaf, RowRanges | None]]], allocate: Allocate
 ) -> list[list[pa.Array]]:
     """Make the arrays of the leaves of a field; of blobs those of their descriptors.
 
@@ -102,7 +102,7 @@ def leaf_arrays(
         The field as it is stored.
     leaves
         For each of its leaves, in the order of :func:`~lancelet.fields.paths.leaf_paths`, what its pages gave: a leaf, and the rows
-        of it to keep, as the page counts them (``None``: all).
+        of it to keep, as the page counts them (``None``: all). Each is asked for when the array of the one before is made.
     allocate
         Where memory comes from for values that are looked up in a dictionary, and for nulls: pages without values are of any
         length.
@@ -181,23 +181,9 @@ def _kept_rows(leaf: Leaf, path: LeafPath, allocate: Allocate, keep: RowRanges |
 
 
 def leaf_array(leaf: Leaf, path: LeafPath, allocate: Allocate, keep: RowRanges | None = None) -> pa.Array:
-    """Make the array of one path of a leaf; the way without structure is short.
+    """Make the array of a leaf: of a flat column directly, of any other by :func:`~lancelet.fields.structure.array_of_leaf`.
 
-    Parameters
-    ----------
-    leaf
-        What a page gave.
-    path
-        The path.
-    allocate
-        Where memory comes from.
-    keep
-        Rows of the leaf to keep, of a path whose pages count several rows for one.
-
-    Raises
-    ------
-    FormatError
-        The page has structure that the type has not, or its values do not fit the type.
+    Parameters and errors are those of that function; `keep` is only given where pages count several rows for one of the file.
     """
     if is_empty_struct(path.leaf):
         return empty_structs(leaf.num_rows, path)

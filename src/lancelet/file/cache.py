@@ -49,10 +49,15 @@ class PageCache:
     ----------
     max_bytes
         Most bytes that the pages may hold together, by default 128 MiB; a single page may hold more.
+
+    Attributes
+    ----------
+    max_bytes
+        The same number.
     """
 
     def __init__(self, max_bytes: int | None = None) -> None:
-        self._max_bytes = DEFAULT_CACHE_BYTES if max_bytes is None else max_bytes
+        self.max_bytes = DEFAULT_CACHE_BYTES if max_bytes is None else max_bytes
         self._pages: OrderedDict[Key, OpenPage] = OrderedDict()
         self._sizes: dict[Key, int] = {}
         self._bytes = 0
@@ -66,21 +71,20 @@ class PageCache:
         """Return a page, or ``None`` if it is not kept."""
         found = self._pages.get(key)
         # While there is room for as much again, nothing is near to being dropped and the order does not matter.
-        if found is not None and 2 * self._bytes > self._max_bytes:
+        if found is not None and 2 * self._bytes > self.max_bytes:
             with _lock:
                 if key in self._pages:
                     self._pages.move_to_end(key)
         return found
 
-    def put(self, key: Key, page: OpenPage) -> OpenPage:
-        """Keep `page`; returns what is kept, which is another's if one was faster."""
-        size = held_bytes(page)
+    def put(self, key: Key, page: OpenPage, size: int) -> OpenPage:
+        """Keep `page`, which holds `size` bytes; returns what is kept, which is another's if one was faster."""
         with _lock:
             kept = self._pages.setdefault(key, page)
             if kept is page:
                 self._sizes[key] = size
                 self._bytes += size
-            while self._bytes > self._max_bytes and len(self._pages) > 1:
+            while self._bytes > self.max_bytes and len(self._pages) > 1:
                 dropped, _ = self._pages.popitem(last=False)
                 self._bytes -= self._sizes.pop(dropped)
         return kept

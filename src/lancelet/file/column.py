@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from lancelet.errors import FormatError, LanceletError, UnsupportedError
+from lancelet.file.cache import held_bytes
 from lancelet.pages.base import JoinablePage, PageInfo, RowRanges
 from lancelet.pages.registry import parse_page
 from lancelet.pages.rows import PageRows, split_by_page
@@ -26,7 +27,15 @@ if TYPE_CHECKING:
     from lancelet.pages.base import Layout, OpenPage, PagePart
     from lancelet.storage import Source
 
-__all__ = ["ColumnPages", "ColumnPart", "announce_heads", "plan_columns", "read_parts"]
+__all__ = [
+    "ColumnPages",
+    "ColumnPart",
+    "announce_heads",
+    "plan_by_page",
+    "plan_columns",
+    "read_by_page",
+    "read_parts",
+]
 
 #: Mean size of ranges, in bytes, up to which a copy of what lies apart is cheaper than the first touch of a view.
 _COPIED_BYTES = 256 << 10
@@ -98,12 +107,15 @@ class ColumnPages:
         Number of pages.
     encoded_bytes
         Bytes of all page buffers.
+    max_open_bytes
+        Most bytes that the pages of one read may hold when they are open, if they are several.
     first_rows
         Row of the file where each page starts, and the number of rows.
     """
 
     def __init__(self, container: Container, column: int, cache: PageCache, rows_per_row: int = 1) -> None:
         self.column = column
+        self.max_open_bytes = cache.max_bytes
         self._cache = cache
         self._container = container
         totals, num_rows = container.totals(column), container.num_rows
@@ -236,8 +248,8 @@ class ColumnPages:
             layout = announced[page] = self.layout(page)
         return layout
 
-    def open(self, page: int, layout: Layout, heads: Sequence[Data]) -> OpenPage:
-        """Open a page, whose `layout` and its head are known, and keep it."""
+    def open(self, page: int, layout: Layout, heads: Sequence[Data]) -> tuple[OpenPage, int]:
+        """Open a page, whose `layout` and its head are known, and keep it; returns it and about how many bytes it holds."""
         try:
             opened = layout.open(heads)
         except FormatError as error:
@@ -247,7 +259,8 @@ class ColumnPages:
         kind = opened.kind if isinstance(opened, JoinablePage) else None
         # Kinds may be large (they hold symbol tables), so they are compared here and not in every read.
         known.kind_of[page] = None if kind is None else known.kinds.setdefault(kind, page)
-        return self._cache.put((self.column, page), opened)
+        size = held_bytes(opened)
+        return self._cache.put((self.column, page), opened, size), size
 
 
 def _decode_together(
@@ -257,10 +270,18 @@ def _decode_together(
     return first.decode_together(others, parts, data, allocate)
 
 
-def plan_columns(columns: Sequence[ColumnPages], rows: RowRanges, source: Source) -> list[list[ColumnPart]]:
+def plan_columns(
+    columns: Sequence[ColumnPages], rows: RowRanges, source: Source
+) -> list[list[ColumnPart]] | None:
     """Plan the read of `rows` of some columns: for each the parts of its pages, in order.
 
     Pages that are not open are opened first, and their heads fetched together.
+
+    Returns
+    -------
+    list | None
+        ``None`` when several pages would have to be opened, and would hold more than they may together: a dictionary that many
+        pages share in the file is decoded once a page. See :func:`plan_by_page`.
 
     Parameters
     ----------
@@ -280,11 +301,27 @@ def plan_columns(columns: Sequence[ColumnPages], rows: RowRanges, source: Source
     """
     found = [(pages, part, pages.kept(part.page)) for pages in columns for part in pages.split(rows)]
     missing = [(pages, part.page, pages.announced(part.page)) for pages, part, page in found if page is None]
-    opened = iter(_open_pages(missing, source) if missing else ())
+    together = _open_pages(missing, source) if missing else []
+    if together is None:
+        return None
+    opened = iter(together)
     planned: dict[ColumnPages, list[ColumnPart]] = {pages: [] for pages in columns}
     for pages, part, page in found:
         planned[pages].append(pages.plan(part, next(opened) if page is None else page))
     return list(planned.values())
+
+
+def plan_by_page(column: ColumnPages, rows: RowRanges, source: Source) -> Iterator[ColumnPart]:
+    """Plan the read of `rows` of one column page by page, so that the pages need not be open together.
+
+    Parameters, errors and the parts are those of :func:`plan_columns`.
+    """
+    for part in column.split(rows):
+        page = column.kept(part.page)
+        if page is None:
+            layout = column.announced(part.page)
+            page, _ = column.open(part.page, layout, fetch(source, layout.head_ranges(), scattered=True))
+        yield column.plan(part, page)
 
 
 def announce_heads(columns: Sequence[ColumnPages], rows: RowRanges, source: Source) -> None:
@@ -302,13 +339,22 @@ def announce_heads(columns: Sequence[ColumnPages], rows: RowRanges, source: Sour
     source.prefetch([range_ for ranges in heads for range_ in ranges])
 
 
-def _open_pages(missing: Sequence[tuple[ColumnPages, int, Layout]], source: Source) -> list[OpenPage]:
+def _open_pages(missing: Sequence[tuple[ColumnPages, int, Layout]], source: Source) -> list[OpenPage] | None:
+    """Open pages; ``None`` as soon as they hold, or their heads are, more than is allowed of several pages."""
     ranges = [layout.head_ranges() for _, _, layout in missing]
-    fetched = iter(fetch(source, [range_ for heads in ranges for range_ in heads], scattered=True))
-    return [
-        pages.open(page, layout, [next(fetched) for _ in heads])
-        for (pages, page, layout), heads in zip(missing, ranges, strict=True)
-    ]
+    heads = [range_ for own in ranges for range_ in own]
+    room = missing[0][0].max_open_bytes
+    if len(missing) > 1 and sum([size for _, size in heads]) > room:
+        return None
+    fetched = iter(fetch(source, heads, scattered=True))
+    opened = []
+    for (pages, number, layout), own in zip(missing, ranges, strict=True):
+        if room < 0:
+            return None
+        page, size = pages.open(number, layout, [next(fetched) for _ in own])
+        opened.append(page)
+        room -= size
+    return opened
 
 
 def read_parts(
@@ -359,6 +405,23 @@ def read_parts(
                     data = fetch(source, part.part.ranges, scattered=True)
                     leaves.append((pages.decode((part,), data, allocate), part.part.keep))
         yield leaves
+
+
+def read_by_page(
+    column: ColumnPages, rows: RowRanges, source: Source, allocate: Allocate, *, scattered: bool
+) -> Iterator[tuple[Leaf, RowRanges | None]]:
+    """Plan, fetch and decode `rows` of one column page by page; the caller lets go of a leaf before it asks for the next.
+
+    Parameters and errors are those of :func:`plan_columns` and :func:`read_parts`.
+
+    Yields
+    ------
+    tuple
+        A leaf, and the rows of it to keep (``None``: all).
+    """
+    for part in plan_by_page(column, rows, source):
+        for leaves in read_parts([column], [[part]], source, allocate, scattered=scattered):
+            yield from leaves
 
 
 def _fetch_runs(

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from lancelet.errors import FormatError
 from lancelet.fields.paths import shown
-from lancelet.file.direct_columns import DirectColumns, NotDirect
+from lancelet.file.direct_columns import DirectColumns, NotDirect, TooMuchToOpen
 from lancelet.file.direct_forms import kind_of
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from lancelet.pages.base import RowRanges
     from lancelet.schema.fields import Field
 
-__all__ = ["DirectColumns", "DirectFields", "DirectTable", "NotDirect", "TablePart"]
+__all__ = ["DirectColumns", "DirectFields", "DirectTable", "NotDirect", "TablePart", "TooMuchToOpen"]
 
 _SHARED_BYTES = 4096
 _ALIGNMENT = 64
@@ -169,7 +169,12 @@ class DirectFields:
                 return report[:, 0], None
             places = _Places(np.zeros(len(report), dtype=np.int64), report[:, 1], allocate)
             is_ascii = np.ones(len(report), dtype=np.uint8)
-            read.copy(places.buffers, places.where, is_ascii)
+            try:
+                read.copy(places.buffers, places.where, is_ascii)
+            except (
+                ValueError
+            ):  # the file was changed meanwhile, and its values no longer fit the memory that was taken
+                raise self._direct.refused(self._columns) from None
         except FormatError:
             raise self._direct.refused(self._columns) from None
         return report[:, 0], _Data(places, is_ascii.tolist())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -12,14 +13,13 @@ from lancelet.blocks.arrow import from_block
 from lancelet.buffers import allocate, as_bytes
 from lancelet.container.metadata import make_ref
 from lancelet.errors import LanceletError, UnsupportedError
-from lancelet.file.cache import DEFAULT_CACHE_BYTES
 from lancelet.file.direct_forms import form_of, kind_of
 from lancelet.file.rows import is_scattered
 from lancelet.pages.miniblock import MiniBlock
 from lancelet.schema.blobs import is_blob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     _Items = tuple[Data | None, int, Data | None]
 
-__all__ = ["DirectColumns", "NotDirect"]
+__all__ = ["DirectColumns", "NotDirect", "TooMuchToOpen"]
 
 #: Files with more columns are wide.
 _WIDE = 64
@@ -42,10 +42,18 @@ _WIDE = 64
 _FEW_PAGES = 8
 #: What lies between two ranges that are fetched from a disk is read along if it is no more than this.
 _GAP_BYTES = 16 << 10
+#: Most bytes that come of one of an LZ4 block.
+_MOST_EXPANDED = 255
+#: Where the pages and forms of :meth:`kernels.DirectColumns.add_pages` have what tells the size of a dictionary.
+_ITEMS_SIZE, _ITEMS_KIND, _ITEMS_BITS, _IS_LZ4, _NUM_ITEMS = 8, 6, 7, 8, 9
 
 
 class NotDirect(Exception):  # noqa: N818 - no error: the caller takes another way
     """A column cannot be read directly; asked again, :meth:`DirectColumns.number_of` says so."""
+
+
+class TooMuchToOpen(NotDirect):
+    """The pages of this read hold more than pages may that are open together; columns stay direct for other reads."""
 
 
 class _Column(NamedTuple):
@@ -66,10 +74,10 @@ class DirectColumns:
         The open file; its source gives views.
     max_bytes
         Most bytes that open pages may hold beside the file: where their chunks lie, dictionaries, symbol tables. When they hold
-        more, the next read closes all, and opens what it wants.
+        more, the next read closes all, and opens what it wants; a read that wants more is not direct.
     """
 
-    def __init__(self, container: Container, max_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+    def __init__(self, container: Container, max_bytes: int) -> None:
         source = container.source
         self._native = kernels.DirectColumns(source.read(0, source.size()))
         self._container = container
@@ -149,13 +157,19 @@ class DirectColumns:
             The file has shrunk.
         NotDirect
             Some column must be read the general way.
+        TooMuchToOpen
+            All must, this time.
         """
         if self._held_bytes > self._max_bytes:
-            self._held_bytes = 0
-            self._native.forget_pages()
+            self._close_pages()
         read = kernels.DirectRead(self._native, numbers, rows.starts, rows.stops)
-        while missing := read.missing():  # again if another thread closed them meanwhile
-            self._open_pages([(columns[place], page) for place, page in missing])
+        room = self._max_bytes
+        try:
+            while missing := read.missing():  # again if another thread closed them meanwhile
+                room = self._open_pages([(columns[place], page) for place, page in missing], room)
+        except TooMuchToOpen:
+            self._close_pages()
+            raise
         # Either checks that the whole map may be touched.
         if is_scattered(rows):
             self._source.prefetch(_near(read.chunk_ranges()))
@@ -163,18 +177,36 @@ class DirectColumns:
             self._source.read(0, 0)
         return read
 
+    def _close_pages(self) -> None:
+        self._held_bytes = 0
+        self._native.forget_pages()
+
     def end(self, read: kernels.DirectRead, rows: RowRanges) -> None:
         """Let go of the chunks that a read has decoded, if it goes through the file."""
         if not is_scattered(rows):
             self._source.release(_near(read.chunk_ranges()))
 
-    def _open_pages(self, wanted: Sequence[tuple[int, int]]) -> None:
+    def _open_pages(self, wanted: Sequence[tuple[int, int]], room: int) -> int:
         """Open pages, given by column and number; nothing is read before all of them are known to be of the right kind.
+
+        Parameters
+        ----------
+        wanted
+            Column and page of each.
+        room
+            Bytes that they may hold.
+
+        Returns
+        -------
+        int
+            What is left of `room`; less than 0 if the last page took more.
 
         Raises
         ------
         NotDirect
             Some column must be read the general way.
+        TooMuchToOpen
+            There are more pages than there is room for.
         """
         table = self._container.table
         together = None
@@ -187,9 +219,18 @@ class DirectColumns:
         self._source.read(0, 0)
         self._source.prefetch(_near(heads))
         if together is not None:
-            found += self._found_all(self._add_together(together))
-        if wrong := {page.column.pages.column for page in found if not self._add_page(page)}:
+            refused, room = self._add_together(together, room)
+            found += self._found_all(refused)
+        wrong = set()
+        for page in found:
+            held = self._add_page(page, room)
+            if held is None:
+                wrong.add(page.column.pages.column)
+            else:
+                room -= held
+        if wrong:
             raise self.refused(wrong)
+        return room
 
     def _known(
         self, wanted: Sequence[tuple[int, int]], table: ColumnTable
@@ -210,6 +251,8 @@ class DirectColumns:
         expected = np.array([form.num_buffers for form in forms] + [-1], dtype=np.int64)[places]
         is_known = expected == num_buffers
         others += [(row[2], row[1]) for row in rows[~is_known].tolist()]
+        if len(others) == len(wanted):
+            return None, others
         first_buffers, has_items, rows = first_buffers[is_known], expected[is_known] == 3, rows[is_known]
         pages = np.empty((len(rows), 10), dtype=np.int64)
         pages[:, :2], pages[:, 2], pages[:, 9] = rows[:, :2], places[is_known], rows[:, 4]
@@ -218,14 +261,20 @@ class DirectColumns:
         heads = pages[:, 3:5].tolist() + pages[has_items, 7:9].tolist()
         return _KnownPages(pages, forms, rows[:, 2], list(map(make_ref, heads))), others
 
-    def _add_together(self, known: _KnownPages) -> list[tuple[int, int]]:
-        """Open pages by one native call; returns those that it refuses."""
+    def _add_together(self, known: _KnownPages, room: int) -> tuple[list[tuple[int, int]], int]:
+        """Open pages by one native call, or some if dictionaries may be large; returns those that it refuses, and the room left."""
         held = np.empty(len(known.pages), dtype=np.int64)
         forms = np.array([form.row for form in known.forms], dtype=np.int64)
-        self._native.add_pages(known.pages, forms, [form.symbols for form in known.forms], held)
-        self._held_bytes += int(held.clip(0).sum())
+        symbols = [form.symbols for form in known.forms]
+        for part in _opened_at_once(known.pages, forms, self._max_bytes):
+            if room < 0:
+                raise TooMuchToOpen
+            self._native.add_pages(known.pages[part], forms, symbols, held[part])
+            part_bytes = int(held[part].clip(0).sum())
+            self._held_bytes += part_bytes
+            room -= part_bytes
         refused = held < 0
-        return list(zip(known.columns[refused].tolist(), known.pages[refused, 1].tolist(), strict=True))
+        return list(zip(known.columns[refused].tolist(), known.pages[refused, 1].tolist(), strict=True)), room
 
     def _forms_of(self, rows: Int64Array, encodings: Int64Array) -> tuple[list[Form], Int64Array]:
         """Return the different forms of pages with `encodings` of the table, and for each page the place of its form or -1."""
@@ -290,17 +339,26 @@ class DirectColumns:
             return _Page(column, page, form, metadata.buffers, None)
         return _Page(column, page, form, metadata.buffers, layout)
 
-    def _add_page(self, page: _Page) -> bool:
-        """Open a page; tell whether that was possible."""
+    def _add_page(self, page: _Page, room: int) -> int | None:
+        """Open a page; returns the bytes that it holds, ``None`` if that was not possible.
+
+        Raises
+        ------
+        TooMuchToOpen
+            There is no `room`.
+        """
+        if room < 0:
+            raise TooMuchToOpen
         words, chunks = page.buffers[:2]
         try:
             items = (None, 0, None) if page.indexed is None else self._items(page.column, page.indexed)
-            self._held_bytes += self._native.add_page(
+            held: int = self._native.add_page(
                 page.column.number, page.number, *page.form.numbers, words, chunks, *items, page.form.symbols
             )
         except (LanceletError, ValueError):
-            return False
-        return True
+            return None
+        self._held_bytes += held
+        return held
 
     def _items(self, column: _Column, layout: MiniBlock) -> _Items:
         opened = layout.open(self._source.read_ranges(layout.head_ranges()))
@@ -343,6 +401,18 @@ class _KnownPages(NamedTuple):
     forms: list[Form]
     columns: Int64Array
     heads: list[BufferRef]
+
+
+def _opened_at_once(pages: Int64Array, forms: Int64Array, max_bytes: int) -> Iterator[slice]:
+    """Divide pages, as :class:`_KnownPages` has them, by what their dictionaries may hold when they are decoded."""
+    form = forms[pages[:, 2]].astype(np.float64)  # products of what the file says
+    is_compressed = form[:, _IS_LZ4] != 0
+    most = pages[:, _ITEMS_SIZE] * np.where(is_compressed, _MOST_EXPANDED, 1)
+    is_fixed = form[:, _ITEMS_KIND] == 1
+    most[is_fixed] = np.minimum(most, form[:, _NUM_ITEMS] * (form[:, _ITEMS_BITS] // 8))[is_fixed]
+    parts = np.cumsum(most) // max(max_bytes, 1.0)
+    starts = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(pages)]
+    return (slice(start, stop) for start, stop in pairwise(starts))
 
 
 def _near(ranges: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:

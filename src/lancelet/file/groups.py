@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lancelet.errors import FormatError, LanceletError
 from lancelet.fields.decoder import field_arrays, join_leaves, leaf_arrays
 from lancelet.file.bodies import load_bodies
-from lancelet.file.column import announce_heads, plan_columns, read_parts
-from lancelet.file.direct import DirectFields, DirectTable, NotDirect, TablePart
+from lancelet.file.column import announce_heads, plan_columns, read_by_page, read_parts
+from lancelet.file.direct import DirectFields, DirectTable, NotDirect, TablePart, TooMuchToOpen
 from lancelet.file.rows import is_scattered
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ __all__ = ["DirectGroup", "FieldRead", "Group", "PagesGroup", "V20Group", "make_
 
 
 class FieldRead(NamedTuple):
-    """A top-level field to read.
+    """A top-level field to read, and what is known of its size before anything is decoded.
 
     Attributes
     ----------
@@ -74,14 +74,14 @@ class FieldRead(NamedTuple):
 
 
 class Group(ABC):
-    """Some top-level fields of a file. Threads share it; it holds no bytes.
+    """What a task reads: the same rows of some top-level fields. Threads share it, since it holds no bytes between reads.
 
     Attributes
     ----------
     fields
-        Their positions in the schema of the result.
+        Positions in the schema of the result: the arrays of a read come in this order.
     row_bytes
-        About how many bytes a row of them takes when it is decoded.
+        The sum of :attr:`FieldRead.row_bytes`.
     """
 
     fields: tuple[int, ...]
@@ -247,6 +247,8 @@ class PagesGroup(_FieldsGroup):
         pairs, columns = self._pairs[part], self._columns[part]
         flat = [pages for leaves in columns for pages in leaves]
         plans = plan_columns(flat, rows, self._source)
+        if plans is None:
+            return self._join(pairs, self._read_by_page(part, rows, allocate, scattered), allocate, scattered)
         num_bytes = 0
 
         def counted(size: int) -> Any:
@@ -271,11 +273,33 @@ class PagesGroup(_FieldsGroup):
             ranges = [range_ for parts in plans for part in parts for range_ in part.part.ranges]
             if num_bytes >= sum([size for _, size in ranges]):
                 self._source.release(ranges)
-        if not self._has_blobs:
-            return arrays
-        load_bodies(
-            pairs, arrays, self._source, self._data_stop, self._columns_of, allocate, scattered=scattered
-        )
+        return self._join(pairs, arrays, allocate, scattered) if self._has_blobs else arrays
+
+    def _read_by_page(
+        self, part: slice, rows: RowRanges, allocate: Allocate, scattered: bool
+    ) -> list[list[list[pa.Array]]]:
+        """Read the leaves of some of the fields page by page: what the pages hold together is too much."""
+        return [
+            leaf_arrays(
+                stored,
+                [read_by_page(pages, rows, self._source, allocate, scattered=scattered) for pages in own],
+                allocate,
+            )
+            for (stored, _), own in zip(self._pairs[part], self._columns[part], strict=True)
+        ]
+
+    def _join(
+        self,
+        pairs: Sequence[tuple[Field, Field]],
+        arrays: list[list[list[pa.Array]]],
+        allocate: Allocate,
+        scattered: bool,
+    ) -> list[list[pa.Array]]:
+        """Put the leaves of fields together, when what descriptors of blobs lead to is there."""
+        if self._has_blobs:
+            load_bodies(
+                pairs, arrays, self._source, self._data_stop, self._columns_of, allocate, scattered=scattered
+            )
         return [join_leaves(shown, parts) for (_, shown), parts in zip(pairs, arrays, strict=True)]
 
 
@@ -323,26 +347,36 @@ class DirectGroup(_FieldsGroup):
         return flat, direct if flat else None, others, general if others else None
 
     def _read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
+        arrays: list[list[pa.Array]] = [[] for _ in self._reads]
         while True:
             try:
-                return self._read_parts(rows, allocate)
+                self._read_missing(arrays, rows, allocate)
+            except TooMuchToOpen:
+                return self._pages_group(self._reads).read(rows, allocate)
             except NotDirect:
                 self._parts = self._split()
+            else:
+                return arrays
 
-    def _read_parts(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
-        """Read both parts; where rows are scattered, the disk works for one while the other is decoded."""
+    def _read_missing(self, arrays: list[list[pa.Array]], rows: RowRanges, allocate: Allocate) -> None:
+        """Read both parts; where rows are scattered, the disk works for one while the other is decoded.
+
+        Fields that were read the general way before the direct one was refused have their `arrays`, and are not read again.
+        """
         flat, direct, others, general = self._parts
-        arrays: list[list[pa.Array]] = [[] for _ in self._reads]
         if general is not None and direct is not None and is_scattered(rows):
             general.announce(rows)
         begun = None if direct is None else direct.begin(rows)
         if general is not None:
-            for place, parts in zip(others, general.read(rows, allocate), strict=True):
-                arrays[place] = parts
+            left = [place for place in others if not arrays[place]]
+            if len(left) < len(others):
+                general = self._pages_group([self._reads[place] for place in left])
+            if left:
+                for place, parts in zip(left, general.read(rows, allocate), strict=True):
+                    arrays[place] = parts
         if direct is not None and begun is not None:
             for place, array in zip(flat, direct.read_begun(begun, rows, allocate), strict=True):
                 arrays[place] = [array]
-        return arrays
 
     def table(self, rows: RowRanges, allocate: Allocate) -> TableReader:
         """Begin to read `rows`: into final buffers, if all fields are read directly."""
@@ -353,6 +387,8 @@ class DirectGroup(_FieldsGroup):
             try:
                 with self.orderly(rows):
                     return SharedBuffers(self, direct.table(rows, allocate))
+            except TooMuchToOpen:
+                return ArraysOfParts(self)
             except NotDirect:
                 self._parts = self._split()
 

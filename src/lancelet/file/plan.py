@@ -150,8 +150,8 @@ def make_plan(
     return ReadPlan(num_rows, found, requests, source.gap_bytes, is_complete)
 
 
-def plan_of_column(name: str, pages: ColumnPages, parts: Sequence[ColumnPart]) -> ColumnPlan:
-    """Describe what was planned of a column of the field `name`."""
+def plan_of_column(name: str, pages: ColumnPages, parts: Iterable[ColumnPart]) -> ColumnPlan:
+    """Describe what was planned of a column of the field `name`; no part, nor the page in it, is kept."""
     return ColumnPlan(
         pages.column,
         name,

@@ -359,8 +359,11 @@ class FileReader:
         return ReadResult(selection, rows, batch_size, limits, positions)
 
     def close(self) -> None:
-        """Let go of the file; arrays that were handed out stay valid."""
-        self._container.source.close()
+        """Let go of the file; arrays that were handed out stay valid, and keep the map as long as they need it."""
+        self._container.close()
+        # What can be read directly has a view of the whole map.
+        for name in ("_columns", "_selection"):
+            self.__dict__.pop(name, None)
 
     def __enter__(self) -> FileReader:
         return self

@@ -12,7 +12,7 @@ from lancelet.fields.paths import leaf_paths
 from lancelet.fields.v20_reader import V20Reader
 from lancelet.file.bodies import shows_values
 from lancelet.file.cache import PageCache
-from lancelet.file.column import ColumnPages, plan_columns
+from lancelet.file.column import ColumnPages, plan_by_page, plan_columns
 from lancelet.file.direct_columns import DirectColumns
 from lancelet.file.groups import DirectGroup, FieldRead, PagesGroup, V20Group, make_groups
 from lancelet.file.plan import leaf_names, make_plan, plan_of_column, plan_of_v20
@@ -21,12 +21,13 @@ from lancelet.schema.logical import flat_type_of
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import pyarrow as pa
 
     from lancelet.container.reader import Container
     from lancelet.fields.paths import LeafPath
+    from lancelet.file.column import ColumnPart
     from lancelet.file.groups import Group
     from lancelet.file.plan import ReadPlan
     from lancelet.pages.base import RowRanges
@@ -113,7 +114,8 @@ class Columns:
     @cached_property
     def direct(self) -> DirectColumns | None:
         """Columns that can be read directly; ``None`` where reads do not give views."""
-        return DirectColumns(self.container) if self.container.source.gives_views else None
+        container = self.container
+        return DirectColumns(container, self._cache.max_bytes) if container.source.gives_views else None
 
     @cached_property
     def _rows_per_row(self) -> dict[int, int]:
@@ -243,7 +245,12 @@ class Selection:
                 for name, pages in zip(leaf_names(read.stored), read.columns, strict=True)
             ]
             pages = [pages for _, pages in owned]
-            parts = [[] for _ in pages] if rows is None else plan_columns(pages, rows, source)
+            parts: Iterable[Iterable[ColumnPart]] = [() for _ in pages]
+            if rows is not None:
+                together = plan_columns(pages, rows, source)
+                parts = (
+                    (plan_by_page(column, rows, source) for column in pages) if together is None else together
+                )
             columns = [
                 plan_of_column(name, pages, planned)
                 for (name, pages), planned in zip(owned, parts, strict=True)
