@@ -135,22 +135,31 @@ class Selection:
         The fields, as they are stored.
     blobs
         What is shown of blobs.
+    shown
+        The fields as they are shown, and their Arrow schema, where somebody has them.
     """
 
-    def __init__(self, columns: Columns, schema: Schema, blobs: BlobView) -> None:
+    def __init__(
+        self,
+        columns: Columns,
+        schema: Schema,
+        blobs: BlobView,
+        shown: tuple[Schema, pa.Schema] | None = None,
+    ) -> None:
         self._columns = columns
         self._schema = schema
         self._blobs = blobs
+        self._known_shown = shown
         self._kept_groups: dict[tuple[int, int, int], list[Group]] = {}
 
     @cached_property
     def _shown(self) -> Schema:
-        return shown_schema(self._schema, self._blobs)
+        return self._known_shown[0] if self._known_shown else shown_schema(self._schema, self._blobs)
 
     @cached_property
     def arrow_schema(self) -> pa.Schema:
         """Arrow schema of the result."""
-        return self._shown.to_arrow()
+        return self._known_shown[1] if self._known_shown else self._shown.to_arrow()
 
     @property
     def _pairs(self) -> list[tuple[Field, Field]]:
