@@ -263,8 +263,13 @@ def test_bad_chunk_words(kernels, words, large, chunks_bytes, num_slots):
 
 @pytest.mark.parametrize(
     ("num_out", "num_slots", "index", "has_index", "num_rows"),
-    [(5, 5, b"", False, 5), (12, 5, b"", False, 5), (6, -1, b"", False, 5), (6, 5, b"\0" * 16, False, 5)]
-    + [(6, 5, b"\5" + b"\0" * 15, True, -1)],
+    [
+        (5, 5, b"", False, 5),
+        (12, 5, b"", False, 5),
+        (6, -1, b"", False, 5),
+        (6, 5, bytes(16), False, 5),
+        (6, 5, bytes(16), True, -1),
+    ],
 )
 def test_contract_of_opening(kernels, num_out, num_slots, index, has_index, num_rows):
     out = np.zeros(num_out, np.int64)

@@ -82,6 +82,8 @@ class ColumnPages:
         Bytes of all page buffers.
     first_rows
         Row of the file where each page starts, and the number of rows.
+    hinted
+        Pages that are not open, whose heads the source was told of.
     """
 
     def __init__(self, container: Container, column: int, cache: PageCache, rows_per_row: int = 1) -> None:
@@ -100,6 +102,7 @@ class ColumnPages:
         self._kinds: dict[Hashable, int] = {}  # kind of pages -> the first page of it that was opened
         self._kind_of: dict[int, int | None] = {}  # page -> the number of its kind
         self._announced: dict[int, Layout] = {}  # pages that will be opened at once
+        self.hinted: set[int] = set()
 
     @property
     def metadata(self) -> ColumnMetadata:
@@ -219,6 +222,7 @@ class ColumnPages:
         except FormatError as error:
             raise error.locate(column=self.column, page=page) from None
         self._announced.pop(page, None)
+        self.hinted.discard(page)
         kind = opened.kind if isinstance(opened, JoinablePage) else None
         # Kinds may be large (they hold symbol tables), so they are compared here and not in every read.
         self._kind_of[page] = None if kind is None else self._kinds.setdefault(kind, page)
@@ -273,13 +277,18 @@ def announce_heads(columns: Sequence[ColumnPages], rows: RowRanges, source: Sour
         A page has an encoding that is not known here.
     """
     wanted = [(pages, part.page) for pages in columns for part in pages.split(rows)]
-    heads = [pages.announced(page).head_ranges() for pages, page in wanted if pages.kept(page) is None]
+    missing = [(pages, page) for pages, page in wanted if pages.kept(page) is None]
+    heads = [pages.announced(page).head_ranges() for pages, page in missing]
     source.prefetch([range_ for ranges in heads for range_ in ranges])
+    for pages, page in missing:
+        pages.hinted.add(page)
 
 
 def _open_pages(missing: Sequence[tuple[ColumnPages, int, Layout]], source: Source) -> list[OpenPage]:
     ranges = [layout.head_ranges() for _, _, layout in missing]
-    fetched = iter(fetch(source, [range_ for heads in ranges for range_ in heads], scattered=True))
+    flat = [range_ for heads in ranges for range_ in heads]
+    is_hinted = all(page in pages.hinted for pages, page, _ in missing)
+    fetched = iter(fetch(source, flat, scattered=not is_hinted))
     return [
         pages.open(page, layout, [next(fetched) for _ in heads])
         for (pages, page, layout), heads in zip(missing, ranges, strict=True)
@@ -345,10 +354,7 @@ def _fetch_runs(
     sizes = [sum([size for _, size in own]) for own in ranges]
     few = len(flat) <= _MOST_COPIES
     if scattered and few and source.copies_scattered and sum(sizes) <= _COPIED_BYTES * len(flat):
-        source.prefetch(flat)
-        for own, num_bytes in zip(ranges, sizes, strict=True):
-            buffer = allocate(num_bytes)
-            source.read_into(own, buffer)
+        for own, buffer in zip(ranges, source.read_copies(ranges, allocate), strict=True):
             yield (buffer,) if own else ()
         return
     fetched = iter(fetch(source, flat, scattered=scattered))

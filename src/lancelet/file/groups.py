@@ -248,12 +248,15 @@ class PagesGroup(_FieldsGroup):
         flat = [pages for leaves in columns for pages in leaves]
         plans = plan_columns(flat, rows, self._source)
         num_bytes = 0
+        counted = allocate
 
-        def counted(size: int) -> Any:
+        def count(size: int) -> Any:
             nonlocal num_bytes
             num_bytes += size
             return allocate(size)
 
+        if not scattered:
+            counted = count
         leaves = read_parts(flat, plans, self._source, counted, scattered=scattered)
         fields = zip(pairs, columns, strict=True)
         arrays: list[Any]

@@ -68,8 +68,12 @@ def _fit(layers: tuple[Layer, ...], kinds: tuple[StepKind, ...]) -> bool:
 
 @lru_cache(1024)
 def _numbers(layers: tuple[Layer, ...], kinds: tuple[StepKind, ...]) -> bytes | None:
-    """Return the numbers of the layers for :func:`~lancelet.kernels.unravel_layers`; ``None`` if there are fixed-size lists."""
-    return None if any(isinstance(kind, FixedList) for kind in kinds) else bytes(layers)
+    """Return the numbers of the layers for :func:`~lancelet.kernels.unravel_layers`.
+
+    ``None`` if there are fixed-size lists, or the layers do not fit.
+    """
+    has_fixed = any(isinstance(kind, FixedList) for kind in kinds)
+    return bytes(layers) if _fit(layers, kinds) and not has_fixed else None
 
 
 def unravel(leaf: Leaf, kinds: Sequence[StepKind], keep: Int64Array | None = None) -> list[Step]:
@@ -96,11 +100,11 @@ def unravel(leaf: Leaf, kinds: Sequence[StepKind], keep: Int64Array | None = Non
     FormatError
         The layers do not fit `kinds`, or the levels contradict the layers, each other, or the numbers of rows and slots.
     """
-    check_layers(leaf.layers, kinds)
     if keep is None:
         few = _unravel_few(leaf, kinds)
         if few is not None:
             return few
+    check_layers(leaf.layers, kinds)
     levels = _Levels(leaf)
     steps: list[Step] = []
     selected = None if keep is None else innermost_fixed_list(kinds)

@@ -552,8 +552,10 @@ class OpenMiniBlock(JoinablePage):
     def _select(self, runs: _Runs) -> Int64Array:
         """Return what is known of the chunks in `runs`: the five rows of :func:`~lancelet.kernels.miniblock_select`."""
         selected = np.empty((5, runs.num_chunks), dtype=np.int64)
-        sizes, _, slots, *rows = self.tables
-        kernels.miniblock_select(sizes, slots, *rows, runs.firsts, runs.lasts, selected)
+        sizes, _, slots, started, finished, leftovers = self.tables
+        kernels.miniblock_select(
+            sizes, slots, started, finished, leftovers, runs.firsts, runs.lasts, selected
+        )
         return selected
 
 
