@@ -130,11 +130,13 @@ class ColumnTable:
 class _Pages:
     """The pages of a column; see :class:`~lancelet.container.metadata.PageList`."""
 
-    __slots__ = ("_rows", "_table")
+    __slots__ = ("_last", "_rows", "_table")
 
     def __init__(self, table: ColumnTable, rows: slice) -> None:
         self._table = table
         self._rows = rows
+        #: The page that was asked for last: whoever opens one asks several times.
+        self._last: tuple[int, PageMetadata] | None = None
 
     def all(self) -> tuple[PageMetadata, ...]:
         """Make all pages."""
@@ -142,7 +144,11 @@ class _Pages:
 
     def page(self, number: int) -> PageMetadata:
         """Make one page."""
-        return self._table.page(self._table.pages[self._rows][number].tolist())
+        last = self._last
+        if last is None or last[0] != number:
+            page = self._table.page(self._table.pages[self._rows][number].tolist())
+            self._last = last = number, page
+        return last[1]
 
     def first_rows(self) -> list[int]:
         """Return the first row of each page."""

@@ -7,6 +7,7 @@ threads share one limit without a lock, which a forked child might find taken fo
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lancelet.buffers import allocate
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["Budget", "Meter", "physical_memory"]
 
 
+@cache
 def physical_memory() -> int:
     """Return the bytes of memory that the machine has, or a large number where it does not tell."""
     try:

@@ -193,11 +193,12 @@ class Selection:
     def _read_leaf(self, position: int, field: Field) -> FieldRead:
         """Do what :meth:`_read` does, of a field without children that is no blob."""
         pages = self._columns.pages(self._columns.columns_of[field.id])
-        row_bytes: float | None = None
         if field.arrow_type is field.storage_type:
-            row_bytes = _fixed_row_bytes(field.logical_type)
-        is_fixed = row_bytes is not None
-        if row_bytes is None:
+            fixed = _fixed_row_bytes(field.logical_type)
+            is_fixed = fixed is not None
+            num_rows = max(self._columns.container.num_rows, 1)
+            row_bytes = 2 * pages.encoded_bytes / num_rows if fixed is None else fixed
+        else:
             row_bytes, is_fixed = self._row_bytes(field, pages.encoded_bytes, False)
         return FieldRead(position, (pages,), field, field, row_bytes, is_fixed, False, pages.first_rows)
 

@@ -190,7 +190,7 @@ def take_rows(
         The chunks or their levels are damaged.
     """
     ranges, num_runs, num_chunks = planned
-    num_buffers, large = shape
+    num_buffers, _ = shape
     num_ranges = ranges.shape[1]
     if num_ranges > FEW_ENTRIES:
         return None
