@@ -80,6 +80,7 @@ def miniblock_take(
         A size does not fit, or a run or a row is not there.
     """
     numbers = as_bytes(layers).tolist()
+    _require(all(1 <= number <= 6 for number in numbers), "a layer has no such number")
     _require(
         tables.size % 6 == 0 and planned.size % 6 == 0, "miniblock_take: six numbers a chunk and a range"
     )
