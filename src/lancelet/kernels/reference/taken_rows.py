@@ -95,23 +95,17 @@ def miniblock_take(
         "miniblock_take: out_numbers has another size",
     )
     firsts, lasts, _, _, starts, stops = planned.reshape(6, num_ranges)
-    sizes, _, slots, started, finished, leftovers = tables.reshape(6, -1)
-    selected = np.empty((5, num_chunks), dtype=np.int64)
-    runs = firsts[:num_runs], lasts[:num_runs]
-    miniblock_select(sizes, slots, started, finished, leftovers, *runs, selected)
     has_rep, has_def = rep_width >= 0, def_width >= 0
-    num_parts = has_rep + has_def + num_buffers
-    entries = np.empty(num_chunks, dtype=np.int64)
-    offsets, part_sizes = np.empty((2, num_parts, num_chunks), dtype=np.int64)
     shape = has_rep, has_def, num_buffers, large
-    miniblock_headers(data, selected[0], selected[1], *shape, entries, offsets, part_sizes)
+    described = _describe(data, tables, firsts[:num_runs], lasts[:num_runs], num_chunks, shape)
+    offsets, part_sizes, entries, selected = described
+    num_parts = len(offsets)
     num_entries = int(entries.sum())
     if num_entries > _MOST_ENTRIES:
         return -1, 0, False
     rep, def_ = (np.empty(num_entries if has else 0, dtype=np.uint16) for has in (has_rep, has_def))
     picks = np.empty((4, num_ranges), dtype=np.int64)
     maxima = layer_maxima(numbers)
-    described = offsets, part_sizes, entries, selected
     kept, num_slots = miniblock_pick_levels(
         data, *described, rep_width, def_width, *maxima, starts, stops, rep, def_, picks
     )
@@ -134,3 +128,21 @@ def miniblock_take(
     counts = out_numbers[out_numbers.size - 2 * num_layers :]
     is_known = unravel_layers(rep, def_, layers, num_rows, num_slots, out_structure[:num_bytes], counts)
     return kept, num_slots, is_known
+
+
+def _describe(
+    data: Data,
+    tables: Int64Array,
+    firsts: Int64Array,
+    lasts: Int64Array,
+    num_chunks: int,
+    shape: tuple[bool, bool, int, bool],
+) -> tuple[Int64Array, Int64Array, Int64Array, Int64Array]:
+    """Return offsets and sizes of the parts of the chunks of some runs, their entries, and what is known of the chunks."""
+    sizes, _, slots, started, finished, leftovers = tables.reshape(6, -1)
+    selected = np.empty((5, num_chunks), dtype=np.int64)
+    miniblock_select(sizes, slots, started, finished, leftovers, firsts, lasts, selected)
+    entries = np.empty(num_chunks, dtype=np.int64)
+    offsets, part_sizes = np.empty((2, sum(shape[:3]), num_chunks), dtype=np.int64)
+    miniblock_headers(data, selected[0], selected[1], *shape, entries, offsets, part_sizes)
+    return offsets, part_sizes, entries, selected
