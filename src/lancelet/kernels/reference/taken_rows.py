@@ -80,15 +80,11 @@ def miniblock_take(
         A size does not fit, or a run or a row is not there.
     """
     numbers = as_bytes(layers).tolist()
-    _require(all(1 <= number <= 6 for number in numbers), "a layer has no such number")
-    _require(
-        tables.size % 6 == 0 and planned.size % 6 == 0, "miniblock_take: six numbers a chunk and a range"
-    )
+    _require(set(numbers) <= set(range(1, 7)), "a layer has no such number")
+    _require(tables.size % 6 == planned.size % 6 == 0, "miniblock_take: six numbers a chunk and a range")
     num_ranges, num_layers = planned.size // 6, len(numbers)
-    _require(
-        1 <= num_runs <= num_ranges and 1 <= num_chunks <= tables.size // 6,
-        "miniblock_take: no such runs or chunks",
-    )
+    are_there = 1 <= num_runs <= num_ranges and 1 <= num_chunks <= tables.size // 6
+    _require(are_there, "miniblock_take: no such runs or chunks")
     num_values = num_buffers * num_chunks
     _require(
         out_numbers.size == num_chunks + 2 * num_values + 2 * num_ranges + 2 * num_layers,
