@@ -280,7 +280,7 @@ def miniblock_open(
     _require(out.size == 6 * num_chunks, "miniblock_open: six numbers a chunk")
     _require(has_index or nbytes(index) == 0, "miniblock_open: an index that the page does not have")
     sizes, stops, slots, *rows = out.reshape(6, num_chunks)
-    _read_words(words, large, chunks_bytes, num_slots, sizes, slots)
+    chunks_of_words(words, large, chunks_bytes, num_slots, sizes, slots)
     stops[:] = np.cumsum(sizes)
     if has_index:
         _read_index(index, num_rows, *rows)
@@ -289,9 +289,10 @@ def miniblock_open(
         rows[2][:] = 0
 
 
-def _read_words(
+def chunks_of_words(
     words: Data, large: bool, chunks_bytes: int, num_slots: int, out_sizes: Int64Array, out_slots: Int64Array
 ) -> None:
+    """Read the chunk words alone; see :func:`miniblock_open`."""
     word_bytes = 4 if large else 2
     num_chunks, rest_bytes = divmod(nbytes(words), word_bytes)
     _check(rest_bytes == 0, "the chunk words are not a whole number of words")
