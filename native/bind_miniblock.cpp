@@ -7,6 +7,7 @@
 #include "chunk_levels.hpp"
 #include "miniblock.hpp"
 #include "small_page.hpp"
+#include "taken_rows.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -38,22 +39,15 @@ int64_t small(In<uint8_t> data, int64_t num_values, unsigned bits, bool packed, 
   return run(data.span, num_values, bits, packed, chunk_values, def.span, large, out_words.span, out.span);
 }
 
-void chunks(In<uint8_t> words, bool large, int64_t chunks_bytes, int64_t num_slots, Out<int64_t> out_sizes,
-            Out<int64_t> out_slots) {
-  if (large)
-    miniblock_chunks<uint32_t>(words.span, chunks_bytes, num_slots, out_sizes.span, out_slots.span);
-  else
-    miniblock_chunks<uint16_t>(words.span, chunks_bytes, num_slots, out_sizes.span, out_slots.span);
+void open(In<uint8_t> words, bool large, int64_t chunks_bytes, int64_t num_slots, In<uint8_t> index, bool has_index,
+          int64_t num_rows, Out<int64_t> out) {
+  const auto run = large ? &miniblock_open<uint32_t> : &miniblock_open<uint16_t>;
+  run(words.span, chunks_bytes, num_slots, index.span, has_index, num_rows, out.span);
 }
 
-void rows(In<uint8_t> index, int64_t num_rows, Out<int64_t> out_started, Out<int64_t> out_finished,
-          Out<int64_t> out_leftovers) {
-  miniblock_rows(index.span, num_rows, out_started.span, out_finished.span, out_leftovers.span);
-}
-
-std::tuple<int64_t, int64_t, int64_t, int64_t> plan(In<int64_t> started, In<int64_t> finished, In<int64_t> chunk_stops,
-                                                    In<int64_t> starts, In<int64_t> stops, Out<int64_t> out) {
-  return miniblock_plan(started.span, finished.span, chunk_stops.span, starts.span, stops.span, out.span);
+std::tuple<int64_t, int64_t, int64_t, int64_t> plan(In<int64_t> tables, In<int64_t> starts, In<int64_t> stops,
+                                                    Out<int64_t> out) {
+  return miniblock_plan({tables.span}, starts.span, stops.span, out.span);
 }
 
 void headers(In<uint8_t> data, In<int64_t> chunk_sizes, In<int64_t> slots, bool has_rep, bool has_def,
@@ -89,6 +83,16 @@ std::tuple<int64_t, int64_t> pick_levels(In<uint8_t> data, In<int64_t> offsets, 
                                out_picks.span);
 }
 
+std::tuple<int64_t, int64_t, bool> take(In<uint8_t> data, In<int64_t> tables, In<int64_t> planned, int64_t num_runs,
+                                        int64_t num_chunks, int64_t num_buffers, bool large, int64_t rep_width,
+                                        int64_t def_width, In<uint8_t> layers, Out<int64_t> out_numbers,
+                                        Out<uint16_t> out_levels, Out<uint8_t> out_structure) {
+  require(num_buffers >= 0 && num_buffers <= 64, "num_buffers must be 0 to 64");
+  return miniblock_take(data.span, {tables.span}, planned.span, num_runs, num_chunks,
+                        {rep_width >= 0, def_width >= 0, static_cast<size_t>(num_buffers), large}, rep_width, def_width,
+                        layers.span, out_numbers.span, out_levels.span, out_structure.span);
+}
+
 }  // namespace
 
 void bind_miniblock(nb::module_& module) {
@@ -100,12 +104,9 @@ void bind_miniblock(nb::module_& module) {
   module.def("miniblock_frame", &frame, "entries"_a, "data"_a, "sizes"_a, "num_levels"_a, "large"_a, "out"_a, release);
   module.def("miniblock_small", &small, "data"_a, "num_values"_a, "bits"_a, "packed"_a, "chunk_values"_a, "def_"_a,
              "large"_a, "out_words"_a, "out"_a, release);
-  module.def("miniblock_chunks", &chunks, "words"_a, "large"_a, "chunks_bytes"_a, "num_slots"_a, "out_sizes"_a,
-             "out_slots"_a, release);
-  module.def("miniblock_rows", &rows, "index"_a, "num_rows"_a, "out_started"_a, "out_finished"_a, "out_leftovers"_a,
-             release);
-  module.def("miniblock_plan", &plan, "started"_a, "finished"_a, "chunk_stops"_a, "starts"_a, "stops"_a, "out"_a,
-             release);
+  module.def("miniblock_open", &open, "words"_a, "large"_a, "chunks_bytes"_a, "num_slots"_a, "index"_a, "has_index"_a,
+             "num_rows"_a, "out"_a, release);
+  module.def("miniblock_plan", &plan, "tables"_a, "starts"_a, "stops"_a, "out"_a, release);
   module.def("miniblock_headers", &headers, "data"_a, "chunk_sizes"_a, "slots"_a, "has_rep"_a, "has_def"_a,
              "num_buffers"_a, "large"_a, "out_entries"_a, "out_offsets"_a, "out_sizes"_a, release);
   module.def("miniblock_check_def", &check_def, "def_"_a, "entries"_a, "slots"_a, "max_def"_a, "max_visible"_a,
@@ -117,6 +118,9 @@ void bind_miniblock(nb::module_& module) {
   module.def("miniblock_pick_levels", &pick_levels, "data"_a, "offsets"_a, "sizes"_a, "entries"_a, "selected"_a,
              "rep_width"_a, "def_width"_a, "max_rep"_a, "max_def"_a, "max_visible"_a, "starts"_a, "stops"_a,
              "out_rep"_a, "out_def"_a, "out_picks"_a, release);
+  module.def("miniblock_take", &take, "data"_a, "tables"_a, "planned"_a, "num_runs"_a, "num_chunks"_a, "num_buffers"_a,
+             "large"_a, "rep_width"_a, "def_width"_a, "layers"_a, "out_numbers"_a, "out_levels"_a, "out_structure"_a,
+             release);
 }
 
 }  // namespace lancelet

@@ -220,15 +220,51 @@ inline void miniblock_rows(Bytes index, int64_t num_rows, std::span<int64_t> sta
   check_data(num_chunks == 0 || leftovers.back() == 0, "a row continues after the last chunk");
 }
 
+// What is known of the chunks of an opened page: rows of numbers, one a chunk.
+struct PageTables {
+  std::span<const int64_t> numbers;
+  enum Row : size_t { sizes, stops, slots, started, finished, leftovers, num_rows };
+
+  size_t num_chunks() const { return numbers.size() / num_rows; }
+  std::span<const int64_t> row(Row i) const { return numbers.subspan(i * num_chunks(), num_chunks()); }
+};
+
+// Fills the tables of a page. Without an index every chunk ends with a row, and has as many as slots.
+template <class Word>
+void miniblock_open(Bytes words, int64_t chunks_bytes, int64_t num_slots, Bytes index, bool has_index,
+                    int64_t num_page_rows, std::span<int64_t> out) {
+  const size_t num_chunks = words.size() / sizeof(Word);
+  require(out.size() == PageTables::num_rows * num_chunks, "miniblock_open: six numbers a chunk");
+  require(has_index || index.empty(), "miniblock_open: an index that the page does not have");
+  const auto row = [&](PageTables::Row i) { return out.subspan(i * num_chunks, num_chunks); };
+  const auto sizes = row(PageTables::sizes);
+  const auto slots = row(PageTables::slots);
+  miniblock_chunks<Word>(words, chunks_bytes, num_slots, sizes, slots);
+  int64_t stop = 0;
+  int64_t started = 0;
+  for (size_t i = 0; i < num_chunks; ++i) {
+    row(PageTables::stops)[i] = stop += sizes[i];
+    if (has_index) continue;
+    row(PageTables::started)[i] = row(PageTables::finished)[i] = started += slots[i];
+    row(PageTables::leftovers)[i] = 0;
+  }
+  if (has_index)
+    miniblock_rows(index, num_page_rows, row(PageTables::started), row(PageTables::finished),
+                   row(PageTables::leftovers));
+}
+
 // The chunks that hold sorted ranges of rows, as runs of neighbours. out = 6 rows of starts.size() numbers: first and
 // last chunk and first and last byte of every run; and the ranges again, counted from the first row of the runs'
 // chunks. Returns the runs, their chunks, the rows in these, and the rows in the ranges.
-inline std::tuple<int64_t, int64_t, int64_t, int64_t> miniblock_plan(
-    std::span<const int64_t> started, std::span<const int64_t> finished, std::span<const int64_t> chunk_stops,
-    std::span<const int64_t> starts, std::span<const int64_t> stops, std::span<int64_t> out) {
-  const size_t num_chunks = started.size();
+inline std::tuple<int64_t, int64_t, int64_t, int64_t> miniblock_plan(PageTables page, std::span<const int64_t> starts,
+                                                                     std::span<const int64_t> stops,
+                                                                     std::span<int64_t> out) {
+  require(page.numbers.size() % PageTables::num_rows == 0, "miniblock_plan: six numbers a chunk");
+  const size_t num_chunks = page.num_chunks();
   const size_t num_ranges = starts.size();
-  require(finished.size() == num_chunks && chunk_stops.size() == num_chunks, "miniblock_plan: three numbers a chunk");
+  const auto started = page.row(PageTables::started);
+  const auto finished = page.row(PageTables::finished);
+  const auto chunk_stops = page.row(PageTables::stops);
   require(stops.size() == num_ranges && num_ranges > 0 && out.size() == 6 * num_ranges,
           "miniblock_plan: one stop and six numbers out a start");
   const auto row = [&](size_t i) { return out.subspan(i * num_ranges, num_ranges); };

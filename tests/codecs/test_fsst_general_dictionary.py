@@ -456,3 +456,22 @@ class TestDictionary:
             dictionary.expand(fixed([0], "<u1"), FixedWidth(1, 1, b"\1"), None, allocate)
         with pytest.raises(UnsupportedError):
             dictionary.expand(fixed([0], "<u1"), FixedSizeList(1, 1, FixedWidth(8, 1, b"a")), None, allocate)
+
+
+@pytest.mark.parametrize("size", [0, 1, 5000])
+def test_one_lz4_buffer_and_several_are_decompressed_alike(size):
+    raw = np.random.default_rng(size).integers(0, 4, size, dtype=np.uint8).tobytes()
+    packed = bytes(general.compress_buffer(raw, "lz4", None))
+    damaged = [packed[:3], packed[:-1], packed + b"\0", b"\xff" * 4 + packed[4:], b"\0" * 4 + packed[4:], b""]
+    for data in (packed, *damaged):
+        outcomes = []
+        for number in (1, 2):
+            offsets, sizes = np.zeros(number, np.int64), np.full(number, len(data), np.int64)
+            try:
+                spans = General("lz4", None, Flat(8))._decompress(Spans(data, offsets, sizes), None, allocate)
+                first = int(spans.offsets[0])
+                outcomes.append(bytes(spans.data)[first : first + int(spans.sizes[0])])
+            except FormatError:
+                outcomes.append(None)
+        assert outcomes[0] == outcomes[1]
+        assert data != packed or outcomes[0] == raw

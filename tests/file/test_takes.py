@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from lancelet.buffers import allocate
 from lancelet.fields.decoder import field_arrays
 from lancelet.fields.paths import leaf_paths, split_paths
 from lancelet.fields.structure import leaf_of_array
+from lancelet.pages.chunk_levels import take_rows
 from lancelet.pages.fullzip import _FixedPage, _IndexedPage
 from lancelet.pages.miniblock import OpenMiniBlock
 from lancelet.schema.fields import Schema
@@ -171,6 +172,77 @@ def test_packed_levels_are_picked_at_once_or_step_by_step(path: Path, monkeypatc
     at_once = FileReader(path).take_rows(rows).to_table()
     monkeypatch.setattr("lancelet.pages.miniblock.packed_widths", lambda *_: None)
     assert_tables_equal(FileReader(path).take_rows(rows).to_table(), at_once)
+
+
+def take_generally(*_: object) -> None:
+    """Stands for :func:`~lancelet.pages.chunk_levels.take_rows` where there is too much for it."""
+
+
+@cache
+def lists() -> pa.Table:
+    """Pages with several blocks of levels: those are packed in the way that can be taken from."""
+    rng = np.random.default_rng(5)
+    sizes = rng.integers(0, 9, 4000).tolist()
+    items = [rng.integers(0, 1 << 16, size).tolist() for size in sizes]
+    texts = [[None if k % 5 == 0 else f"text {k % 90}" for k in row] for row in items]
+    records = [[None if k % 7 == 0 else {"a": k, "b": str(k)} for k in row] for row in items]
+    return pa.table(
+        {
+            "list": pa.array(with_nulls(items, 11), pa.list_(pa.int32())),
+            "null items": pa.array(with_nulls(texts, 4)),
+            "records": pa.array(with_nulls(records, 9)),
+            "record": pa.array([None if i % 6 == 0 else {"a": i, "b": [i] * (i % 3)} for i in range(4000)]),
+            "deep": pa.array([[row, None, row[:2]] for row in items]),
+        }
+    )
+
+
+@cache
+def lists_file() -> bytes:
+    return bytes(lancelet.encode_batch(lists()).to_self_described())
+
+
+@pytest.mark.parametrize("rows", [[5], [0, 3, 4, 3999], list(range(100, 130)), list(range(0, 4000, 9))])
+def test_few_rows_are_taken_in_one_call_or_step_by_step(rows: list[int], monkeypatch) -> None:
+    outcomes = []
+
+    def noted(*arguments: Any) -> Any:
+        outcomes.append(take_rows(*arguments))
+        return outcomes[-1]
+
+    monkeypatch.setattr("lancelet.pages.miniblock.take_rows", noted)
+    found = FileReader(lists_file()).take_rows(rows).to_table()
+    assert len(outcomes) >= 5
+    if len(rows) < 100:
+        assert None not in outcomes
+    monkeypatch.setattr("lancelet.pages.miniblock.take_rows", take_generally)
+    assert_tables_equal(found, FileReader(lists_file()).take_rows(rows).to_table())
+    assert_tables_equal(found, lists().take(rows))
+    found.validate(full=True)
+
+
+def test_damaged_bytes_end_alike(monkeypatch) -> None:
+    reader = FileReader(lists_file())
+    rng, refused = np.random.default_rng(8), 0
+    for _ in range(200):
+        rows = np.sort(rng.choice(4000, 2, replace=False)).tolist()
+        ranges = [
+            span for column in reader.plan(rows).columns for page in column.pages for span in page.ranges
+        ]
+        position, size = ranges[int(rng.integers(0, len(ranges)))]
+        broken = bytearray(lists_file())
+        broken[position + int(rng.integers(0, min(size, 400)))] ^= 1 << int(rng.integers(0, 8))
+        outcomes: list[pa.Table] = []
+        for way in (take_rows, take_generally):
+            monkeypatch.setattr("lancelet.pages.miniblock.take_rows", way)
+            try:
+                outcomes.append(FileReader(bytes(broken)).take_rows(rows).to_table())
+            except lancelet.LanceletError:
+                refused += 1
+        assert len(outcomes) != 1
+        if outcomes:
+            assert_tables_equal(*outcomes)
+    assert refused > 20
 
 
 def test_the_damaged_page_is_named(path: Path, tmp_path: Path) -> None:

@@ -215,9 +215,13 @@ def test_writing_kernels_equal_their_twins():
 
 def chunks(kernels, words, large, chunks_bytes, num_slots):
     num_chunks = len(words) // (4 if large else 2)
-    sizes, slots = np.zeros(num_chunks, np.int64), np.zeros(num_chunks, np.int64)
-    kernels.miniblock_chunks(unaligned(words), large, chunks_bytes, num_slots, sizes, slots)
-    return sizes.tolist(), slots.tolist()
+    out = np.full((6, num_chunks), -1, np.int64)
+    kernels.miniblock_open(unaligned(words), large, chunks_bytes, num_slots, b"", False, num_slots, out)
+    sizes, stops, slots, started, finished, leftovers = out.tolist()
+    assert stops == np.cumsum(sizes).tolist()
+    assert started == finished == np.cumsum(slots).tolist()
+    assert not any(leftovers)
+    return sizes, slots
 
 
 def test_chunk_words(kernels):
@@ -257,21 +261,33 @@ def test_bad_chunk_words(kernels, words, large, chunks_bytes, num_slots):
         chunks(kernels, bytes.fromhex(words), large, chunks_bytes, num_slots)
 
 
-def test_chunk_words_for_other_outputs(kernels):
-    one, two = np.zeros(1, np.int64), np.zeros(2, np.int64)
-    for sizes, slots, num_slots in ((one, two, 5), (two, one, 5), (one, one.copy(), -1)):
-        with pytest.raises(ValueError):
-            kernels.miniblock_chunks(bytes.fromhex("9000"), False, 80, num_slots, sizes, slots)
+@pytest.mark.parametrize(
+    ("num_out", "num_slots", "index", "has_index", "num_rows"),
+    [
+        (5, 5, b"", False, 5),
+        (12, 5, b"", False, 5),
+        (6, -1, b"", False, 5),
+        (6, 5, bytes(16), False, 5),
+        (6, 5, bytes(16), True, -1),
+    ],
+)
+def test_contract_of_opening(kernels, num_out, num_slots, index, has_index, num_rows):
+    out = np.zeros(num_out, np.int64)
+    with pytest.raises(ValueError):
+        kernels.miniblock_open(bytes.fromhex("9000"), False, 80, num_slots, index, has_index, num_rows, out)
 
 
 # ---- repetition index
 
 
 def rows(kernels, pairs, num_rows, num_chunks=None, data=None):
-    out = np.zeros((3, len(pairs) if num_chunks is None else num_chunks), np.int64)
+    num_chunks = len(pairs) if num_chunks is None else num_chunks
     data = np.array(pairs, "<u8").tobytes() if data is None else data
-    kernels.miniblock_rows(unaligned(data), num_rows, *out)
-    return out.tolist()
+    words = np.array([1] * (num_chunks - 1) + [0] * (num_chunks > 0), "<u2").tobytes()
+    sizes = 8 * num_chunks, max(2 * num_chunks - 1, 0)
+    out = np.full((6, num_chunks), -1, np.int64)
+    kernels.miniblock_open(words, False, *sizes, unaligned(data), True, num_rows, out)
+    return out[3:].tolist()
 
 
 def test_rows(kernels):
@@ -539,9 +555,9 @@ def test_plan(kernels, seed):
     starts = i64(rows[np.concatenate(([0], breaks + 1))])
     stops = i64(rows[np.concatenate((breaks, [len(rows) - 1]))] + 1)
     out = np.full((6, len(starts)), -1, dtype=np.int64)
-    num_runs, num_chunks, total, wanted = kernels.miniblock_plan(
-        started, finished, chunk_stops, starts, stops, out
-    )
+    nothing = np.zeros(num_chunks, np.int64)
+    tables = np.stack([nothing, chunk_stops, nothing, started, finished, nothing])
+    num_runs, num_chunks, total, wanted = kernels.miniblock_plan(tables, starts, stops, out)
     assert wanted == len(rows)
     touched = set()
     for row in rows.tolist():
@@ -564,9 +580,9 @@ def test_plan(kernels, seed):
 
 
 def test_plan_of_rows_that_are_not_there(kernels):
-    started = i64([2, 4])
+    tables = i64([[0, 0], [8, 16], [0, 0], [2, 4], [2, 4], [0, 0]])
     for starts, stops in (([], []), ([3], [5]), ([1], [1]), ([2, 1], [3, 2]), ([-1], [1]), ([0], [1, 2])):
         with pytest.raises(ValueError, match="miniblock_plan"):
-            kernels.miniblock_plan(
-                started, started, i64([8, 16]), i64(starts), i64(stops), np.empty(6 * len(starts), np.int64)
-            )
+            kernels.miniblock_plan(tables, i64(starts), i64(stops), np.empty(6 * len(starts), np.int64))
+    with pytest.raises(ValueError, match="miniblock_plan"):
+        kernels.miniblock_plan(tables.ravel()[:-1], i64([0]), i64([1]), np.empty(6, np.int64))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lancelet.errors import FormatError, OptionError
-from lancelet.storage import fetch, open_sink, open_source
+from lancelet.storage import fetch, local, open_sink, open_source
 from lancelet.storage.chunked import in_chunks
 from lancelet.storage.local import LocalSink, LocalSource
 from lancelet.storage.write_back import start_write_back
@@ -59,20 +59,27 @@ def test_refuses_ranges_outside(source, position, size):
     assert error.value.place["path"] == source.name
 
 
-def test_reads_into_a_buffer(source):
-    buffer = bytearray(9)
-    source.read_into([(300, 4), (0, 0), (7, 5)], buffer)
-    assert buffer == CONTENT[300:304] + CONTENT[7:12]
-    source.read_into([], b"")
-    for size in (3, 5):
-        with pytest.raises(ValueError, match="fill"):
-            source.read_into([(0, 4)], bytearray(size))
+@pytest.mark.parametrize("no_wait", ["as it is", "nothing in memory", "not known here"])
+def test_copies_of_ranges(source, no_wait, monkeypatch):
+    if no_wait != "as it is":
+        monkeypatch.setattr(local, "_NO_WAIT", 1 << 30 if no_wait == "nothing in memory" else None)
+    copies = list(source.read_copies([[(300, 4), (0, 0), (7, 5)], [], [(9, 1)]], bytearray))
+    assert copies == [CONTENT[300:304] + CONTENT[7:12], b"", CONTENT[9:10]]
+    assert list(source.read_copies([], bytearray)) == []
     for position in (-1, len(CONTENT) - 3, 2**64):
         with pytest.raises(FormatError):
-            source.read_into([(0, 4), (position, 4)], bytearray(8))
+            list(source.read_copies([[(0, 4)], [(position, 4)]], bytearray))
     os.truncate(source.name, 100)
     with pytest.raises(FormatError, match="shrunk"):
-        source.read_into([(0, 4)], bytearray(4))
+        list(source.read_copies([[(0, 4)]], bytearray))
+
+
+def test_copies_of_a_file_that_shrinks_meanwhile(source):
+    copies = source.read_copies([[(0, 4)], [(98, 4)]], bytearray)
+    assert next(copies) == CONTENT[:4]
+    os.truncate(source.name, 100)
+    with pytest.raises(FormatError, match="ends at 100"):
+        next(copies)
 
 
 def test_views_outlive_the_source(source):

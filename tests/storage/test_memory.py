@@ -145,9 +145,8 @@ def test_a_file_must_begin_at_zero():
         open_sink(file)
 
 
-def test_reads_into_a_buffer():
-    source, buffer = MemorySource(b"0123456789"), bytearray(5)
-    source.read_into([(7, 3), (0, 2)], buffer)
-    assert buffer == b"78901"
-    with pytest.raises(ValueError, match="fill"):
-        source.read_into([(0, 2)], buffer)
+def test_copies_of_ranges():
+    source = MemorySource(b"0123456789")
+    assert list(source.read_copies([[(7, 3), (0, 2)], [], [(4, 1)]], bytearray)) == [b"78901", b"", b"4"]
+    with pytest.raises(FormatError):
+        list(source.read_copies([[(7, 4)]], bytearray))

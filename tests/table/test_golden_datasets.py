@@ -79,7 +79,7 @@ def test_batches_of_any_size(case) -> None:
 
 
 def test_windows_of_rows_and_takes(case) -> None:
-    snapshot, expected, ids, _ = case
+    snapshot, expected, _, _ = case
     chance = np.random.default_rng(7)
     total = expected.num_rows
     for _ in range(4):

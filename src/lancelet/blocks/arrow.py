@@ -41,6 +41,15 @@ _TEXT_ITEMS = "text"
 #: Widths of offsets by the number of a type: types themselves are slow to look up.
 _BINARY = {pa.binary().id: 32, pa.string().id: 32, pa.large_binary().id: 64, pa.large_string().id: 64}
 
+#: Types whose values are nothing but numbers of one width.
+_NUMBERS = frozenset(
+    make().id
+    for make in (
+        *(pa.int8, pa.int16, pa.int32, pa.int64, pa.uint8, pa.uint16, pa.uint32, pa.uint64),
+        *(pa.float16, pa.float32, pa.float64),
+    )
+)
+
 
 def is_variable_width(type_: pa.DataType) -> bool:
     """Whether values of `type_` have lengths of their own: (large) utf8 and binary."""
@@ -255,10 +264,12 @@ def from_block(
         from lancelet.blocks.nulls import null_array  # needs what stands here
 
         return null_array(type_, num_values, allocate)
-    if pa.types.is_null(type_):
-        raise FormatError("a column of type null has values")
     if block.num_values != num_values:
         raise FormatError(f"expected {num_values} values and found {block.num_values}")
+    if type(block) is FixedWidth and type_.id in _NUMBERS:
+        return _array_of_width(block, type_, num_values, validity, null_count)
+    if pa.types.is_null(type_):
+        raise FormatError("a column of type null has values")
     if pa.types.is_dictionary(type_):
         return _dictionary_array(block, type_, validity, null_count, allocate)
     is_text = _is_text(type_)
@@ -283,6 +294,13 @@ def from_block(
         return _struct_array(block, type_, validity, null_count, allocate)
     if not isinstance(block, FixedWidth):
         raise FormatError(f"values of type {type_} have one width, and the page has values of another kind")
+    return _array_of_width(block, type_, num_values, validity, null_count)
+
+
+def _array_of_width(
+    block: FixedWidth, type_: pa.DataType, num_values: int, validity: Data | None, null_count: int
+) -> pa.Array:
+    bitmap = None if validity is None else pa.py_buffer(validity)
     data = _data_of_width(block, fixed_bits(type_), type_)
     return pa.Array.from_buffers(type_, num_values, [bitmap, pa.py_buffer(data)], null_count)
 

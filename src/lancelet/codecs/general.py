@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -273,6 +274,10 @@ class General(ChunkCodec, ValueCodec, BlockCodec):
         """Decompress every part into one buffer; `most` bounds the sizes that they may declare."""
         if self.scheme == "zstd":
             return _decompress_frames(_frames_of(spans), most, allocate)
+        if len(spans.sizes) == 1:  # a dictionary
+            one = _decompress_one_lz4(spans, most, allocate)
+            if one is not None:
+                return one
         inside = (
             (spans.offsets >= 0) & (spans.sizes >= 0) & (spans.offsets <= nbytes(spans.data) - spans.sizes)
         )
@@ -308,6 +313,16 @@ def _most_bytes(codec: Codec, counts: Int64Array) -> Int64Array | None:
 
     Blocks of 1024 values are always enough for values of one width; runs take a length a value more, and headers a word.
     """
+    bits = _widest(codec)
+    if bits is None:
+        return None
+    most: Int64Array = (counts + 1023) // 1024 * (128 * min(bits, MAX_RAW_BYTES)) + counts + 16
+    return most
+
+
+@lru_cache(maxsize=256)
+def _widest(codec: Codec) -> int | None:
+    """Return the bits of a value of a codec of values of one width, ``None`` of others."""
     message = codec.to_message()
     while message.WhichOneof("compression") in ("rle", "byte_stream_split"):
         message = message.rle.values if message.HasField("rle") else message.byte_stream_split.values
@@ -319,8 +334,7 @@ def _most_bytes(codec: Codec, counts: Int64Array) -> Int64Array | None:
         bits = message.out_of_line_bitpacking.uncompressed_bits_per_value
     else:
         return None
-    most: Int64Array = (counts + 1023) // 1024 * (128 * min(bits, MAX_RAW_BYTES)) + counts + 16
-    return most
+    return int(bits)
 
 
 def _check_sizes(raw: Int64Array, bound: Int64Array, most: Int64Array | None) -> int:
@@ -339,6 +353,21 @@ def _read_heads(spans: Spans, head: struct.Struct) -> Int64Array:
     places = spans.offsets[:, np.newaxis] + np.arange(head.size)
     heads: Int64Array = as_bytes(spans.data)[places].view(f"<u{head.size}").ravel().astype(np.int64)
     return heads
+
+
+def _decompress_one_lz4(spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans | None:
+    """Do what :func:`_decompress_lz4` does with a single part; ``None`` where something is wrong with it, or it is empty."""
+    start, size = int(spans.offsets[0]), int(spans.sizes[0])
+    if start < 0 or size < _LZ4_HEAD.size or start > nbytes(spans.data) - size:
+        return None
+    (raw,) = _LZ4_HEAD.unpack_from(memoryview(spans.data), start)
+    bound = _LZ4_RATIO * size if most is None else min(_LZ4_RATIO * size, int(most[0]))
+    if raw > min(bound, MAX_RAW_BYTES):
+        return None
+    out = allocate(raw)
+    numbers = np.array([start + _LZ4_HEAD.size, size - _LZ4_HEAD.size, 0, raw], dtype=np.int64)
+    kernels.lz4_decode(spans.data, numbers[:1], numbers[1:2], out, numbers[2:])
+    return Spans(out, numbers[2:3], numbers[3:])
 
 
 def _decompress_lz4(spans: Spans, most: Int64Array | None, allocate: Allocate) -> Spans:

@@ -26,6 +26,8 @@ from lancelet.pb import file_pb2
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy.typing as npt
 
     from lancelet.container.metadata import PageTotals
@@ -38,6 +40,8 @@ _MAX_ROWS = 2**63 - 1
 #: longer.
 _PARSED_TOGETHER = 16
 _MIN_TOGETHER_BYTES = 1 << 10
+#: So few blocks of metadata are checked one by one: arrays would take longer.
+_FEW_COLUMNS = 16
 
 
 class _Tail:
@@ -329,6 +333,8 @@ def _read_blocks(tail: _Tail, footer: Footer) -> tuple[memoryview, npt.NDArray[n
     """Read the column metadata blocks and their table, and check that the blocks lie back to back."""
     start, stop = footer.column_metadata_offset, footer.column_table_offset
     table = unpack_pairs(tail.read(stop, footer.num_columns * PAIR_BYTES))
+    if footer.num_columns <= _FEW_COLUMNS and _follow_each_other(table.tolist(), start, stop):
+        return tail.read(start, stop - start), table
     positions, sizes = table[:, 0], table[:, 1]
     # No sum below can overflow: the largest position is known to be a file position before sizes are added.
     inside = (
@@ -352,3 +358,12 @@ def _read_blocks(tail: _Tail, footer: Footer) -> tuple[memoryview, npt.NDArray[n
             column=column,
         )
     return tail.read(start, stop - start), table
+
+
+def _follow_each_other(blocks: Sequence[tuple[int, int]], start: int, stop: int) -> bool:
+    """Whether ``(position, size)`` of all blocks fill the bytes from `start` to `stop`, in order."""
+    for position, size in blocks:
+        if position != start:
+            return False
+        start += size
+    return start == stop

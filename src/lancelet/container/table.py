@@ -113,7 +113,7 @@ class ColumnTable:
             return None
         first_page, num_pages, first_buffer, num_buffers, number, *_ = self._columns[column]
         buffers = self._refs(first_buffer, num_buffers) if num_buffers else ()
-        pages = _Pages(self, slice(first_page, first_page + num_pages))
+        pages = _Pages(self, range(first_page, first_page + num_pages))
         return ColumnMetadata(*self._described[number], buffers, pages, totals)
 
     def _refs(self, first: int, count: int) -> tuple[BufferRef, ...]:
@@ -130,23 +130,29 @@ class ColumnTable:
 class _Pages:
     """The pages of a column; see :class:`~lancelet.container.metadata.PageList`."""
 
-    __slots__ = ("_rows", "_table")
+    __slots__ = ("_last", "_rows", "_table")
 
-    def __init__(self, table: ColumnTable, rows: slice) -> None:
+    def __init__(self, table: ColumnTable, rows: range) -> None:
         self._table = table
         self._rows = rows
+        #: The page that was asked for last: whoever opens one asks several times.
+        self._last: tuple[int, PageMetadata] | None = None
 
     def all(self) -> tuple[PageMetadata, ...]:
         """Make all pages."""
-        return tuple(map(self._table.page, self._table.pages[self._rows].tolist()))
+        return tuple(map(self._table.page, self._table.pages[self._rows.start : self._rows.stop].tolist()))
 
     def page(self, number: int) -> PageMetadata:
         """Make one page."""
-        return self._table.page(self._table.pages[self._rows][number].tolist())
+        last = self._last
+        if last is None or last[0] != number:
+            page = self._table.page(self._table.pages[self._rows[number]].tolist())
+            self._last = last = number, page
+        return last[1]
 
     def first_rows(self) -> list[int]:
         """Return the first row of each page."""
-        rows: list[int] = self._table.pages[self._rows, 3].tolist()
+        rows: list[int] = self._table.pages[self._rows.start : self._rows.stop, 3].tolist()
         return rows
 
 

@@ -282,7 +282,7 @@ def with_one_validity(leaf: Leaf, num_kinds: int) -> Leaf:
     def_ = leaf.def_
     if def_ is not None and num_def > 1:
         def_ = np.where(def_ > num_def, def_ - (num_def - 1), np.minimum(def_, 1)).astype(np.uint16)
-    return replace(leaf, layers=(layer, *layers[2:]), def_=def_)
+    return replace(leaf, layers=(layer, *layers[2:]), def_=def_, structure=None)
 
 
 def check_places(descriptors: pa.StructArray, data_stop: int) -> tuple[UInt64Array, UInt64Array]:

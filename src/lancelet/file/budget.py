@@ -7,6 +7,7 @@ threads share one limit without a lock, which a forked child might find taken fo
 from __future__ import annotations
 
 import os
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from lancelet.buffers import allocate
@@ -15,9 +16,10 @@ from lancelet.errors import LanceletError, OptionError
 if TYPE_CHECKING:
     from lancelet.buffers import Allocate
 
-__all__ = ["Budget", "Meter", "physical_memory"]
+__all__ = ["Budget", "Meter", "allocate_within", "physical_memory"]
 
 
+@cache
 def physical_memory() -> int:
     """Return the bytes of memory that the machine has, or a large number where it does not tell."""
     try:
@@ -49,10 +51,7 @@ class Meter:
     def _allocate(self, num_bytes: int) -> Any:
         self.spent += num_bytes
         self._budget.check()
-        try:
-            return allocate(num_bytes)
-        except MemoryError:
-            raise LanceletError(f"there is no memory for {num_bytes} bytes of the result") from None
+        return _allocated(num_bytes)
 
 
 class Budget:
@@ -98,7 +97,32 @@ class Budget:
         meters = self._meters.copy()
         spent = meters[0].spent if len(meters) == 1 else sum([meter.spent for meter in meters])
         if self._settled + spent > self._max_bytes:
-            raise OptionError(
-                f"the result needs more than max_result_bytes = {self._max_bytes} bytes; "
-                "read it in batches, or raise the limit"
-            )
+            raise _too_much(self._max_bytes)
+
+
+def allocate_within(max_bytes: int) -> Allocate:
+    """Return where memory comes from for a result that one thread makes, of at most `max_bytes`; refuses as a budget does."""
+    spent = 0
+
+    def take(num_bytes: int) -> Any:
+        nonlocal spent
+        spent += num_bytes
+        if spent > max_bytes:
+            raise _too_much(max_bytes)
+        return _allocated(num_bytes)
+
+    return take
+
+
+def _allocated(num_bytes: int) -> Any:
+    try:
+        return allocate(num_bytes)
+    except MemoryError:
+        raise LanceletError(f"there is no memory for {num_bytes} bytes of the result") from None
+
+
+def _too_much(max_bytes: int) -> OptionError:
+    return OptionError(
+        f"the result needs more than max_result_bytes = {max_bytes} bytes; "
+        "read it in batches, or raise the limit"
+    )

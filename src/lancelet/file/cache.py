@@ -108,10 +108,12 @@ def _weigh(value: Any) -> int:
     total = 0
     for name in names:
         part = getattr(value, name)
+        if part is None or type(part) is int:
+            continue
         if isinstance(part, (np.ndarray, memoryview)):
             total += part.nbytes
         elif isinstance(part, (bytes, pa.Buffer)):
             total += len(part)
-        elif part is not None:
+        else:
             total += _weigh(part)
     return total

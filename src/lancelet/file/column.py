@@ -78,11 +78,14 @@ class _Opened(NamedTuple):
         Page -> the number of its kind.
     announced
         Layouts of pages that will be opened at once.
+    hinted
+        Pages that are not open, whose heads the source was told of.
     """
 
     kinds: dict[Hashable, int]
     kind_of: dict[int, int | None]
     announced: dict[int, Layout]
+    hinted: set[int]
 
 
 class ColumnPages:
@@ -129,6 +132,11 @@ class ColumnPages:
             self.first_rows = (*self.metadata.first_rows, num_rows)
 
     @property
+    def hinted(self) -> set[int]:
+        """Pages that are not open, whose heads the source was told of."""
+        return self._opened.hinted
+
+    @property
     def metadata(self) -> ColumnMetadata:
         """The metadata of the column."""
         return self._container.column(self.column)
@@ -138,7 +146,7 @@ class ColumnPages:
         """What is known of opened pages; made when the first one is opened, since columns that are read directly have none."""
         known: _Opened | None = self.__dict__.get("opened")
         if known is None:  # two threads may both make it; all callers get one
-            known = self.__dict__.setdefault("opened", _Opened({}, {}, {}))
+            known = self.__dict__.setdefault("opened", _Opened({}, {}, {}, set()))
         return known
 
     @cached_property
@@ -256,6 +264,7 @@ class ColumnPages:
             raise error.locate(column=self.column, page=page) from None
         known = self._opened
         known.announced.pop(page, None)
+        known.hinted.discard(page)
         kind = opened.kind if isinstance(opened, JoinablePage) else None
         # Kinds may be large (they hold symbol tables), so they are compared here and not in every read.
         known.kind_of[page] = None if kind is None else known.kinds.setdefault(kind, page)
@@ -335,8 +344,11 @@ def announce_heads(columns: Sequence[ColumnPages], rows: RowRanges, source: Sour
         A page has an encoding that is not known here.
     """
     wanted = [(pages, part.page) for pages in columns for part in pages.split(rows)]
-    heads = [pages.announced(page).head_ranges() for pages, page in wanted if pages.kept(page) is None]
+    missing = [(pages, page) for pages, page in wanted if pages.kept(page) is None]
+    heads = [pages.announced(page).head_ranges() for pages, page in missing]
     source.prefetch([range_ for ranges in heads for range_ in ranges])
+    for pages, page in missing:
+        pages.hinted.add(page)
 
 
 def _open_pages(missing: Sequence[tuple[ColumnPages, int, Layout]], source: Source) -> list[OpenPage] | None:
@@ -346,7 +358,8 @@ def _open_pages(missing: Sequence[tuple[ColumnPages, int, Layout]], source: Sour
     room = missing[0][0].max_open_bytes
     if len(missing) > 1 and sum([size for _, size in heads]) > room:
         return None
-    fetched = iter(fetch(source, heads, scattered=True))
+    is_hinted = all(page in pages.hinted for pages, page, _ in missing)
+    fetched = iter(fetch(source, heads, scattered=not is_hinted))
     opened = []
     for (pages, number, layout), own in zip(missing, ranges, strict=True):
         if room < 0:
@@ -433,10 +446,7 @@ def _fetch_runs(
     sizes = [sum([size for _, size in own]) for own in ranges]
     few = len(flat) <= _MOST_COPIES
     if scattered and few and source.copies_scattered and sum(sizes) <= _COPIED_BYTES * len(flat):
-        source.prefetch(flat)
-        for own, num_bytes in zip(ranges, sizes, strict=True):
-            buffer = allocate(num_bytes)
-            source.read_into(own, buffer)
+        for own, buffer in zip(ranges, source.read_copies(ranges, allocate), strict=True):
             yield (buffer,) if own else ()
         return
     fetched = iter(fetch(source, flat, scattered=scattered))

@@ -216,8 +216,7 @@ class DirectColumns:
         heads = [buffer for page in found for buffer in page.heads]
         if together is not None:
             heads += together.heads
-        self._source.read(0, 0)
-        self._source.prefetch(_near(heads))
+        self._source.prefetch(_near(heads))  # which checks that the whole map may be touched
         if together is not None:
             refused, room = self._add_together(together, room)
             found += self._found_all(refused)

@@ -250,12 +250,15 @@ class PagesGroup(_FieldsGroup):
         if plans is None:
             return self._join(pairs, self._read_by_page(part, rows, allocate, scattered), allocate, scattered)
         num_bytes = 0
+        counted = allocate
 
-        def counted(size: int) -> Any:
+        def count(size: int) -> Any:
             nonlocal num_bytes
             num_bytes += size
             return allocate(size)
 
+        if not scattered:
+            counted = count
         leaves = read_parts(flat, plans, self._source, counted, scattered=scattered)
         fields = zip(pairs, columns, strict=True)
         arrays: list[Any]

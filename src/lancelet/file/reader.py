@@ -15,8 +15,8 @@ from lancelet.file.scan import DEFAULT_BYTES_IN_FLIGHT, Limits
 from lancelet.file.selection import Columns, Selection
 from lancelet.pages.base import RowRanges
 from lancelet.schema.blobs import check_view
-from lancelet.schema.fields import StoredSchema
-from lancelet.schema.project import columns_of, project, project_stored
+from lancelet.schema.known import known_schema
+from lancelet.schema.project import project, project_stored
 from lancelet.storage import open_source
 from lancelet.storage.chunked import DEFAULT_CHUNK_BYTES, in_chunks
 from lancelet.storage.memory import MemorySource
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     from lancelet.file.column import ColumnPages
     from lancelet.file.plan import ReadPlan
     from lancelet.schema.blobs import BlobView
-    from lancelet.schema.fields import Schema
+    from lancelet.schema.fields import Schema, StoredSchema
+    from lancelet.schema.known import KnownSchema
     from lancelet.storage import Source
     from lancelet.versions import Version
 
@@ -114,9 +115,13 @@ class FileReader:
             _ = self._schema
 
     @cached_property
-    def _stored_schema(self) -> StoredSchema:
+    def _known(self) -> KnownSchema:
         with self._located():
-            return StoredSchema.shared(self._container.schema_message)
+            return known_schema(self._container.schema_message)
+
+    @property
+    def _stored_schema(self) -> StoredSchema:
+        return self._known.stored
 
     @cached_property
     def _schema(self) -> Schema:
@@ -143,13 +148,16 @@ class FileReader:
 
     @cached_property
     def _columns(self) -> Columns:
-        stored = self._stored_schema
+        known = self._known
         with self._located():
-            return Columns(self._container, stored, columns_of(stored, self._container.version))
+            return Columns(self._container, known.stored, known.columns_of(self._container.version))
 
     @cached_property
     def _selection(self) -> Selection:
-        return Selection(self._columns, self._schema, self._blobs)
+        if self._columns_wanted is not None:
+            return Selection(self._columns, self._schema, self._blobs)
+        schema = self._schema
+        return Selection(self._columns, schema, self._blobs, self._known.shown(self._blobs))
 
     @property
     def schema(self) -> pa.Schema:

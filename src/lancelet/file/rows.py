@@ -118,7 +118,10 @@ def order_rows(indices: Int64Array, num_rows: int) -> RowOrder:
     OptionError
         An index is negative, or not below `num_rows`.
     """
-    low, high = int(indices.min()), int(indices.max())
+    if len(indices) == 1:
+        low = high = int(indices[0])
+    else:
+        low, high = int(indices.min()), int(indices.max())
     if low < 0 or high >= num_rows:
         wrong = low if low < 0 else high
         raise OptionError(f"row {wrong} does not exist; the file has {num_rows} rows, counted from 0")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lancelet.errors import OptionError
 from lancelet.file.batches import cut
-from lancelet.file.budget import Budget, Meter, physical_memory
+from lancelet.file.budget import Budget, Meter, allocate_within, physical_memory
 from lancelet.file.rows import RowCursor
 from lancelet.threads import OrderedTasks, num_threads
 
@@ -165,12 +165,13 @@ def read_table(request: Request, max_bytes: int) -> Columns:
     OptionError
         The arrays take more than `max_bytes`.
     """
-    budget = Budget(max_bytes)
     columns: Columns = [[] for _ in request.schema]
     if request.is_small:
+        allocate = allocate_within(max_bytes)
         for group in request.groups(request.reads, 1):
-            _place(columns, group, group.read(request.rows, budget.meter().start()))
+            _place(columns, group, group.read(request.rows, allocate))
         return columns
+    budget = Budget(max_bytes)
     tables = [_Table(group, reads, request.rows, budget) for group, reads in _table_groups(request)]
     waiting: deque[tuple[_Table, Meter]] = deque()
     pool: OrderedTasks[Any] = OrderedTasks()

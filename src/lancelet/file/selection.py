@@ -137,22 +137,31 @@ class Selection:
         The fields, as they are stored.
     blobs
         What is shown of blobs.
+    shown
+        The fields as they are shown, and their Arrow schema, where somebody has them.
     """
 
-    def __init__(self, columns: Columns, schema: Schema, blobs: BlobView) -> None:
+    def __init__(
+        self,
+        columns: Columns,
+        schema: Schema,
+        blobs: BlobView,
+        shown: tuple[Schema, pa.Schema] | None = None,
+    ) -> None:
         self._columns = columns
         self._schema = schema
         self._blobs = blobs
+        self._known_shown = shown
         self._kept_groups: dict[tuple[int, int, int], list[Group]] = {}
 
     @cached_property
     def _shown(self) -> Schema:
-        return shown_schema(self._schema, self._blobs)
+        return self._known_shown[0] if self._known_shown else shown_schema(self._schema, self._blobs)
 
     @cached_property
     def arrow_schema(self) -> pa.Schema:
         """Arrow schema of the result."""
-        return self._shown.to_arrow()
+        return self._known_shown[1] if self._known_shown else self._shown.to_arrow()
 
     @property
     def _pairs(self) -> list[tuple[Field, Field]]:
@@ -186,11 +195,12 @@ class Selection:
     def _read_leaf(self, position: int, field: Field) -> FieldRead:
         """Do what :meth:`_read` does, of a field without children that is no blob."""
         pages = self._columns.pages(self._columns.columns_of[field.id])
-        row_bytes: float | None = None
         if field.arrow_type is field.storage_type:
-            row_bytes = _fixed_row_bytes(field.logical_type)
-        is_fixed = row_bytes is not None
-        if row_bytes is None:
+            fixed = _fixed_row_bytes(field.logical_type)
+            is_fixed = fixed is not None
+            num_rows = max(self._columns.container.num_rows, 1)
+            row_bytes = 2 * pages.encoded_bytes / num_rows if fixed is None else fixed
+        else:
             row_bytes, is_fixed = self._row_bytes(field, pages.encoded_bytes, False)
         return FieldRead(position, (pages,), field, field, row_bytes, is_fixed, False, pages.first_rows)
 

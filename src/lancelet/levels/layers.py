@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from lancelet.blocks import Block
-    from lancelet.buffers import UInt16Array
+    from lancelet.buffers import Int64Array, UInt8Array, UInt16Array
 
-__all__ = ["NO_LEVELS", "Layer", "Leaf", "max_def", "max_rep", "max_visible", "parse_layers"]
+__all__ = ["NO_LEVELS", "Layer", "Leaf", "Structure", "max_def", "max_rep", "max_visible", "parse_layers"]
 
 #: Layers of a page that are handled; it bounds the levels (structural.md 10, check 5).
 MAX_LAYERS = 256
@@ -42,6 +42,9 @@ class Layer(IntEnum):
     NULLABLE_LIST = 4
     EMPTYABLE_LIST = 5
     NULL_AND_EMPTY_LIST = 6
+
+    # The numbers differ: no need to hash the names, as enumerations do, in every look-up of layers.
+    __hash__ = int.__hash__
 
     @property
     def is_list(self) -> bool:
@@ -96,6 +99,24 @@ def parse_layers(numbers: Iterable[int]) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
+class Structure(NamedTuple):
+    """Layers that were taken off already, as :func:`~lancelet.kernels.unravel_layers` does.
+
+    Attributes
+    ----------
+    layers
+        ``uint8[at least num_layers * stride]``: its `out`.
+    counts
+        ``int64[2 * num_layers]``: its `counts`.
+    num_entries
+        Entries of the levels.
+    """
+
+    layers: UInt8Array
+    counts: Int64Array
+    num_entries: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Leaf:
     """Rows of one leaf column, between Arrow and the pages: levels and values.
@@ -115,6 +136,9 @@ class Leaf:
         Entries with ``def <= max_visible``: those that have a value. Without levels, the number of rows.
     values
         Block of `num_slots` values, null slots included; ``None`` when every slot is null.
+    structure
+        What the levels mean, if whoever read them has found out, for types without fixed-size lists of structs. Not to be kept
+        where layers or levels are replaced.
     """
 
     num_rows: int
@@ -123,3 +147,4 @@ class Leaf:
     def_: UInt16Array | None
     num_slots: int
     values: Block | None
+    structure: Structure | None = None

@@ -108,6 +108,9 @@ class Kind(Enum):
     ITEM = "item"
     LIST = "list"
 
+    # There is one object of each, so that looking kinds up need not hash their names, as enumerations do.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class FixedList:

@@ -21,7 +21,7 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.errors import FormatError
-from lancelet.levels.layers import NO_LEVELS, Layer, max_def, max_rep, max_visible
+from lancelet.levels.layers import NO_LEVELS, Layer, Structure, max_def, max_rep, max_visible
 from lancelet.levels.steps import LIST, FixedList, FixedLists, Lists, Validity
 
 if TYPE_CHECKING:
@@ -68,8 +68,12 @@ def _fit(layers: tuple[Layer, ...], kinds: tuple[StepKind, ...]) -> bool:
 
 @lru_cache(1024)
 def _numbers(layers: tuple[Layer, ...], kinds: tuple[StepKind, ...]) -> bytes | None:
-    """Return the numbers of the layers for :func:`~lancelet.kernels.unravel_layers`; ``None`` if there are fixed-size lists."""
-    return None if any(isinstance(kind, FixedList) for kind in kinds) else bytes(layers)
+    """Return the numbers of the layers for :func:`~lancelet.kernels.unravel_layers`.
+
+    ``None`` if there are fixed-size lists, or the layers do not fit.
+    """
+    has_fixed = any(isinstance(kind, FixedList) for kind in kinds)
+    return bytes(layers) if _fit(layers, kinds) and not has_fixed else None
 
 
 def unravel(leaf: Leaf, kinds: Sequence[StepKind], keep: Int64Array | None = None) -> list[Step]:
@@ -96,11 +100,11 @@ def unravel(leaf: Leaf, kinds: Sequence[StepKind], keep: Int64Array | None = Non
     FormatError
         The layers do not fit `kinds`, or the levels contradict the layers, each other, or the numbers of rows and slots.
     """
-    check_layers(leaf.layers, kinds)
     if keep is None:
         few = _unravel_few(leaf, kinds)
         if few is not None:
             return few
+    check_layers(leaf.layers, kinds)
     levels = _Levels(leaf)
     steps: list[Step] = []
     selected = None if keep is None else innermost_fixed_list(kinds)
@@ -126,22 +130,17 @@ def _unravel_few(leaf: Leaf, kinds: Sequence[StepKind]) -> list[Step] | None:
     ``None`` where there are many levels or fixed-size lists, or if they contradict other numbers: the general way says which.
     """
     numbers = _numbers(leaf.layers, tuple(kinds))
-    rep, def_ = leaf.rep, leaf.def_
-    if numbers is None or max(leaf.num_rows, 0 if rep is None else len(rep)) > _FEW_ENTRIES:
+    if numbers is None or (leaf.values is not None and leaf.values.num_values != leaf.num_slots):
         return None
-    rep, def_ = NO_LEVELS if rep is None else rep, _definitions(leaf)
-    if len(def_) > _FEW_ENTRIES or (leaf.values is not None and leaf.values.num_values != leaf.num_slots):
+    structure = leaf.structure or _few_layers(leaf, numbers)
+    if structure is None:
         return None
-    layers = leaf.layers
-    num_entries = len(rep) or len(def_) or leaf.num_rows
-    bitmap_bytes = 8 * (num_entries // 64 + 1)
-    stride = bitmap_bytes + 8 * (num_entries // 2 + 1)
-    out, counts = np.empty(len(layers) * stride, np.uint8), np.empty((len(layers), 2), np.int64)
-    if not kernels.unravel_layers(rep, def_, numbers, leaf.num_rows, leaf.num_slots, out, counts):
-        return None
+    out, counts, num_entries = structure
+    layers, bitmap_bytes, stride = leaf.layers, *_room(num_entries)
+    numbers_of = iter(counts.tolist())
     steps: list[Step] = []
     start = 0
-    for layer, (num_values, nulls) in zip(layers, counts.tolist(), strict=True):
+    for layer, num_values, nulls in zip(layers, numbers_of, numbers_of, strict=True):
         validity = out[start : start + (num_values + 7) // 8] if nulls else None
         if layer in _LISTS:
             first = start + bitmap_bytes
@@ -152,6 +151,28 @@ def _unravel_few(leaf: Leaf, kinds: Sequence[StepKind]) -> list[Step] | None:
         start += stride
     steps.reverse()
     return steps
+
+
+def _few_layers(leaf: Leaf, numbers: bytes) -> Structure | None:
+    """Take all layers off; ``None`` as :func:`_unravel_few`."""
+    rep = leaf.rep
+    if max(leaf.num_rows, 0 if rep is None else len(rep)) > _FEW_ENTRIES:
+        return None
+    rep, def_ = NO_LEVELS if rep is None else rep, _definitions(leaf)
+    if len(def_) > _FEW_ENTRIES:
+        return None
+    num_entries = len(rep) or len(def_) or leaf.num_rows
+    _, stride = _room(num_entries)
+    out, counts = np.empty(len(numbers) * stride, np.uint8), np.empty(2 * len(numbers), np.int64)
+    if not kernels.unravel_layers(rep, def_, numbers, leaf.num_rows, leaf.num_slots, out, counts):
+        return None
+    return Structure(out, counts, num_entries)
+
+
+def _room(num_entries: int) -> tuple[int, int]:
+    """Return the bytes of a bitmap, and of all of a layer, in what :func:`~lancelet.kernels.unravel_layers` fills."""
+    bitmap_bytes = 8 * (num_entries // 64 + 1)
+    return bitmap_bytes, bitmap_bytes + 8 * (num_entries // 2 + 1)
 
 
 def innermost_fixed_list(kinds: Sequence[StepKind]) -> int | None:

@@ -195,7 +195,7 @@ class _BlobPage(OpenPage):
         if layers == (Layer.ALL_VALID_ITEM,):
             # 4.0.1 names the layers of the first batch, and writes the nulls of later ones all the same.
             layers = (Layer.NULLABLE_ITEM,)
-        return replace(leaf, layers=layers, def_=_levels(positions, nulls, max_def(layers)))
+        return replace(leaf, layers=layers, def_=_levels(positions, nulls, max_def(layers)), structure=None)
 
 
 def _levels(positions: UInt64Array, nulls: npt.NDArray[np.bool_], top: int) -> UInt16Array:

@@ -2,28 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lancelet import kernels
 from lancelet.blocks import FixedWidth
 from lancelet.buffers import as_values, nbytes, total
-from lancelet.codecs.base import Picks
+from lancelet.codecs.base import Chunks, Picks, Spans
 from lancelet.codecs.bitpack import OutOfLineBitpacking
 from lancelet.codecs.checks import MAX_EXPANDED_BYTES, check_decoded_bytes
 from lancelet.errors import FormatError
-from lancelet.levels.layers import Layer, max_def, max_rep, max_visible
+from lancelet.levels.layers import Layer, Structure, max_def, max_rep, max_visible
 
 if TYPE_CHECKING:
     from lancelet.buffers import Allocate, Data, Int64Array, UInt16Array
-    from lancelet.codecs.base import BlockCodec, Spans
+    from lancelet.codecs.base import BlockCodec
     from lancelet.pages.base import RowRanges
 
 #: So many levels are not worth to be counted as memory of the result.
 _FEW_LEVELS = 1 << 15
+#: Rows with at most so many entries are taken in one call, which needs room before it is known how many they are.
+FEW_ENTRIES = 1024
+#: Most bytes of a layer of them, see :func:`~lancelet.kernels.unravel_layers`.
+_MOST_LAYER_BYTES = 8 * (FEW_ENTRIES // 64 + 1) + 8 * (FEW_ENTRIES // 2 + 1)
 
-__all__ = ["decode_levels", "packed_widths", "pick_entries", "pick_packed_levels"]
+__all__ = [
+    "FEW_ENTRIES",
+    "TakenRows",
+    "decode_levels",
+    "packed_widths",
+    "pick_entries",
+    "pick_packed_levels",
+    "take_rows",
+]
 
 
 def decode_levels(codec: BlockCodec, spans: Spans, entries: Int64Array, allocate: Allocate) -> UInt16Array:
@@ -120,6 +132,91 @@ def pick_packed_levels(
     )
     picks = Picks(found[2], found[3], num_slots)
     return rep[:num_kept] if widths[0] >= 0 else None, def_[:num_kept] if widths[1] >= 0 else None, picks
+
+
+class TakenRows(NamedTuple):
+    """Rows of mini-block chunks whose values are not decoded yet.
+
+    Attributes
+    ----------
+    chunks, picks
+        The values of the chunks, and which of them the rows have.
+    rep, def_
+        Levels of the rows, ``None`` for those that are not stored.
+    structure
+        What they mean, if they do not contradict the numbers of rows and values.
+    """
+
+    chunks: Chunks
+    picks: Picks
+    rep: UInt16Array | None
+    def_: UInt16Array | None
+    structure: Structure | None
+
+
+def take_rows(
+    data: Data,
+    tables: Int64Array,
+    planned: tuple[Int64Array, int, int],
+    shape: tuple[int, bool],
+    widths: tuple[int, int],
+    layers: tuple[Layer, ...],
+) -> TakenRows | None:
+    """Do with few rows in one call what :func:`pick_packed_levels` and the kernels before and after it do.
+
+    Parameters
+    ----------
+    data
+        The chunks.
+    tables
+        ``int64[6, num_chunks]`` of the page, see :func:`~lancelet.kernels.miniblock_open`.
+    planned
+        What :func:`~lancelet.kernels.miniblock_plan` filled, and the runs and chunks that it found.
+    shape
+        Buffers of values a chunk, and whether their sizes have 32 bits.
+    widths
+        What :func:`packed_widths` gave.
+    layers
+        Of the page.
+
+    Returns
+    -------
+    TakenRows | None
+        ``None`` if there is too much for this way.
+
+    Raises
+    ------
+    FormatError
+        The chunks or their levels are damaged.
+    """
+    ranges, num_runs, num_chunks = planned
+    num_buffers, _ = shape
+    num_ranges = ranges.shape[1]
+    if num_ranges > FEW_ENTRIES:
+        return None
+    num_parts, num_layers = num_buffers * num_chunks, len(layers)
+    picked = num_chunks + 2 * num_parts
+    counted = picked + 2 * num_ranges
+    numbers = np.empty(counted + 2 * num_layers, dtype=np.int64)
+    levels = np.empty((2, FEW_ENTRIES), dtype=np.uint16)
+    structure = np.empty(num_layers * _MOST_LAYER_BYTES, dtype=np.uint8)
+    num_entries, num_slots, is_known = kernels.miniblock_take(
+        data, tables, ranges, num_runs, num_chunks, *shape, *widths, bytes(layers), numbers, levels, structure
+    )
+    if num_entries < 0:
+        return None
+    slots, spans = numbers[:num_chunks], []
+    for start in range(num_chunks, num_chunks + num_parts, num_chunks):
+        stop = start + num_chunks
+        spans.append(Spans(data, numbers[start:stop], numbers[start + num_parts : stop + num_parts]))
+    middle = picked + num_ranges
+    return TakenRows(
+        Chunks(tuple(spans), slots, total(slots)),
+        Picks(numbers[picked:middle], numbers[middle:counted], num_slots),
+        levels[0, :num_entries] if widths[0] >= 0 else None,
+        levels[1, :num_entries] if widths[1] >= 0 else None,
+        Structure(structure, numbers[counted:], num_entries) if is_known else None,
+    )
 
 
 def _room(num_levels: int, allocate: Allocate) -> UInt16Array:

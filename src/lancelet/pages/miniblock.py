@@ -38,7 +38,7 @@ import numpy as np
 
 from lancelet import kernels
 from lancelet.blocks import Dictionary, FixedWidth
-from lancelet.buffers import allocate, nbytes, total
+from lancelet.buffers import EMPTY, allocate, nbytes, total
 from lancelet.codecs.base import BlockCodec, ChunkCodec, Chunks, Picks, Spans
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible
@@ -51,7 +51,13 @@ from lancelet.pages.base import (
     PagePart,
     RowRanges,
 )
-from lancelet.pages.chunk_levels import decode_levels, packed_widths, pick_entries, pick_packed_levels
+from lancelet.pages.chunk_levels import (
+    decode_levels,
+    packed_widths,
+    pick_entries,
+    pick_packed_levels,
+    take_rows,
+)
 from lancelet.pages.miniblock_form import form_of
 from lancelet.pages.registry import register
 from lancelet.pb.encodings21_pb2 import PageLayout
@@ -62,6 +68,7 @@ if TYPE_CHECKING:
     from lancelet.blocks import Block
     from lancelet.buffers import Allocate, Data, Int64Array, UInt16Array
     from lancelet.codecs.base import Codec, EncodedBlocks, EncodedChunks
+    from lancelet.levels.layers import Structure
     from lancelet.pages.base import PageInfo
     from lancelet.pb.encodings21_pb2 import CompressiveEncoding
 
@@ -281,31 +288,29 @@ class MiniBlock(Layout):
         """Check chunk words and repetition index (checks 12 to 14 and 18), and decode the dictionary."""
         words, *others = heads
         num_chunks = nbytes(words) // (4 if self.large else 2)
-        chunk_sizes, slots = np.empty((2, num_chunks), dtype=np.int64)
-        kernels.miniblock_chunks(
-            words, self.large, self.page.buffers[1].size, self.num_slots, chunk_sizes, slots
-        )
         items = None
         if self.dictionary_codec is not None:
             data = others.pop(0)
+        tables = np.empty((6, num_chunks), dtype=np.int64)
+        has_lists = self.rep_codec is not None
+        kernels.miniblock_open(
+            words,
+            self.large,
+            self.page.buffers[1].size,
+            self.num_slots,
+            others[0] if has_lists else EMPTY,
+            has_lists,
+            self.page.num_rows,
+            tables,
+        )
+        if self.dictionary_codec is not None:
             span = Spans(data, np.zeros(1, dtype=np.int64), np.array([nbytes(data)], dtype=np.int64))
             count = np.array([self.num_dictionary_items], dtype=np.int64)
             items = self.dictionary_codec.decode_blocks(span, count, allocate)
-        if self.rep_codec is not None:
-            started, finished, leftovers = np.empty((3, num_chunks), dtype=np.int64)
-            kernels.miniblock_rows(others.pop(0), self.page.num_rows, started, finished, leftovers)
-        else:
-            started = finished = np.cumsum(slots)
-            leftovers = np.zeros(0, dtype=np.int64)
         return OpenMiniBlock(
             layout=self,
             num_rows=self.page.num_rows,
-            chunk_sizes=chunk_sizes,
-            chunk_stops=np.cumsum(chunk_sizes),
-            slots=slots,
-            started=started,
-            finished=finished,
-            leftovers=leftovers,
+            tables=tables,
             items=items,
             level_widths=packed_widths(self.rep_codec, self.def_codec),
         )
@@ -321,20 +326,38 @@ class _Runs(NamedTuple):
 
     Attributes
     ----------
-    firsts, lasts
-        ``int64[num_runs]``: first and last chunk of each run.
-    num_chunks, num_rows
-        Chunks of all runs, and the rows that they have.
-    keep
-        The wanted rows, counted from the first row of the chunks; ``None``: all of them. Where a run begins in the middle of a row,
-        the rest of that row counts as a row, and so does the beginning of one that goes on after the run: they are never wanted.
+    planned
+        ``int64[6, num_ranges]``, what :func:`~lancelet.kernels.miniblock_plan` gave.
+    num_runs, num_chunks, num_rows
+        Runs, chunks of all runs, and the rows that they have.
+    is_whole
+        Whether all of these rows are wanted.
     """
 
-    firsts: Int64Array
-    lasts: Int64Array
+    planned: Int64Array
+    num_runs: int
     num_chunks: int
     num_rows: int
-    keep: RowRanges | None
+    is_whole: bool
+
+    @property
+    def firsts(self) -> Int64Array:
+        """``int64[num_runs]``: first chunk of each run."""
+        return self.planned[0, : self.num_runs]
+
+    @property
+    def lasts(self) -> Int64Array:
+        """``int64[num_runs]``: last chunk of each run."""
+        return self.planned[1, : self.num_runs]
+
+    @property
+    def keep(self) -> RowRanges | None:
+        """The wanted rows, counted from the first row of the chunks; ``None``: all of them.
+
+        Where a run begins in the middle of a row, the rest of that row counts as a row, and so does the beginning of one that goes
+        on after the run: they are never wanted.
+        """
+        return None if self.is_whole else RowRanges(self.planned[4], self.planned[5])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -347,12 +370,8 @@ class OpenMiniBlock(JoinablePage):
         What the message says.
     num_rows
         Top-level rows.
-    chunk_sizes, chunk_stops, slots
-        ``int64[num_chunks]``: bytes of each chunk, where it ends in its buffer, and its slots.
-    started, finished
-        ``int64[num_chunks]``: rows that start, and that end, in this chunk and those before it; the same without lists.
-    leftovers
-        ``int64[num_chunks]`` of the repetition index; empty without lists.
+    tables
+        ``int64[6, num_chunks]``, what :func:`~lancelet.kernels.miniblock_open` gave.
     items
         The dictionary, or ``None``.
     level_widths
@@ -364,12 +383,7 @@ class OpenMiniBlock(JoinablePage):
     joins_ranges: ClassVar[bool] = True
     layout: MiniBlock
     num_rows: int
-    chunk_sizes: Int64Array
-    chunk_stops: Int64Array
-    slots: Int64Array
-    started: Int64Array
-    finished: Int64Array
-    leftovers: Int64Array
+    tables: Int64Array
     items: Block | None
     level_widths: tuple[int, int] | None
     item_arrays: dict[Any, Any] = field(default_factory=dict)
@@ -377,33 +391,37 @@ class OpenMiniBlock(JoinablePage):
     def plan(self, rows: RowRanges) -> PagePart:
         """Find the chunks that hold `rows`; neighbouring ones are one byte range (structural.md 5.7)."""
         starts, stops = rows.starts, rows.stops
+        buffer = self.layout.page.buffers[1]
         if len(starts) == 1 and int(stops[0]) - int(starts[0]) == self.num_rows:
-            num_chunks = len(self.slots)
-            everything = _Runs(np.array([0]), np.array([num_chunks - 1]), num_chunks, self.num_rows, None)
-            return PagePart((self.layout.page.buffers[1],), self.num_rows, None, everything)
-        out = np.empty((6, len(starts)), dtype=np.int64)
+            num_chunks = self.tables.shape[1]
+            ends = (0, num_chunks - 1, 0, buffer.size, 0, self.num_rows)
+            everything = _Runs(np.array(ends).reshape(6, 1), 1, num_chunks, self.num_rows, True)
+            return PagePart((buffer,), self.num_rows, None, everything)
+        planned = np.empty((6, len(starts)), dtype=np.int64)
         num_runs, num_chunks, num_rows, num_wanted = kernels.miniblock_plan(
-            self.started, self.finished, self.chunk_stops, starts, stops, out
+            self.tables, starts, stops, planned
         )
-        firsts, lasts, byte_starts, byte_stops, keep_starts, keep_stops = out
-        runs = _Runs(
-            firsts[:num_runs],
-            lasts[:num_runs],
-            num_chunks,
-            num_rows,
-            None if num_rows == num_wanted else RowRanges(keep_starts, keep_stops),
-        )
-        base = self.layout.page.buffers[1].position
+        runs = _Runs(planned, num_runs, num_chunks, num_rows, num_rows == num_wanted)
+        base = buffer.position
         if num_runs == 1:
-            start, stop = int(byte_starts[0]), int(byte_stops[0])
+            start, stop = int(planned[2, 0]), int(planned[3, 0])
             return PagePart((ByteRange(base + start, stop - start),), num_wanted, None, runs)
-        borders = zip(byte_starts[:num_runs].tolist(), byte_stops[:num_runs].tolist(), strict=True)
+        borders = zip(*planned[2:4, :num_runs].tolist(), strict=True)
         ranges = tuple([ByteRange(base + start, stop - start) for start, stop in borders])
         return PagePart(ranges, num_wanted, None, runs)
 
     def decode(self, part: PagePart, data: Sequence[Data], allocate: Allocate) -> Leaf:
         """Decode the chunks, and of their values those that are wanted."""
         runs: _Runs = part.state
+        if not runs.is_whole and self.level_widths is not None:
+            joined = data[0] if len(data) == 1 else b"".join(data)
+            layout, planned = self.layout, (runs.planned, runs.num_runs, runs.num_chunks)
+            shape = layout.value_codec.num_buffers, layout.large
+            taken = take_rows(joined, self.tables, planned, shape, self.level_widths, layout.layers)
+            if taken is not None:
+                values = layout.value_codec.pick_chunks(taken.chunks, taken.picks, allocate)
+                return self._leaf(part.num_rows, taken.rep, taken.def_, values, taken.structure)
+            data = (joined,)
         return self._decode(part.num_rows, self._select(runs), runs.keep, data, allocate)
 
     @property
@@ -494,12 +512,19 @@ class OpenMiniBlock(JoinablePage):
         rep, def_, picks = self._pick_levels(rep, def_, keep, num_rows)
         return self._leaf(num_rows, rep, def_, layout.value_codec.pick_chunks(encoded, picks, allocate))
 
-    def _leaf(self, num_rows: int, rep: UInt16Array | None, def_: UInt16Array | None, values: Block) -> Leaf:
+    def _leaf(
+        self,
+        num_rows: int,
+        rep: UInt16Array | None,
+        def_: UInt16Array | None,
+        values: Block,
+        structure: Structure | None = None,
+    ) -> Leaf:
         if self.items is not None:
             if not isinstance(values, FixedWidth):
                 raise FormatError("the indices of a dictionary are not values of one width")
             values = Dictionary(values.num_values, values, self.items, self.item_arrays)
-        return Leaf(num_rows, self.layout.layers, rep, def_, values.num_values, values)
+        return Leaf(num_rows, self.layout.layers, rep, def_, values.num_values, values, structure)
 
     def _pick_levels(
         self, rep: UInt16Array | None, def_: UInt16Array | None, keep: RowRanges, num_rows: int
@@ -527,15 +552,9 @@ class OpenMiniBlock(JoinablePage):
     def _select(self, runs: _Runs) -> Int64Array:
         """Return what is known of the chunks in `runs`: the five rows of :func:`~lancelet.kernels.miniblock_select`."""
         selected = np.empty((5, runs.num_chunks), dtype=np.int64)
+        sizes, _, slots, started, finished, leftovers = self.tables
         kernels.miniblock_select(
-            self.chunk_sizes,
-            self.slots,
-            self.started,
-            self.finished,
-            self.leftovers,
-            runs.firsts,
-            runs.lasts,
-            selected,
+            sizes, slots, started, finished, leftovers, runs.firsts, runs.lasts, selected
         )
         return selected
 

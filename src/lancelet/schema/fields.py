@@ -15,7 +15,7 @@ Ids need not be dense or ordered, and are no indices.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -50,8 +50,6 @@ _PRIMARY_KEY_POSITION = "lance-schema:unenforced-primary-key:position"
 _CLUSTERING_KEY_POSITION = "lance-schema:unenforced-clustering-key:position"
 _YES = ("true", "1", "yes")
 _MAX_ID = 2**31 - 1
-#: Schemas that are kept for the next file, and the most bytes that one of them is stored in: its fields take about 7 times as much.
-_MOST_SHARED, _MOST_SHARED_BYTES = 8, 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,20 +306,6 @@ class StoredSchema:
         _check_names(self._names, FormatError)
         self._made: dict[int, Field] = {}
 
-    @classmethod
-    def shared(cls, message: file_pb2.Schema) -> StoredSchema:
-        """Return the schema that `message` stores: the same object for the same bytes, as long as few others come between.
-
-        Files of one table have one schema, and each of its fields would cost 3 us a file.
-
-        Raises
-        ------
-        FormatError, UnsupportedError
-            As the constructor.
-        """
-        data = message.SerializeToString()
-        return cls(message) if len(data) > _MOST_SHARED_BYTES else _shared(data)
-
     @cached_property
     def whole(self) -> Schema:
         """The schema with all fields.
@@ -373,11 +357,6 @@ class StoredSchema:
         if made is None:  # two threads may both make it; all callers get one
             made = self._made.setdefault(place, _from_message(self._stored[place], self._children))
         return made
-
-
-@lru_cache(maxsize=_MOST_SHARED)
-def _shared(data: bytes) -> StoredSchema:
-    return StoredSchema(file_pb2.Schema.FromString(data))
 
 
 def _by_parent(fields: Sequence[file_pb2.Field]) -> dict[int, list[file_pb2.Field]]:

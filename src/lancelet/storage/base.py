@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from lancelet.errors import FormatError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
     from typing import Self
 
-    from lancelet.buffers import Data
+    from lancelet.buffers import Allocate, Data
 
-__all__ = ["Sink", "Source", "WrappedSource", "target_of"]
+__all__ = ["Sink", "Source", "WrappedSource"]
 
 
 class Source(ABC):
@@ -27,7 +27,7 @@ class Source(ABC):
     gives_views
         Whether reads are views of memory, which cost nothing at any size.
     copies_scattered
-        Whether :meth:`read_into` is cheaper than to touch small views that lie far apart.
+        Whether :meth:`read_copies` is cheaper than to touch small views that lie far apart.
     gap_bytes
         Most unwanted bytes that are cheaper to read than another request; see :func:`~lancelet.storage.coalesce.fetch`.
     most_bytes
@@ -60,21 +60,33 @@ class Source(ABC):
         """Read several ``(position, size)``, in the order given."""
         return [self.read(position, size) for position, size in ranges]
 
-    def read_into(self, ranges: Sequence[tuple[int, int]], buffer: Data) -> None:
-        """Copy several ``(position, size)`` to a writable `buffer`, back to back.
+    def read_copies(self, runs: Sequence[Sequence[tuple[int, int]]], allocate: Allocate) -> Iterator[Data]:
+        """Copy the ``(position, size)`` of each run, back to back, to memory of its own; nothing around them is read soon.
+
+        Parameters
+        ----------
+        runs
+            The ranges of each run.
+        allocate
+            Where memory comes from, run by run.
+
+        Yields
+        ------
+        Data
+            What a run holds, writable.
 
         Raises
         ------
         FormatError
             As :meth:`read` does.
-        ValueError
-            The sizes do not add up to that of `buffer`.
         """
-        target = target_of(ranges, buffer)
-        start = 0
-        for view in self.read_ranges(ranges):
-            target[start : start + len(view)] = view
-            start += len(view)
+        for ranges in runs:
+            buffer = allocate(sum([size for _, size in ranges]))
+            target, start = memoryview(buffer).cast("B"), 0
+            for view in self.read_ranges(ranges):
+                target[start : start + len(view)] = view
+                start += len(view)
+            yield buffer
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:  # noqa: B027 - most sources have nothing to prepare
         """Say that these ``(position, size)`` are read next, and nothing around them.
@@ -106,15 +118,6 @@ class Source(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def target_of(ranges: Sequence[tuple[int, int]], buffer: Data) -> memoryview:
-    """Return `buffer` as bytes, once it is known that the ranges fill it."""
-    target = memoryview(buffer).cast("B")
-    num_bytes = sum([size for _, size in ranges])
-    if num_bytes != len(target):
-        raise ValueError(f"{num_bytes} bytes do not fill a buffer of {len(target)}")
-    return target
 
 
 class WrappedSource(Source):

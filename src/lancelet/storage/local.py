@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from lancelet.buffers import allocate
 from lancelet.errors import FormatError, OptionError, UnsupportedError
-from lancelet.storage.base import Sink, Source, target_of
+from lancelet.storage.base import Sink, Source
 from lancelet.storage.write_back import start_write_back
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from lancelet.buffers import Data
+    from lancelet.buffers import Allocate, Data
 
 __all__ = ["LocalSink", "LocalSource", "path_text", "sync_directory"]
 
@@ -108,14 +108,26 @@ class LocalSource(Source):
         file = self._checked_file()
         return [self._read(file, position, size) for position, size in ranges]
 
-    def read_into(self, ranges: Sequence[tuple[int, int]], buffer: Data) -> None:
-        """Read several ``(position, size)`` into `buffer`, past the map; see :meth:`Source.read_into`."""
-        file, target = self._checked_file(), target_of(ranges, buffer)
-        start = 0
-        for position, size in ranges:
-            self._check_range(position, size)
-            self._fill(file, position, target[start : start + size])
-            start += size
+    def read_copies(self, runs: Sequence[Sequence[tuple[int, int]]], allocate: Allocate) -> Iterator[Data]:
+        """Read the ranges of each run past the map; see :meth:`Source.read_copies`.
+
+        What is in memory is read at once. When the first range is not, the system is told of all that are left.
+        """
+        file, waits = self._checked_file(), False
+        for number, ranges in enumerate(runs):
+            buffer = allocate(sum([size for _, size in ranges]))
+            target, start = memoryview(buffer).cast("B"), 0
+            for position, size in ranges:
+                self._check_range(position, size)
+                part = target[start : start + size]
+                start += size
+                if not waits and self._fill_at_once(file, position, part):
+                    continue
+                if not waits:
+                    waits = True
+                    self._read_ahead(file, [range_ for own in runs[number:] for range_ in own])
+                self._fill(file, position, part)
+            yield buffer
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
         """Have the system read these ranges at once and nothing around them; see :meth:`Source.prefetch`.
@@ -186,6 +198,15 @@ class LocalSource(Source):
         buffer = memoryview(allocate(size)).cast("B")
         self._fill(file, position, buffer)
         return buffer.toreadonly()
+
+    def _fill_at_once(self, file: _OpenFile, position: int, buffer: memoryview) -> bool:
+        """Read what is in memory; ``False`` if that is not all, or nobody can tell."""
+        if _NO_WAIT is None:
+            return False
+        try:
+            return os.preadv(file.descriptor, [buffer], position, _NO_WAIT) == len(buffer)
+        except OSError:
+            return False
 
     def _fill(self, file: _OpenFile, position: int, buffer: memoryview) -> None:
         done, size = 0, len(buffer)

@@ -16,6 +16,7 @@ from lancelet.kernels.reference.picks import *
 from lancelet.kernels.reference.placing import *
 from lancelet.kernels.reference.runs import *
 from lancelet.kernels.reference.small_page import *
+from lancelet.kernels.reference.taken_rows import *
 from lancelet.kernels.reference.unique import *
 from lancelet.kernels.reference.varwidth import *
 from lancelet.kernels.reference.zstd_frames import *

@@ -15,7 +15,7 @@ from lancelet.buffers import as_values
 from lancelet.errors import FormatError
 from lancelet.kernels.reference.bitpack import inline_unpack, out_of_line_unpack
 from lancelet.kernels.reference.fsst import TABLE_BYTES, expand, read_table
-from lancelet.kernels.reference.miniblock import miniblock_chunks, miniblock_headers
+from lancelet.kernels.reference.miniblock import chunks_of_words, miniblock_headers
 from lancelet.kernels.reference.runs import flat_gather, rle_decode, rle_decode_blocks
 from lancelet.kernels.reference.varwidth import read_part
 
@@ -184,7 +184,7 @@ def make_page(
     stored_words, stored_chunks = checked_slice(file, *words), checked_slice(file, *chunks)
     num_chunks = len(stored_words) // (4 if form.large else 2)
     sizes, slots = np.zeros(num_chunks, np.int64), np.zeros(num_chunks, np.int64)
-    miniblock_chunks(stored_words, form.large, len(stored_chunks), num_rows, sizes, slots)
+    chunks_of_words(stored_words, form.large, len(stored_chunks), num_rows, sizes, slots)
     byte_borders, slot_borders = (list(accumulate(numbers.tolist(), initial=0)) for numbers in (sizes, slots))
     return Page(form, stored_chunks, chunks[0], byte_borders, slot_borders, items, table)
 

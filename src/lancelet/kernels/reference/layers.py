@@ -41,6 +41,12 @@ def _max_visible(layers: list[int]) -> int:
     return total
 
 
+def layer_maxima(layers: list[int]) -> tuple[int, int, int]:
+    """Return the largest repetition and definition levels, and the largest one of an entry that has a slot."""
+    top_def = sum(_NUM_DEF[layer] for layer in layers)
+    return sum(layer in _LISTS for layer in layers), top_def, _max_visible(layers)
+
+
 def unravel_layers(
     rep: Data, def_: Data, layers: Data, num_rows: int, num_slots: int, out: Data, counts: Data
 ) -> bool:

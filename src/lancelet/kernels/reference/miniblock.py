@@ -22,13 +22,12 @@ if TYPE_CHECKING:
 __all__ = [
     "miniblock_check_def",
     "miniblock_check_rep",
-    "miniblock_chunks",
     "miniblock_cut",
     "miniblock_frame",
     "miniblock_headers",
     "miniblock_index",
+    "miniblock_open",
     "miniblock_plan",
-    "miniblock_rows",
     "miniblock_select",
     "miniblock_words",
 ]
@@ -235,10 +234,17 @@ def _padded(part: bytes) -> bytes:
     return part + bytes([_PAD]) * (_aligned(len(part)) - len(part))
 
 
-def miniblock_chunks(
-    words: Data, large: bool, chunks_bytes: int, num_slots: int, out_sizes: Int64Array, out_slots: Int64Array
+def miniblock_open(
+    words: Data,
+    large: bool,
+    chunks_bytes: int,
+    num_slots: int,
+    index: Data,
+    has_index: bool,
+    num_rows: int,
+    out: Int64Array,
 ) -> None:
-    """Read the chunk words (5.2).
+    """Read the chunk words (5.2), and the repetition index of depth 1 where there is one (5.6, 5.7).
 
     Parameters
     ----------
@@ -250,23 +256,47 @@ def miniblock_chunks(
         Size of the buffer of chunks.
     num_slots
         Slots of the page, at least 0.
-    out_sizes, out_slots
-        ``int64[num_chunks]``, bytes and slots of each chunk; `num_chunks` is the number of whole words.
+    index
+        Two u64 a chunk; empty without lists.
+    has_index
+        Whether the page has lists.
+    num_rows
+        Rows of the page, at least 0; only looked at with an index.
+    out
+        ``int64[6, num_chunks]``, `num_chunks` is the number of whole words: bytes of each chunk; where it ends in the buffer;
+        slots; rows that start, and that end, in this chunk and those before it (S and E of 5.7); entries of a row that continues in
+        the next chunk, else 0. Without lists a row is a slot.
 
     Raises
     ------
     FormatError
         `words` is not a whole number of words; the sizes do not add up to `chunks_bytes`; a chunk that is not the last
         one has one slot; the last one has no slot, more than 32768, or another number than its word states; there are
-        slots and no chunks. (Section 10, 12 to 14.)
+        slots and no chunks. (Section 10, 12 to 14.) The size of the index does not fit the chunks; the rows that end do not add up
+        to `num_rows`; a row continues after the last chunk, with more entries than a chunk can hold, or neither ends in the next
+        chunk nor continues in it. (Section 10, 18.)
     """
+    num_chunks = nbytes(words) // (4 if large else 2)
+    _require(out.size == 6 * num_chunks, "miniblock_open: six numbers a chunk")
+    _require(has_index or nbytes(index) == 0, "miniblock_open: an index that the page does not have")
+    sizes, stops, slots, *rows = out.reshape(6, num_chunks)
+    chunks_of_words(words, large, chunks_bytes, num_slots, sizes, slots)
+    stops[:] = np.cumsum(sizes)
+    if has_index:
+        _read_index(index, num_rows, *rows)
+    else:
+        rows[0][:] = rows[1][:] = np.cumsum(slots)
+        rows[2][:] = 0
+
+
+def chunks_of_words(
+    words: Data, large: bool, chunks_bytes: int, num_slots: int, out_sizes: Int64Array, out_slots: Int64Array
+) -> None:
+    """Read the chunk words alone; see :func:`miniblock_open`."""
     word_bytes = 4 if large else 2
     num_chunks, rest_bytes = divmod(nbytes(words), word_bytes)
     _check(rest_bytes == 0, "the chunk words are not a whole number of words")
-    _require(
-        len(out_sizes) == len(out_slots) == num_chunks and num_slots >= 0,
-        "miniblock_chunks: one size and count a chunk",
-    )
+    _require(num_slots >= 0, "miniblock_open: num_slots is negative")
     values = as_values(words, 8 * word_bytes).astype(np.int64)
     if num_chunks == 0:
         _check(num_slots == 0, "the page has slots and no chunks")
@@ -287,33 +317,10 @@ def miniblock_chunks(
     _check(out_sizes.sum() == chunks_bytes, "the sizes of the chunks do not add up to their buffer")
 
 
-def miniblock_rows(
+def _read_index(
     index: Data, num_rows: int, out_started: Int64Array, out_finished: Int64Array, out_leftovers: Int64Array
 ) -> None:
-    """Read a repetition index of depth 1 (5.6, 5.7).
-
-    Parameters
-    ----------
-    index
-        Two u64 a chunk.
-    num_rows
-        Rows of the page, at least 0.
-    out_started, out_finished
-        ``int64[num_chunks]``: rows that start, and that end, in this chunk and those before it (S and E of 5.7).
-    out_leftovers
-        ``int64[num_chunks]``, as stored: entries of a row that continues in the next chunk, else 0.
-
-    Raises
-    ------
-    FormatError
-        The size does not fit the chunks; the rows that end do not add up to `num_rows`; a row continues after the last
-        chunk, with more entries than a chunk can hold, or neither ends in the next chunk nor continues in it.
-        (Section 10, 18.)
-    """
-    _require(
-        len(out_started) == len(out_finished) == len(out_leftovers) and num_rows >= 0,
-        "miniblock_rows: three numbers a chunk",
-    )
+    _require(num_rows >= 0, "miniblock_open: num_rows is negative")
     _check(
         nbytes(index) == 16 * len(out_started), "the repetition index has another size than the chunks need"
     )
@@ -331,12 +338,7 @@ def miniblock_rows(
 
 
 def miniblock_plan(
-    started: Int64Array,
-    finished: Int64Array,
-    chunk_stops: Int64Array,
-    starts: Int64Array,
-    stops: Int64Array,
-    out: Int64Array,
+    tables: Int64Array, starts: Int64Array, stops: Int64Array, out: Int64Array
 ) -> tuple[int, int, int, int]:
     """Find the chunks that hold rows, as runs of neighbours (5.7).
 
@@ -345,10 +347,8 @@ def miniblock_plan(
 
     Parameters
     ----------
-    started, finished
-        What :func:`miniblock_rows` gave.
-    chunk_stops
-        ``int64[num_chunks]``, where each chunk ends in its buffer.
+    tables
+        ``int64[6, num_chunks]``, what :func:`miniblock_open` gave.
     starts, stops
         ``int64[num_ranges]``, at least one: sorted, disjoint, non-empty ranges of rows of the page.
     out
@@ -365,7 +365,8 @@ def miniblock_plan(
     ValueError
         The ranges are none, or not within the rows, or a size does not fit.
     """
-    _require(len(started) == len(finished) == len(chunk_stops), "miniblock_plan: three numbers a chunk")
+    _require(tables.size % 6 == 0, "miniblock_plan: six numbers a chunk")
+    _, chunk_stops, _, started, finished, _ = tables.reshape(6, -1)
     _require(
         len(starts) == len(stops) > 0 and out.size == 6 * len(starts),
         "miniblock_plan: one stop and six numbers out a start",
@@ -565,7 +566,7 @@ def miniblock_select(
     Parameters
     ----------
     chunk_sizes, slots, started, finished, leftovers
-        ``int64[num_chunks]`` each, from :func:`miniblock_chunks` and :func:`miniblock_rows`; `leftovers` is empty without lists.
+        ``int64[num_chunks]`` each, from :func:`miniblock_open`; `leftovers` may be empty without lists.
     firsts, lasts
         ``int64[num_runs]``: first and last chunk of each run.
     out
