@@ -81,13 +81,12 @@ def operator(name: str, arguments: Sequence[Node], type_: pa.DataType | None = N
 
 
 def _type_of(name: str, arguments: tuple[Node, ...]) -> pa.DataType:
-    """Return the type of a result: that of no rows, or of the constant."""
-    constant = all(isinstance(argument, Literal) for argument in arguments)
+    """Return the type of a result, found by computing one row of nulls; constants are checked by that too."""
     values = [
-        argument.value if isinstance(argument, Literal) else pa.nulls(0, argument.type)
+        argument.value if isinstance(argument, Literal) else pa.nulls(1, argument.type)
         for argument in arguments
     ]
-    return compute_call(name, values, int(constant), pa.null()).type
+    return compute_call(name, values, 1, pa.null()).type
 
 
 def _constant(call: Call) -> Literal:
