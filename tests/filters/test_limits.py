@@ -109,6 +109,18 @@ def test_what_is_compiled_can_be_computed_and_pickled_from_deep_within() -> None
     assert kept("(" * 20 + "b" + ")" * 20) == 500
 
 
+@pytest.mark.parametrize(
+    "number", ["1e999999999", "1e-999999999", "0e999999999", "9" * 5000, "0." + "9" * 5000]
+)
+@pytest.mark.parametrize("form", ["a < {}", "f < {}", "m < {}", "a + {} > 0", "a IN (1, {})", "-{} < a"])
+def test_numbers_of_any_length_are_taken_or_refused(form: str, number: str) -> None:
+    batch = pa.record_batch({"a": [1], "f": [1.0], "m": pa.array([1], pa.decimal128(10, 2))})
+    try:
+        compile_filter(form.format(number), batch.schema).mask(batch)
+    except OptionError:
+        return
+
+
 def test_the_parser_and_the_engine_are_imported_when_needed() -> None:
     program = (
         "import sys, pyarrow as pa, pyarrow.compute as pc\n"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime as dt
 import random
+import re
 
 import pyarrow as pa
 import pytest
 
 from filter_judges import by_duckdb, by_pylance, by_us
+from tiers import sample_or_full
 
 CONDITIONS = 150
 INTEGERS = ("i32", "i64")
@@ -91,7 +93,14 @@ class Writer:
         )
 
 
-@pytest.mark.parametrize("seed", range(4))
+def has_lists_with_null(text: str) -> bool:
+    """Tell whether a column is in two lists of which one has NULL: pylance makes one of them, and gets nulls wrong (a fault)."""
+    lists = re.findall(r"(\w+) (?:NOT )?IN \((.*?)\)", text)
+    repeated = {name for name, _ in lists if [other for other, _ in lists].count(name) > 1}
+    return any(name in repeated and "NULL" in values for name, values in lists)
+
+
+@pytest.mark.parametrize("seed", range(sample_or_full(4, 60)))
 def test_all_keep_the_same_rows(seed: int) -> None:
     dice = random.Random(seed)
     table = random_table(dice)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -350,7 +351,7 @@ _HANDLERS: dict[type[exp.Expr], Callable[[_Converter, exp.Expr], Node]] = {
 
 
 def _number(text: str) -> Literal:
-    """Return an integer of 64 bits, or else floating point; the text stays for decimals."""
+    """Return an integer of 64 bits, a longer one as a decimal, or else floating point; the text stays for decimals."""
     try:
         number = int(text)
     except ValueError:
@@ -359,7 +360,10 @@ def _number(text: str) -> Literal:
         return Literal(pa.scalar(number, pa.int64()), text)
     if 0 <= number < 2**64:
         return Literal(pa.scalar(number, pa.uint64()), text)
-    return Literal(pa.scalar(float(text)), text)
+    try:
+        return Literal(pa.scalar(Decimal(number)), text)
+    except pa.ArrowInvalid:  # more than 76 digits
+        return Literal(pa.scalar(float(text)), text)
 
 
 def _type(node: exp.Expr) -> pa.DataType:
