@@ -60,7 +60,7 @@ def make_table() -> pa.Table:
             "b": pa.array([True, None, False, True, False]),
             "c": pa.array([None, None, True, True, False]),
             "bin": pa.array([b"abc", None, b"", b"\xff", b"a"]),
-            "fsb": pa.array([b"abc", None, b"xyz", b"\xff\x00\x01", b"abd"], pa.binary(3)),
+            "fsb": pa.array([b"abc", None, b"xyz", b"\xff\x00\x01", b"abe"], pa.binary(3)),
             "d": pa.array(DAYS, pa.date32()),
             "d64": pa.array(DAYS, pa.date64()),
             "ts": pa.array(INSTANTS, pa.timestamp("us")),

@@ -81,13 +81,12 @@ def operator(name: str, arguments: Sequence[Node], type_: pa.DataType | None = N
 
 
 def _type_of(name: str, arguments: tuple[Node, ...]) -> pa.DataType:
-    """Return the type of a result: that of no rows, or of the constant."""
-    constant = all(isinstance(argument, Literal) for argument in arguments)
+    """Return the type of a result, found by computing one row of nulls; constants are checked by that too."""
     values = [
-        argument.value if isinstance(argument, Literal) else pa.nulls(0, argument.type)
+        argument.value if isinstance(argument, Literal) else pa.nulls(1, argument.type)
         for argument in arguments
     ]
-    return compute_call(name, values, int(constant), pa.null()).type
+    return compute_call(name, values, 1, pa.null()).type
 
 
 def _constant(call: Call) -> Literal:
@@ -130,7 +129,7 @@ def _meet(left: Node, right: Node, doing: str) -> tuple[Node, Node]:
 
 
 def _named(node: Node) -> str:
-    if isinstance(node, Column):
+    if isinstance(node, Column) and node.path:
         return f"column {'.'.join(node.path)} ({node.type})"
     return (
         f"{node.value.as_py()!r} ({node.type})"
@@ -153,6 +152,8 @@ def _same(nodes: Sequence[Node], doing: str) -> list[Node]:
 def comparison(name: str, left: Node, right: Node) -> Node:
     """Return ``left = right`` or another comparison, or ``is distinct``."""
     left, right = _meet(left, right, name)
+    if pa.types.is_null(left.type):  # of which nothing can be compared
+        left, right = as_type(left, _BOOL), as_type(right, _BOOL)
     if pa.types.is_nested(left.type):
         raise OptionError(f"{name} is not defined for {left.type}")
     return operator(name, (left, right), _BOOL)
@@ -281,8 +282,10 @@ def _look_up(operand: Node, constants: Sequence[Literal]) -> Node:
 
 
 def _value_as(node: Node, type_: pa.DataType) -> pa.Scalar:
-    if isinstance(node, Literal) and node.type != type_ and (value := literal_as(node, type_)) is not None:
-        return value
+    if isinstance(node, Literal) and node.type != type_:
+        value = literal_as(node, type_)
+        if value is not None and value.type == type_:
+            return value
     found = as_type(node, type_)
     if not isinstance(found, Literal):
         raise OptionError("IN needs constants")

@@ -110,8 +110,8 @@ def time_of_text(text: str, type_: pa.DataType) -> pa.Scalar | None:
 def literal_as(literal: Literal, type_: pa.DataType) -> pa.Scalar | None:
     """Return a constant in the type of the column beside it, or None if it is no value of that type.
 
-    A number takes any numeric type that holds it (floating point rounds). An ISO text beside dates, times and timestamps becomes
-    one of these, in a type that holds all its digits.
+    A number takes any numeric type that holds it (floating point rounds), or becomes a decimal beside 64-bit integers. An ISO text
+    beside dates, times and timestamps becomes one of these, in a type that holds all its digits.
     """
     value, given = literal.value, literal.value.type
     if not value.is_valid or pa.types.is_null(given):
@@ -138,12 +138,21 @@ def _number_as(literal: Literal, type_: pa.DataType) -> pa.Scalar | None:
         with np.errstate(over="ignore"):
             rounded = type_.to_pandas_dtype()(number)
         return pa.array(np.array([rounded]), type_)[0]
-    if pa.types.is_integer(type_):
-        return pa.scalar(number, type_) if pa.types.is_integer(literal.type) else None
+    exact = Decimal(literal.text if literal.text is not None else str(number))
+    if not exact.is_finite() or abs(exact.adjusted()) > 80:  # more digits than any type has
+        return None
     if pa.types.is_decimal(type_):
-        exact = Decimal(literal.text if literal.text is not None else str(number))
-        return pa.scalar(exact, type_) if exact.is_finite() else None
-    return None
+        return pa.scalar(exact, type_)
+    if not pa.types.is_integer(type_):
+        return None
+    low, high = (0, 2**type_.bit_width) if pa.types.is_unsigned_integer(type_) else _signed_range(type_)
+    if low <= exact < high and exact == exact.to_integral_value():
+        return pa.scalar(int(exact), type_)
+    return pa.scalar(exact) if type_.bit_width == 64 else None  # floating point would round the column
+
+
+def _signed_range(type_: pa.DataType) -> tuple[int, int]:
+    return -(2 ** (type_.bit_width - 1)), 2 ** (type_.bit_width - 1)
 
 
 def float_type(left: pa.DataType, right: pa.DataType) -> pa.DataType:

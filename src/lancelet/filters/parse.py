@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -269,7 +270,7 @@ class _Converter:
         if not node.expressions:
             raise OptionError("IN needs at least one value")
         first = node.expressions[0]
-        if isinstance(first, exp.Literal) and first.is_string and first.this.startswith(MARK):
+        if self._lists and isinstance(first, exp.Literal) and first.is_string and first.this.startswith(MARK):
             return self._in_list(self.convert(node.this), self._lists[int(first.this.removeprefix(MARK))])
         return build.membership(self.convert(node.this), [self.convert(value) for value in node.expressions])
 
@@ -350,7 +351,7 @@ _HANDLERS: dict[type[exp.Expr], Callable[[_Converter, exp.Expr], Node]] = {
 
 
 def _number(text: str) -> Literal:
-    """Return an integer of 64 bits, or else floating point; the text stays for decimals."""
+    """Return an integer of 64 bits, a longer one as a decimal, or else floating point; the text stays for decimals."""
     try:
         number = int(text)
     except ValueError:
@@ -359,13 +360,18 @@ def _number(text: str) -> Literal:
         return Literal(pa.scalar(number, pa.int64()), text)
     if 0 <= number < 2**64:
         return Literal(pa.scalar(number, pa.uint64()), text)
-    return Literal(pa.scalar(float(text)), text)
+    try:
+        return Literal(pa.scalar(Decimal(number)), text)
+    except pa.ArrowInvalid:  # more than 76 digits
+        return Literal(pa.scalar(float(text)), text)
 
 
 def _type(node: exp.Expr) -> pa.DataType:
     """Return the type that a cast names."""
-    parameters = [str(parameter.this.this) for parameter in node.expressions]
     kind = node.this
+    if node.args.get("nested") or any(not isinstance(one, exp.DataTypeParam) for one in node.expressions):
+        raise OptionError(f"filters do not cast to {node.sql()}")
+    parameters = [str(parameter.this.this) for parameter in node.expressions]
     if kind == exp.DataType.Type.DECIMAL and len(parameters) in (1, 2):
         precision, scale = [int(number) for number in [*parameters, "0"][:2]]
         if not 1 <= precision <= 38 or scale > precision:
@@ -375,6 +381,6 @@ def _type(node: exp.Expr) -> pa.DataType:
         if parameters[0] not in _STAMPS:
             raise OptionError("a timestamp has 0, 3, 6 or 9 digits of seconds")
         return pa.timestamp(_STAMPS[parameters[0]])
-    if parameters or node.args.get("nested") or kind not in _TYPES:
+    if parameters or kind not in _TYPES:
         raise OptionError(f"filters do not cast to {node.sql()}")
     return _TYPES[kind]
