@@ -28,8 +28,9 @@ class MadeVersion:
 def write_file(
     store: Store, schema: Schema, table: pa.Table, version: Version = Version.V2_2, **options: object
 ) -> DataFile:
-    """Write the columns of `table` with the ids that they have in `schema`."""
-    fields = fields_for(schema, table.schema)
+    """Write the columns of `table`, in its order, with the ids that they have in `schema`."""
+    own = {field.name: field for field in fields_for(schema, table.schema).fields}
+    fields = Schema(tuple(own[name] for name in table.column_names))
     file, _ = write_column_file(
         store, fields, table.to_batches(), table.schema, version=version, options=options
     )

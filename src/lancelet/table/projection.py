@@ -68,12 +68,15 @@ class Output(NamedTuple):
         Names of the children of structs on the way down to it.
     expression
         What computes it.
+    parts
+        Paths of what is wanted of the field, if not all.
     """
 
     field: pa.Field
     source: str
     path: tuple[str, ...] = ()
     expression: Any = None
+    parts: tuple[str, ...] = ()
 
 
 class Projection:
@@ -135,13 +138,14 @@ class Projection:
         for name in names:
             if names.count(name) > 1:
                 raise OptionError(f"column {name!r} is asked for twice")
-        metadata = self._shown.to_arrow().metadata
+        metadata = snapshot.stored_schema.metadata or None
         self.arrow_schema = pa.schema([output.field for output in self.outputs], metadata=metadata)
-        self.early = self._wanted(() if self.filter is None else self.filter.columns)
+        early_names = () if self.filter is None else self.filter.columns
+        self.early = self._wanted(early_names)
         whole = self._wanted(self._names())
         self.late = self._without_early(whole)
         #: All that is read, where nothing is worth a second look at the rows.
-        self.both = self._both()
+        self.both = self._wanted((*early_names, *self._names()))
         #: What of `early` the result needs too.
         self.early_used = frozenset(whole.names) - frozenset(self.late.names)
 
@@ -180,10 +184,12 @@ class Projection:
             return [self._named(name) for name in columns]
         system = [name for name in columns if name in SYSTEM_COLUMNS]
         pruned = self._fields(project_overlapping(self._schema, _fields_only(columns))).shown
-        found = {field.name: Output(field.to_arrow(), field.name) for field in pruned.fields}
-        found |= {name: Output(pa.field(name, pa.uint64()), name) for name in system}
-        heads = [name if name in system else find_field(self._schema, name)[0].name for name in columns]
-        return [found[name] for name in dict.fromkeys(heads)]
+        heads = {name: name if name in system else find_field(self._schema, name)[0].name for name in columns}
+        found = {name: Output(pa.field(name, pa.uint64()), name) for name in system}
+        for field in pruned.fields:
+            parts = tuple(name for name, head in heads.items() if head == field.name)
+            found[field.name] = Output(field.to_arrow(), field.name, parts=parts)
+        return [found[name] for name in dict.fromkeys(heads.values())]
 
     def _named(self, name: str) -> Output:
         if name in SYSTEM_COLUMNS:
@@ -224,6 +230,8 @@ class Projection:
         for output in self.outputs:
             if output.expression is not None:
                 yield from output.expression.columns
+            elif output.parts:
+                yield from output.parts
             else:
                 yield ".".join((output.source, *output.path))
 
@@ -241,13 +249,6 @@ class Projection:
         fields = tuple(field for field in late.fields.schema.fields if _shape(field) not in known)
         system = tuple(name for name in late.system if name not in self.early.system)
         return Wanted(self._fields(Schema(fields)), system)
-
-    def _both(self) -> Wanted | None:
-        """Return what is read early and late as one; ``None``: a field is read in two shapes."""
-        fields = (*self.early.fields.schema.fields, *self.late.fields.schema.fields)
-        if len({field.name for field in fields}) < len(fields):
-            return None
-        return Wanted(self._fields(Schema(fields)), (*self.early.system, *self.late.system))
 
 
 def _fields_only(names: Iterable[str]) -> list[str]:

@@ -359,5 +359,5 @@ def _batches(
     if columns:
         yield from cut(columns, num_rows, batch_size, schema)
         return
-    for start in range(0, num_rows, batch_size):
+    for start in range(0, num_rows, max(batch_size, 1)):
         yield as_batch({}, min(batch_size, num_rows - start))

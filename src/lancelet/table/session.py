@@ -138,7 +138,7 @@ class Session:
         Raises
         ------
         FormatError
-            There is no such file, its envelope is damaged, or it is of another version or has fewer columns than the manifest says.
+            There is no such file, its envelope is damaged, or it has another version or fewer columns than the manifest says.
         UnsupportedError
             It lies outside of the dataset, or its version is not known here.
         """
@@ -199,6 +199,8 @@ class Session:
             raise FormatError(
                 f"data file {file.path!r} does not exist, and a manifest names it", path=store.name
             ) from None
+        except OptionError as error:  # the name is none
+            raise FormatError(str(error), path=store.name) from None
         if container.version != file.version:
             raise FormatError(
                 f"the file has version {container.version.text}, and the manifest says {file.version.text}",

@@ -143,20 +143,10 @@ class Scan:
     def _read(self, window: list[Segment], meter: Meter) -> Piece:
         """Read a window."""
         allocate, projection = meter.start(), self.projection
-        if projection.filter is not None and self.late and (len(window) == 1 or projection.both is None):
-            found = [self._read_late(segment, allocate) for segment in window]
-            return found[0] if len(found) == 1 else _joined(found)
-        if projection.filter is None:
-            wanted = [projection.late]
-        elif projection.both is not None:
-            wanted = [projection.both]
-        else:
-            wanted = [projection.early, projection.late]
-        values: dict[str, Arrays] = {}
-        num_rows = 0
-        for own in wanted:
-            num_rows, read = self._gather(window, own, allocate)
-            values |= read
+        if projection.filter is not None and self.late and len(window) == 1:
+            return self._read_late(window[0], allocate)
+        wanted = projection.late if projection.filter is None else projection.both
+        num_rows, values = self._gather(window, wanted, allocate)
         if projection.filter is not None and num_rows:
             mask = _mask(projection, values, num_rows)
             num_left = int(np.count_nonzero(mask))
@@ -212,15 +202,6 @@ class Scan:
         return dict(zip(wanted.names, arrays, strict=True))
 
 
-def _joined(pieces: list[Piece]) -> Piece:
-    some = [piece for piece in pieces if piece.num_rows]
-    columns = [
-        [array for arrays in column for array in arrays]
-        for column in zip(*(piece.columns for piece in some), strict=True)
-    ]
-    return Piece(columns, sum(piece.num_rows for piece in some))
-
-
 def _compact(arrays: Arrays) -> Arrays:
     """Join the arrays of small fragments: one call is cheaper than many."""
     joined = join(arrays)
@@ -228,7 +209,8 @@ def _compact(arrays: Arrays) -> Arrays:
 
 
 def _mask(projection: Projection, values: dict[str, Any], num_rows: int) -> npt.NDArray[np.bool_]:
-    mask = projection.filter.mask(as_batch({name: values[name] for name in projection.early.names}, num_rows))
+    batch = as_batch({name: values[name] for name in projection.early.names}, num_rows)
+    mask = projection.filter.mask(batch)
     return mask.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
 
 
