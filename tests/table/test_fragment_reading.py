@@ -200,13 +200,13 @@ def test_widened_rows_hold_the_wanted_ones(wanted: list[int], row_bytes: float) 
 
     few, module._FEW_ROWS = module._FEW_ROWS, 0
     try:
-        around, mask = _widened(wanted_rows, row_bytes)
+        around, wanted_there = _widened(wanted_rows, row_bytes)
     finally:
         module._FEW_ROWS = few
     found = np.concatenate(
         [np.arange(start, stop) for start, stop in zip(around.starts, around.stops, strict=True)]
     )
-    assert (found if mask is None else found[mask]).tolist() == [3 * row for row in wanted]
+    assert (found if wanted_there is None else found[wanted_there]).tolist() == [3 * row for row in wanted]
 
 
 # ---- damaged descriptions

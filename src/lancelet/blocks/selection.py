@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lancelet import kernels
 from lancelet.blocks.block import Block, Dictionary, FixedSizeList, FixedWidth, Packed, VariableWidth
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["filtered", "picked_ranges", "taken"]
 
 
-def taken(array: pa.Array, positions: Int64Array) -> pa.Array:
-    """Return the values of `array` at `positions`, in their order."""
-    return _safe(array).take(pa.array(positions))
+def taken(array: pa.Array, positions: Int64Array, *, check: bool = True) -> pa.Array:
+    """Return the values of `array` at `positions`, in their order; without `check` they are known to exist."""
+    return pc.take(_safe(array), pa.array(positions), boundscheck=check)
 
 
 def filtered(array: pa.Array, mask: npt.NDArray[np.bool_]) -> pa.Array:

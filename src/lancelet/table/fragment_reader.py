@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from lancelet.blocks.selection import filtered
+from lancelet.blocks.selection import taken
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.fields.joining import join
 from lancelet.fields.paths import shown, without_extensions
@@ -24,19 +24,16 @@ from lancelet.table.parts import assemble
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
-
     from lancelet.buffers import Allocate, Int64Array
     from lancelet.table.metadata import FragmentMetadata
     from lancelet.table.parts import FieldPart, Layout, ReadFields
     from lancelet.table.session import OpenFile
     from lancelet.table.snapshot import Snapshot
 
-    Mask = npt.NDArray[np.bool_]
     Offsets = np.ndarray[Any, np.dtype[np.uint32]]
     Columns = list[list[pa.Array]]
 
-__all__ = ["CREATED_AT", "ROW_ADDRESS", "ROW_ID", "SYSTEM_COLUMNS", "UPDATED_AT", "FragmentReader", "masked"]
+__all__ = ["CREATED_AT", "ROW_ADDRESS", "ROW_ID", "SYSTEM_COLUMNS", "UPDATED_AT", "FragmentReader", "picked"]
 
 ROW_ID = "_rowid"
 ROW_ADDRESS = "_rowaddr"
@@ -164,6 +161,11 @@ class FragmentReader:
         if len(wrong):
             raise OptionError(f"fragment {self.metadata.id} has no row {int(wrong[0])}, or it is deleted")
 
+    @property
+    def gives_views(self) -> bool:
+        """Whether the bytes of data files are in memory, or mapped."""
+        return not self.metadata.files or self._open(0).container.source.gives_views
+
     # ---- columns
 
     def row_bytes(self, fields: ReadFields) -> float:
@@ -197,10 +199,12 @@ class FragmentReader:
         for number, own in layout.files:
             selection = self._open(number).select(own, fields.blobs)
             group = selection.groups(selection.reads, 1)[0]
-            around, mask = _widened(rows, group.row_bytes)
+            around, wanted = _widened(rows, group.row_bytes)
             columns: Columns = [[] for _ in own.fields]
             for position, arrays in zip(group.fields, group.read(around, allocate), strict=True):
-                columns[position] = arrays if mask is None else masked(arrays, mask)
+                if wanted is not None:
+                    arrays = picked(arrays, wanted, around.num_rows)
+                columns[position] = arrays
             read.append(columns)
         return [
             self._put_together(place, parts, fields, read, rows.num_rows)
@@ -305,7 +309,7 @@ class FragmentReader:
 _NONE = np.empty(0, np.uint32)
 
 
-def _widened(rows: RowRanges, row_bytes: float) -> tuple[RowRanges, Mask | None]:
+def _widened(rows: RowRanges, row_bytes: float) -> tuple[RowRanges, Int64Array | None]:
     """Close small gaps between rows: returns the rows to read, and which of them are wanted; ``None``: all."""
     if len(rows.starts) == 1 or rows.num_rows <= _FEW_ROWS:
         return rows, None
@@ -316,21 +320,43 @@ def _widened(rows: RowRanges, row_bytes: float) -> tuple[RowRanges, Mask | None]
     starts = rows.starts[np.concatenate(([True], apart))]
     stops = rows.stops[np.concatenate((apart, [True]))]
     around = RowRanges(starts, stops)
-    # where each range of the wanted rows stands among those that are read
+    # where the wanted rows of each group stand among those that are read
     shifts = np.cumsum(np.concatenate(([0], stops[:-1] - starts[:-1]))) - starts
     group = np.cumsum(np.concatenate(([0], apart)))
-    steps = np.zeros(around.num_rows + 1, dtype=np.int8)
-    steps[rows.starts + shifts[group]] = 1
-    steps[rows.stops + shifts[group]] -= 1
-    return around, np.cumsum(steps[:-1], dtype=np.int8).view(np.bool_)
+    return around, positions(RowRanges(rows.starts + shifts[group], rows.stops + shifts[group]))
 
 
-def masked(arrays: Sequence[pa.Array], mask: Mask) -> list[pa.Array]:
-    """Return the values of a column where ``mask: bool[num_rows]`` is true, as at least one array."""
-    found, start = [], 0
-    for array in arrays:
-        own = mask[start : start + len(array)]
-        start += len(array)
-        plain = filtered(shown(array, without_extensions(array.type)), own)
-        found.append(shown(plain, array.type))
+def picked(arrays: Sequence[pa.Array], rows: Int64Array, num_rows: int) -> list[pa.Array]:
+    """Return some values of a column, as at least one array; an array without wanted values is left out if another has some.
+
+    Parameters
+    ----------
+    arrays
+        The column.
+    rows
+        Which of its `num_rows` values: ``int64[num_wanted]``, sorted.
+
+    Raises
+    ------
+    FormatError
+        The column has another number of values.
+    """
+    stops = np.cumsum([len(array) for array in arrays])
+    if stops[-1] != num_rows:
+        raise FormatError(f"a column has {stops[-1]} values, and {num_rows} rows were read")
+    if len(arrays) == 1:
+        return [_taken(arrays[0], rows)]
+    borders = np.searchsorted(rows, stops)
+    found: list[pa.Array] = []
+    first = start = 0
+    for array, stop, border in zip(arrays, stops.tolist(), borders.tolist(), strict=True):
+        if border > first or (border == len(rows) and not found):
+            found.append(_taken(array, rows[first:border] - start))
+        first, start = border, stop
     return found
+
+
+def _taken(array: pa.Array, rows: Int64Array) -> pa.Array:
+    """Return values at positions that are known to exist."""
+    plain = taken(shown(array, without_extensions(array.type)), rows, check=False)
+    return shown(plain, array.type)

@@ -39,8 +39,10 @@ _OFFSET_BITS = np.uint64(32)
 _OFFSET_MASK = np.uint64(0xFFFFFFFF)
 #: So many parts a thread: fragments differ.
 _PARTS_PER_THREAD = 2
-#: Fewer fragments are not worth a hand-over to other threads, where files lie in memory.
-_FEW_FRAGMENTS = 8
+#: So many rows of a fragment are worth a hand-over to another thread, also where files lie in memory.
+_MANY_ROWS = 1 << 12
+#: Parts of a take at a time.
+_MOST_PARTS = 1 << 10
 
 
 def take_positions(snapshot: Snapshot, indices: Any, projection: Projection) -> pa.Table:
@@ -170,11 +172,9 @@ def _take(
     """Read the physical rows of each fragment, and put all in order."""
     schema = projection.arrow_schema
     columns: Columns = [[] for _ in projection.outputs]
-    threads = num_threads()
-    share = max(-(-len(runs) // (_PARTS_PER_THREAD * threads)), _FEW_FRAGMENTS)
-    parts = [runs[start : start + share] for start in range(0, len(runs), share)]
     budget_bytes = physical_memory()
-    with OrderedTasks[Any](len(parts) + 1) as tasks:
+    with OrderedTasks[Any](_MOST_PARTS) as tasks:
+        parts = _parts(snapshot, runs)
         for part in parts:
             task = partial(_read_runs, snapshot, part, projection, Budget(budget_bytes).meter())
             tasks.put(task, inline=len(parts) == 1)
@@ -196,6 +196,20 @@ def _take(
         for field, parts in zip(schema, columns, strict=True)
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _parts(
+    snapshot: Snapshot, runs: Sequence[tuple[int, Int64Array]]
+) -> list[Sequence[tuple[int, Int64Array]]]:
+    """Divide fragments among threads. Few rows of files in memory are left to one: that is work for the interpreter only."""
+    num_rows = sum(len(offsets) for _, offsets in runs)
+    is_little = (
+        num_rows < _MANY_ROWS * len(runs) and snapshot.reader(runs[0][0]).gives_views if runs else True
+    )
+    if is_little:
+        return [runs]
+    share = max(-(-len(runs) // (_PARTS_PER_THREAD * num_threads())), 1)
+    return [runs[start : start + share] for start in range(0, len(runs), share)]
 
 
 def _read_runs(

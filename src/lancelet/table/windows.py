@@ -18,17 +18,16 @@ from lancelet.fields.joining import join
 from lancelet.fields.structure import positions
 from lancelet.file.budget import Budget, physical_memory
 from lancelet.pages.base import RowRanges
-from lancelet.table.fragment_reader import masked
+from lancelet.table.fragment_reader import picked
 from lancelet.table.projection import as_batch
 from lancelet.threads import OrderedTasks, num_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import numpy.typing as npt
     import pyarrow as pa
 
-    from lancelet.buffers import Allocate
+    from lancelet.buffers import Allocate, Int64Array
     from lancelet.file.budget import Meter
     from lancelet.table.projection import Projection, Wanted
     from lancelet.table.snapshot import Snapshot
@@ -50,6 +49,8 @@ _MOST_SEGMENTS = 32
 _INLINE_BYTES = 256 << 10
 #: Bytes of a row of unknown width, where files do not tell.
 _SOME_BYTES = 64
+#: Parts of a window with more rows than this are worth a second read, after the filter.
+_MANY_ROWS = 1 << 13
 #: Where no more than one row in so many satisfies the filter, the others are not decoded.
 _FEW = 16
 
@@ -143,16 +144,16 @@ class Scan:
     def _read(self, window: list[Segment], meter: Meter) -> Piece:
         """Read a window."""
         allocate, projection = meter.start(), self.projection
-        if projection.filter is not None and self.late and len(window) == 1:
-            return self._read_late(window[0], allocate)
+        if projection.filter is not None and self.late and _is_large(window):
+            found = [self._read_late(segment, allocate) for segment in window]
+            return found[0] if len(found) == 1 else _joined(found)
         wanted = projection.late if projection.filter is None else projection.both
         num_rows, values = self._gather(window, wanted, allocate)
         if projection.filter is not None and num_rows:
-            mask = _mask(projection, values, num_rows)
-            num_left = int(np.count_nonzero(mask))
-            if num_left < num_rows:
-                values = {name: masked(_compact(arrays), mask) for name, arrays in values.items()}
-            num_rows = num_left
+            left = _left(projection, values, num_rows)
+            if len(left) < num_rows:
+                values = {name: picked(_compact(arrays), left, num_rows) for name, arrays in values.items()}
+            num_rows = len(left)
         return Piece(projection.evaluate(values, num_rows), num_rows)
 
     def _gather(
@@ -177,23 +178,24 @@ class Scan:
         if rows is None:
             return Piece([[] for _ in projection.outputs], 0)
         values = self._values(projection.early, place, rows, allocate)
-        mask = _mask(projection, values, rows.num_rows)
-        num_rows = int(np.count_nonzero(mask))
-        if not num_rows or not projection.outputs:
-            return Piece([[] for _ in projection.outputs], num_rows)
-        if num_rows == rows.num_rows:
+        num_rows = rows.num_rows
+        left = _left(projection, values, num_rows)
+        if not len(left) or not projection.outputs:
+            return Piece([[] for _ in projection.outputs], len(left))
+        if len(left) == num_rows:
             values |= self._values(projection.late, place, rows, allocate)
             return Piece(projection.evaluate(values, num_rows), num_rows)
         used = projection.early_used
-        values = {name: masked(arrays, mask) for name, arrays in values.items() if name in used}
+        values = {name: picked(arrays, left, num_rows) for name, arrays in values.items() if name in used}
         if projection.late:
-            if num_rows * _FEW <= rows.num_rows or len(rows.starts) > 1:
-                left = RowRanges.from_sorted(positions(rows)[mask])
-                values |= self._values(projection.late, place, left, allocate)
+            if len(left) * _FEW <= num_rows or len(rows.starts) > 1:
+                physical = left + rows.starts[0] if len(rows.starts) == 1 else positions(rows)[left]
+                some = RowRanges.from_sorted(physical)
+                values |= self._values(projection.late, place, some, allocate)
             else:
                 late = self._values(projection.late, place, rows, allocate)
-                values |= {name: masked(arrays, mask) for name, arrays in late.items()}
-        return Piece(projection.evaluate(values, num_rows), num_rows)
+                values |= {name: picked(arrays, left, num_rows) for name, arrays in late.items()}
+        return Piece(projection.evaluate(values, len(left)), len(left))
 
     def _values(self, wanted: Wanted, place: int, rows: RowRanges, allocate: Allocate) -> dict[str, Arrays]:
         reader = self.snapshot.reader(place)
@@ -202,16 +204,32 @@ class Scan:
         return dict(zip(wanted.names, arrays, strict=True))
 
 
+def _is_large(window: list[Segment]) -> bool:
+    """Whether the parts of a window are worth two reads each."""
+    num_rows = sum(segment.stop - segment.start for segment in window)
+    return len(window) == 1 or num_rows > _MANY_ROWS * len(window)
+
+
 def _compact(arrays: Arrays) -> Arrays:
     """Join the arrays of small fragments: one call is cheaper than many."""
     joined = join(arrays)
     return arrays if joined is None else [joined]
 
 
-def _mask(projection: Projection, values: dict[str, Any], num_rows: int) -> npt.NDArray[np.bool_]:
+def _left(projection: Projection, values: dict[str, Any], num_rows: int) -> Int64Array:
+    """Return the rows that satisfy the filter."""
     batch = as_batch({name: values[name] for name in projection.early.names}, num_rows)
     mask = projection.filter.mask(batch)
-    return mask.to_numpy(zero_copy_only=False)  # type: ignore[no-any-return]
+    return np.flatnonzero(mask.to_numpy(zero_copy_only=False))
+
+
+def _joined(pieces: list[Piece]) -> Piece:
+    some = [piece for piece in pieces if piece.num_rows]
+    columns = [
+        [array for arrays in column for array in arrays]
+        for column in zip(*(piece.columns for piece in some), strict=True)
+    ]
+    return Piece(columns, sum(piece.num_rows for piece in some))
 
 
 def _windows(scan: Scan, pace: _Pace) -> Iterator[list[Segment]]:
