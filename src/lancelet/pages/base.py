@@ -13,7 +13,7 @@ Reading goes *open, plan, decode*, so that all input and output is known before 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -58,6 +58,7 @@ class RowRanges:
 
     starts: Int64Array
     stops: Int64Array
+    _num_rows: int = field(default=-1, init=False, repr=False)
 
     @classmethod
     def single(cls, start: int, stop: int) -> RowRanges:
@@ -77,7 +78,11 @@ class RowRanges:
     @property
     def num_rows(self) -> int:
         """Number of rows."""
-        return total(self.stops - self.starts)
+        found = self._num_rows
+        if found < 0:  # every layer asks, and a sum takes longer than many a read of few rows
+            found = total(self.stops - self.starts)
+            object.__setattr__(self, "_num_rows", found)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
