@@ -154,7 +154,7 @@ def test_columns_by_expression_and_system_columns(made) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"columns": ["nam"]}, "nearest are 'name'"),
+        ({"columns": ["names"]}, "nearest are 'name'"),
         ({"columns": ["id", "id"]}, "asked for twice"),
         ({"columns": "id"}, "list of names"),
         ({"columns": ["st.q"]}, "no field"),
@@ -165,7 +165,7 @@ def test_columns_by_expression_and_system_columns(made) -> None:
         ({"batch_readahead": 0}, "batch_readahead is 0"),
         ({"io_buffer_size": 0}, "io_buffer_size is 0"),
         ({"blob_handling": "some"}, "blob_handling is 'some'"),
-        ({"filter": "nam < 3"}, ""),
+        ({"filter": "names < 3"}, ""),
         ({"columns": {"a": 3}}, "an expression in SQL"),
     ],
 )
