@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Scanner", "blob_view"]
 
-#: Chunks of a table are joined until they take so many bytes.
-_CHUNK_BYTES = 16 << 20
+#: Chunks of a table are joined until they take so many bytes; larger ones are not copied.
+_CHUNK_BYTES = 1 << 20
 
 
 class Scanner:
