@@ -403,3 +403,10 @@ def test_what_is_being_written_is_described_apart(tmp_path):
         assert store.describe("d") == store.list("d") == []
         store.delete(found.path)
         assert store.describe(unfinished=True) == []
+
+
+def test_a_note_is_an_object(store):
+    store.put_note("d/note", b"123")
+    store.put_note("d/note", b"45")
+    assert bytes(store.get_range("d/note", 0, 2)) == b"45"
+    assert store.list() == ["d/note"]

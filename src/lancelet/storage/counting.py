@@ -120,6 +120,11 @@ class CountingStore(Store):
         self._count(Request("put", path, 0, memoryview(data).nbytes))
         self._store.put(path, data)
 
+    def put_note(self, path: str, data: Data) -> None:
+        """Write an object; see :meth:`Store.put_note`."""
+        self._count(Request("put_note", path, 0, memoryview(data).nbytes))
+        self._store.put_note(path, data)
+
     def put_if_absent(self, path: str, data: Data) -> None:
         """Write an object, unless there is one; see :meth:`Store.put_if_absent`."""
         self._count(Request("put_if_absent", path, 0, memoryview(data).nbytes))

@@ -64,6 +64,12 @@ class LocalStore(Store):
         """Write a file; see :meth:`Store.put`."""
         self._put(path, data, replace=True)
 
+    def put_note(self, path: str, data: Data) -> None:
+        """Write a file without waiting for the disk; see :meth:`Store.put_note`."""
+        with self._sink(path, replace=True, durable=False) as sink:
+            sink.write(data)
+            sink.commit()
+
     def put_if_absent(self, path: str, data: Data) -> None:
         """Write a file and link it to its name, which fails where there is one; see :meth:`Store.put_if_absent`."""
         self._put(path, data, replace=False)
@@ -107,11 +113,14 @@ class LocalStore(Store):
 
     def open_sink(self, path: str, *, replace: bool = True) -> Sink:
         """Write a file in pieces; see :meth:`Store.open_sink`."""
+        return self._sink(path, replace=replace, durable=True)
+
+    def _sink(self, path: str, *, replace: bool, durable: bool) -> LocalSink:
         file = self._file(path)
         if _TEMPORARY.fullmatch(os.path.basename(file)):  # noqa: PTH119
             raise OptionError(f"{path!r} is a name of files that are being written")
         _make_folder(os.path.dirname(file))  # noqa: PTH120
-        return LocalSink(file, replace=replace)
+        return LocalSink(file, replace=replace, durable=durable)
 
     def _open(self, path: str, mmap: bool) -> LocalSource:
         file = self._file(path)
@@ -156,13 +165,14 @@ def _files(folder: str, prefix: str, unfinished: bool) -> Iterator[tuple[str, os
     except (FileNotFoundError, NotADirectoryError):
         return
     for entry in entries:
-        if not _has_utf8(entry.name):
+        name = entry.name
+        if not (name.isascii() or _has_utf8(name)):
             continue
         if entry.is_file():
-            if (_TEMPORARY.fullmatch(entry.name) is not None) == unfinished:
-                yield prefix + entry.name, entry
+            if (name[0] == "." and _TEMPORARY.fullmatch(name) is not None) == unfinished:
+                yield prefix + name, entry
         elif entry.is_dir() and not _leads_back(entry):
-            yield from _files(entry.path, f"{prefix}{entry.name}/", unfinished)
+            yield from _files(entry.path, f"{prefix}{name}/", unfinished)
 
 
 def _has_utf8(name: str) -> bool:

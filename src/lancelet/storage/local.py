@@ -259,9 +259,10 @@ class LocalSink(Sink):
     #: After so many bytes the system is told to bring them to the disk.
     WRITE_BACK_BYTES = 8 << 20
 
-    def __init__(self, path: str | os.PathLike[str], *, replace: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, replace: bool = True, durable: bool = True) -> None:
         self.name = path_text(path)
         self._replace = replace
+        self._durable = durable
         self._target = os.path.abspath(self.name)  # noqa: PTH100 - a plain string, links kept
         self._directory, base = os.path.split(self._target)
         if os.path.exists(self._target):  # noqa: PTH110
@@ -315,7 +316,8 @@ class LocalSink(Sink):
         self._check_open()
         self._flush()
         try:
-            os.fsync(self._descriptor)
+            if self._durable:
+                os.fsync(self._descriptor)
             if self._replace:
                 os.replace(self._temporary, self._target)  # noqa: PTH105
             else:
@@ -326,7 +328,8 @@ class LocalSink(Sink):
         self._committed = True
         self._discard.detach()
         os.close(self._descriptor)
-        sync_directory(self._directory)
+        if self._durable:
+            sync_directory(self._directory)
 
     def _link(self) -> None:
         """Give the file its name beside the temporary one, which fails where there is one; then remove the temporary name."""

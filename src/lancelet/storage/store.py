@@ -10,6 +10,7 @@ verb                    what it does                                            
 ``get_range(s)``        bytes of an object                                         ``FileNotFoundError`` / -
 ``open_source``         an object to read, as ``FileReader`` takes it              ``FileNotFoundError`` / -
 ``put``                 write an object as a whole                                 - / replaces it
+``put_note``            the same, where the object may be lost in a crash          - / replaces it
 ``put_if_absent``       the same, once: of many that try, one succeeds             - / ``FileExistsError``
 ``open_sink``           an object to write in pieces, as ``FileWriter`` takes it   - / as wished
 ``list``                paths below a folder, in the order of their code points    no paths / -
@@ -112,6 +113,10 @@ class Store(ABC):
     @abstractmethod
     def put(self, path: str, data: Data) -> None:
         """Write an object as a whole, and replace the one that is there."""
+
+    def put_note(self, path: str, data: Data) -> None:
+        """Write an object that nothing depends on: as :meth:`put`, but it need not outlive a crash of the machine."""
+        self.put(path, data)
 
     @abstractmethod
     def put_if_absent(self, path: str, data: Data) -> None:

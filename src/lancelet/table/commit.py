@@ -250,7 +250,7 @@ class _Commit:
             return
         for old in self._transaction_files.keys() - {path}:
             self._delete(old)
-        self._store.put(path, data)
+        self._store.put_note(path, data)  # the manifest has a copy
         self._transaction_files = {path: data}
 
     def _settle(self, latest: Manifest) -> Manifest | None:
