@@ -14,7 +14,8 @@ import pytest
 
 from lancelet import FileReader, FileWriter, FormatError, OptionError, UnsupportedError
 from lancelet.interop.base import ReadOptions
-from lancelet.interop.convert import convert_file, format_of
+from lancelet.interop.convert import convert_file
+from lancelet.interop.formats import format_of
 from lancelet.testing import assert_tables_equal
 
 if TYPE_CHECKING:

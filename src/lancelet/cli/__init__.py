@@ -1,7 +1,8 @@
 """The command line: ``lancelet VERB ...``.
 
 Exit codes: 0 ok, 1 a problem found in the data (:class:`FormatError`, :class:`UnsupportedError`), 2 wrong use (bad arguments, a
-missing file). An error is one line on the error stream. Nothing heavy is imported before the arguments are parsed.
+missing file). An error is one line on the error stream; a verb that goes on after problems returns the exit code. Nothing heavy is
+imported before the arguments are parsed.
 """
 
 from __future__ import annotations
@@ -11,7 +12,19 @@ import os
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from lancelet.cli import cat, convert, head, info, pages, plan, schema
+from lancelet.cli import (
+    cat,
+    cleanup,
+    convert,
+    head,
+    info,
+    pages,
+    plan,
+    schema,
+    validate,
+    versions,
+    write,
+)
 from lancelet.errors import LanceletError, OptionError
 
 if TYPE_CHECKING:
@@ -19,9 +32,9 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_VERBS = (info, schema, pages, plan, head, cat, convert)
+_VERBS = (info, schema, pages, plan, head, cat, convert, write, versions, validate, cleanup)
 
-_DESCRIPTION = "Look into Lance files and convert them."
+_DESCRIPTION = "Look into Lance files and datasets, write and convert them."
 _EPILOG = """\
 examples:
   lancelet info flights.lance                what it is: version, rows, sizes
@@ -29,6 +42,9 @@ examples:
   lancelet plan flights.lance --rows 5,100   which bytes a read fetches
   lancelet head flights.lance -n 5           the first rows
   lancelet convert flights.csv flights.lance
+  lancelet write january.parquet february.parquet flights
+                                             a dataset: a folder with versions
+  lancelet head flights --filter "dep_delay > 60"
 
 exit codes: 0 ok, 1 a problem found in the data, 2 wrong use
 "lancelet VERB --help" tells more of a verb."""
@@ -92,7 +108,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stdout is None:  # closed by whoever started us
         return _fail("there is no standard output", 2)
     try:
-        arguments.run(arguments)
+        code = arguments.run(arguments) or 0
         sys.stdout.flush()
     except BrokenPipeError:
         _drop_output()
@@ -106,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         reason = error.strerror or str(error)
         return _fail(f"{error.filename}: {reason}" if error.filename else reason, 2)
-    return 0
+    return int(code)
 
 
 def _fail(message: str, code: int) -> int:

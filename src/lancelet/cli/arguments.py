@@ -4,12 +4,46 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_columns", "add_file", "add_json", "positive", "row_range", "rows"]
+__all__ = [
+    "add_columns",
+    "add_dataset",
+    "add_file",
+    "add_filter",
+    "add_json",
+    "add_path",
+    "add_version",
+    "positive",
+    "row_range",
+    "rows",
+]
 
 
 def add_file(parser: argparse.ArgumentParser) -> None:
     """Add ``FILE``."""
     parser.add_argument("file", metavar="FILE", help="a Lance file")
+
+
+def add_path(parser: argparse.ArgumentParser) -> None:
+    """Add ``PATH``, and the options that say which version of a dataset is meant."""
+    parser.add_argument("path", metavar="PATH", help="a Lance file, or the folder of a dataset")
+    add_version(parser)
+
+
+def add_dataset(parser: argparse.ArgumentParser) -> None:
+    """Add ``DATASET``."""
+    parser.add_argument("path", metavar="DATASET", help="the folder of a dataset")
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """Add ``--version`` and ``--tag``."""
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--version", metavar="N", type=positive, help="version of a dataset (default: latest)")
+    which.add_argument("--tag", metavar="NAME", help="the version of a dataset that a tag names")
+
+
+def add_filter(parser: argparse.ArgumentParser) -> None:
+    """Add ``--filter``."""
+    parser.add_argument("--filter", metavar="SQL", help="only rows of a dataset that satisfy an expression")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

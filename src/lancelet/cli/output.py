@@ -19,10 +19,12 @@ __all__ = [
     "Heading",
     "bytes_text",
     "clipped",
+    "exact_bytes",
     "printable",
     "show_json",
     "show_line",
     "show_table",
+    "time_text",
 ]
 
 #: Values of metadata are cut to this in text.
@@ -65,6 +67,29 @@ def bytes_text(num_bytes: int) -> str:
             return f"{num_bytes} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1024
     return f"{size:.1f} {_UNITS[-1]}"
+
+
+def exact_bytes(num_bytes: int) -> str:
+    """Return a size for humans, and the number of bytes where that is not exact.
+
+    Examples
+    --------
+    >>> exact_bytes(512), exact_bytes(1_536)
+    ('512 bytes', '1,536 bytes (1.5 KiB)')
+    """
+    text = bytes_text(num_bytes)
+    return text if num_bytes < 1024 else f"{num_bytes:,} bytes ({text})"
+
+
+def time_text(timestamp: str) -> str:
+    """Return an ISO timestamp in UTC for humans, to the second.
+
+    Examples
+    --------
+    >>> time_text("2013-01-31T05:17:00.123456+00:00")
+    '2013-01-31 05:17:00 UTC'
+    """
+    return f"{timestamp[:10]} {timestamp[11:19]} UTC"
 
 
 def show_line(text: str = "") -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lancelet.cli.arguments import add_columns, add_file, add_json
 from lancelet.cli.output import Heading, show_json, show_table
+from lancelet.cli.places import check_no_dataset
 from lancelet.errors import FormatError
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the pages."""
+    check_no_dataset(arguments.file)
     pages = list(_pages(arguments.file, arguments.columns))
     if arguments.json:
         show_json([_to_dict(*page) for page in pages])

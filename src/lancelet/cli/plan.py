@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lancelet.cli.arguments import add_columns, add_file, add_json, rows
 from lancelet.cli.output import Heading, show_json, show_line, show_table
+from lancelet.cli.places import check_no_dataset
 
 if TYPE_CHECKING:
     import argparse
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the plan."""
+    check_no_dataset(arguments.file)
     from lancelet.file.reader import FileReader
 
     with FileReader(arguments.file, arguments.columns, mmap=not arguments.no_mmap) as reader:

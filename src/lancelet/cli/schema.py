@@ -1,11 +1,12 @@
-"""``lancelet schema``: the fields of a file."""
+"""``lancelet schema``: the fields of a file or a dataset."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lancelet.cli.arguments import add_file, add_json
+from lancelet.cli.arguments import add_json, add_path
 from lancelet.cli.output import MAX_METADATA_CHARACTERS, Heading, clipped, show_json, show_line, show_table
+from lancelet.cli.places import check_file, is_dataset, open_dataset
 
 if TYPE_CHECKING:
     import argparse
@@ -14,36 +15,44 @@ if TYPE_CHECKING:
 
 NAME = "schema"
 HELP = "fields with their ids and types"
-DESCRIPTION = (
-    "Show the fields of a file: ids, Arrow types, the logical types that are stored, nullability, metadata."
-)
+DESCRIPTION = """\
+Show the fields of a file or a dataset: ids, Arrow types, the logical types that are stored, nullability, metadata."""
 EPILOG = """\
 Child fields stand indented below their parents. Field ids need be neither dense nor ordered.
 Long metadata is cut; --json has all of it.
 
 examples:
   lancelet schema flights.lance
-  lancelet schema flights.lance --json"""
+  lancelet schema flights.lance --json
+  lancelet schema flights --tag january"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the verb."""
-    add_file(parser)
+    add_path(parser)
     add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the schema."""
-    from lancelet.anatomy.columns import read_schema
-    from lancelet.container.reader import Container
-    from lancelet.storage import open_source
-
-    with open_source(arguments.file) as source:
-        schema = read_schema(Container.open(source))
+    if is_dataset(arguments.path):
+        schema = open_dataset(arguments).fields
+    else:
+        check_file(arguments)
+        schema = _schema_of_file(arguments.path)
     if arguments.json:
         show_json(_to_dict(schema))
     else:
         _show(schema)
+
+
+def _schema_of_file(path: str) -> Schema:
+    from lancelet.anatomy.columns import read_schema
+    from lancelet.container.reader import Container
+    from lancelet.storage import open_source
+
+    with open_source(path) as source:
+        return read_schema(Container.open(source))
 
 
 def _show(schema: Schema) -> None:

@@ -42,12 +42,15 @@ class ReadOptions:
         Fields of text files that mean null when they stand without quotes.
     column_types
         Arrow types of columns of text files by name; the others are inferred from the beginning of the file.
+    known_types
+        The same for columns that may be there, and where text can be read as the type: what the rows will be added to.
     """
 
     columns: Sequence[str] | None = None
     batch_size: int | None = None
     null_values: Sequence[str] = ("",)
     column_types: Mapping[str, pa.DataType] = field(default_factory=dict)
+    known_types: Mapping[str, pa.DataType] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.batch_size is not None and self.batch_size < 1:

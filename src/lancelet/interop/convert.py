@@ -1,26 +1,19 @@
 """Conversion of files between Lance and other formats, batch by batch.
 
-=============================  ==========================  =================================================
-suffix                         format                      remarks
-=============================  ==========================  =================================================
-``.lance``                     Lance
-``.parquet``, ``.pq``          Parquet                     written with zstd
-``.csv``, ``.csv.gz``          comma-separated text        see :mod:`lancelet.interop.delimited`
-``.tsv``, ``.tsv.gz``          tab-separated text          the same
-``.arrow``, ``.ipc``,          Arrow IPC file              streams are read too
-``.feather``
-=============================  ==========================  =================================================
+Formats stand in :mod:`lancelet.interop.formats`; a dataset can be the source too.
 """
 
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import OptionError
 from lancelet.interop.base import ReadOptions, SinkFile, writing
+from lancelet.interop.formats import DELIMITERS, format_of
+from lancelet.interop.inputs import open_input
 from lancelet.storage import open_sink
 
 if TYPE_CHECKING:
@@ -33,43 +26,7 @@ if TYPE_CHECKING:
 
     Path_ = str | os.PathLike[str]
 
-__all__ = ["FORMATS", "convert_file", "format_of"]
-
-#: Format by suffix. Text may be compressed: one more suffix ``.gz``.
-FORMATS = {
-    ".lance": "lance",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".arrow": "ipc",
-    ".feather": "ipc",
-    ".ipc": "ipc",
-}
-_DELIMITERS = {"csv": ",", "tsv": "\t"}
-
-
-def format_of(path: Path_) -> str:
-    """Return the format that the suffix of `path` names.
-
-    Raises
-    ------
-    OptionError
-        The suffix is not known.
-
-    Examples
-    --------
-    >>> format_of("flights.csv.gz")
-    'csv'
-    """
-    name = os.fspath(path).lower()
-    plain = name.removesuffix(".gz")
-    found = FORMATS.get(Path(plain).suffix)
-    if found is None or (name != plain and found not in _DELIMITERS):
-        raise OptionError(
-            f"{path}: the suffix names no known format; known are {', '.join(FORMATS)}, .csv.gz, .tsv.gz"
-        )
-    return found
+__all__ = ["convert_file"]
 
 
 def convert_file(
@@ -88,7 +45,7 @@ def convert_file(
     Parameters
     ----------
     source, target
-        Paths of files.
+        Paths of files; `source` may be the folder of a dataset too.
     overwrite
         Replace an existing target.
     version
@@ -113,31 +70,13 @@ def convert_file(
         The source uses something that is not handled.
     """
     source, target = os.fspath(source), os.fspath(target)
-    read_format, write_format = format_of(source), format_of(target)
+    write_format = format_of(target)
     if not overwrite and Path(target).exists():
         raise OptionError(f"{target} exists already; it is replaced only when overwriting is asked for")
-    with _open_rows(source, read_format, options or ReadOptions()) as rows:
+    with open_input(source, options or ReadOptions()) as rows:
         if write_format == "lance":
             return _to_lance(rows, target, version, progress)
         return _to_other(rows, target, write_format, progress)
-
-
-def _open_rows(path: str, format_: str, options: ReadOptions) -> AbstractContextManager[Rows]:
-    if format_ == "lance":
-        from lancelet.interop import lance
-
-        return lance.open_rows(path, options)
-    if format_ == "parquet":
-        from lancelet.interop import parquet
-
-        return parquet.open_rows(path, options)
-    if format_ == "ipc":
-        from lancelet.interop import ipc
-
-        return ipc.open_rows(path, options)
-    from lancelet.interop import delimited
-
-    return delimited.open_rows(path, options, _DELIMITERS[format_])
 
 
 def _to_lance(
@@ -203,7 +142,7 @@ def _open_writer(file: Any, schema: pa.Schema, format_: str) -> BatchWriter:
         return IpcBatchWriter(file, schema)
     from lancelet.interop.delimited import DelimitedBatchWriter
 
-    return DelimitedBatchWriter(file, schema, _DELIMITERS[format_])
+    return DelimitedBatchWriter(file, schema, DELIMITERS[format_])
 
 
 def _counted(rows: Rows, progress: Callable[[int, int | None], None] | None) -> Iterator[pa.RecordBatch]:

@@ -16,7 +16,7 @@ from lancelet.interop.base import BatchWriter, Rows, check_columns, reading
 from lancelet.interop.text import csv_batch, csv_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from lancelet.interop.base import ReadOptions
 
@@ -52,9 +52,27 @@ def _open(path: str, options: ReadOptions, delimiter: str, *, blank_lines: bool)
             null_values=list(options.null_values),
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
-            column_types=dict(options.column_types),
+            # Those of columns that the file does not have are ignored.
+            column_types={**_readable(options.known_types), **options.column_types},
         ),
     )
+
+
+def _readable(types: Mapping[str, pa.DataType]) -> dict[str, pa.DataType]:
+    """Return those of the types that text is read as."""
+    known = (
+        pa.types.is_integer,
+        pa.types.is_boolean,
+        pa.types.is_float32,
+        pa.types.is_float64,
+        pa.types.is_string,
+        pa.types.is_large_string,
+        pa.types.is_date,
+        pa.types.is_time,
+        pa.types.is_timestamp,
+        pa.types.is_decimal128,
+    )
+    return {name: type_ for name, type_ in types.items() if any(test(type_) for test in known)}
 
 
 def _batches(stream: Any, names: list[str], batch_size: int | None) -> Iterator[pa.RecordBatch]:

@@ -6,7 +6,14 @@ from enum import IntFlag
 
 from lancelet.errors import FormatError, UnsupportedError
 
-__all__ = ["KNOWN_TO_READ", "KNOWN_TO_WRITE", "Flag", "check_readable_flags", "check_writable_flags"]
+__all__ = [
+    "KNOWN_TO_READ",
+    "KNOWN_TO_WRITE",
+    "Flag",
+    "check_readable_flags",
+    "check_writable_flags",
+    "flag_names",
+]
 
 
 class Flag(IntFlag):
@@ -86,6 +93,11 @@ def check_writable_flags(reader_flags: int, writer_flags: int) -> None:
         )
 
 
-def _names(flags: int) -> str:
+def flag_names(flags: int) -> list[str]:
+    """Return the names of the bits that are set, the lowest first; a bit without a name is ``"bit 20"``."""
     bits = [1 << place for place in range(64) if flags >> place & 1]
-    return ", ".join(Flag(bit).name or f"bit {bit.bit_length() - 1}" for bit in bits)
+    return [Flag(bit).name or f"bit {bit.bit_length() - 1}" for bit in bits]
+
+
+def _names(flags: int) -> str:
+    return ", ".join(flag_names(flags))

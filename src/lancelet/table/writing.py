@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int | None], None] | None
 
-__all__ = ["commit", "write_dataset", "write_fragments"]
+__all__ = ["COMMIT_MESSAGE", "commit", "write_dataset", "write_fragments"]
 
 _MODES = ("create", "append", "overwrite")
 #: The property of a transaction that holds the message of a commit.
-_MESSAGE = "__lance_commit_message"
+COMMIT_MESSAGE = "__lance_commit_message"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def write_dataset(
     rows = rows_of(data, schema)
     properties = dict(transaction_properties or {})
     if commit_message is not None:
-        properties[_MESSAGE] = commit_message
+        properties[COMMIT_MESSAGE] = commit_message
     operation, paths = _written(store, latest, rows, mode, options)
     read_version = 0 if latest is None else latest.version
     try:
@@ -238,7 +238,7 @@ def commit(
     if isinstance(operation, Transaction):
         transaction = operation
     else:
-        properties = {} if commit_message is None else {_MESSAGE: commit_message}
+        properties = {} if commit_message is None else {COMMIT_MESSAGE: commit_message}
         transaction = Transaction(
             _read_version(store, operation, read_version), operation, properties=properties
         )
