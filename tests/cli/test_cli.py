@@ -17,6 +17,7 @@ from lancelet.cli import main
 
 FILES = Path(__file__).parent / "files"
 VERBS = ("info", "schema", "pages", "head", "cat", "convert")
+EVERY_VERB = (*VERBS, "plan", "write", "versions", "validate", "cleanup")
 
 
 @pytest.fixture
@@ -102,6 +103,13 @@ class TestCat:
         assert main(["cat", str(people), "--format", "csv", "--columns", "blob,score,id"]) == 0
         expected = b'"blob","score","id"\n"00ff",3.5,1\n,,2\n"",nan,3\n'
         assert capfdbinary.readouterr().out == expected
+
+    def test_csv_behind_other_text(self, people: Path, tmp_path: Path) -> None:
+        command = (
+            f"(echo first; {sys.executable} -m lancelet.cli cat {people} --format csv --columns id) > out"
+        )
+        subprocess.run(["/bin/sh", "-c", command], check=True, cwd=tmp_path)
+        assert (tmp_path / "out").read_text() == 'first\n"id"\n1\n2\n3\n'
 
     @pytest.mark.parametrize(
         ("rows", "ids"),
@@ -223,7 +231,9 @@ class TestWrongUse:
         assert "No such file or directory" in fails(capsys, 2, "convert", people, tmp_path / "no" / target)
 
     def test_a_directory(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        assert "Is a directory" in fails(capsys, 2, "info", tmp_path)
+        for verb in VERBS[:-1]:
+            expected = f"lancelet: error: {tmp_path} is a folder and no dataset: it has no _versions\n"
+            assert fails(capsys, 2, verb, tmp_path) == expected
 
     @pytest.mark.parametrize("verb", ["pages", "head", "cat"])
     def test_an_unknown_column(self, verb: str, people: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -234,7 +244,8 @@ class TestWrongUse:
         [
             ((), "VERB"),
             (("nonsense",), "nonsense"),
-            (("info",), "FILE"),
+            (("info",), "PATH"),
+            (("pages",), "FILE"),
             (("info", "a", "b"), "unrecognized arguments: b"),
             (("head", "f", "-n", "0"), "at least 1"),
             (("head", "f", "-n", "x"), "'x' is no number of rows"),
@@ -278,7 +289,7 @@ def test_a_closed_standard_output(verb: str, people: Path) -> None:
 
 
 class TestHelp:
-    @pytest.mark.parametrize("verb", VERBS)
+    @pytest.mark.parametrize("verb", EVERY_VERB)
     def test_each_verb_has_an_example(self, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit) as stop:
             main([verb, "--help"])
@@ -289,7 +300,7 @@ class TestHelp:
         with pytest.raises(SystemExit):
             main(["--help"])
         out = capsys.readouterr().out
-        for verb in VERBS:
+        for verb in EVERY_VERB:
             assert f"\n    {verb} " in out
 
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
