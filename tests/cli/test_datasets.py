@@ -220,6 +220,17 @@ class TestCat:
         lancelet.write_dataset(table, tmp_path / "blobs", data_storage_version="2.1")
         assert printed(capfd, "cat", tmp_path / "blobs").splitlines() == ['{"b": "YQ=="}', '{"b": null}']
 
+    def test_blobs_of_the_second_kind(self, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        """As of files, their descriptors are shown: the values may lie anywhere."""
+        type_ = pa.struct([("data", pa.large_binary()), ("uri", pa.string())])
+        field = pa.field("b", type_, metadata={"ARROW:extension:name": "lance.blob.v2"})
+        rows = pa.array([{"data": b"a"}, {"data": bytes(100_000)}], type_)
+        lancelet.write_dataset(pa.table([rows], pa.schema([field])), tmp_path / "blobs")
+        first, second = printed(capfd, "cat", tmp_path / "blobs").splitlines()
+        assert json.loads(first)["b"]["kind"] == 0
+        assert json.loads(second)["b"].items() >= {"kind": 1, "size": 100_000}.items()
+        assert len(parsed(capfd, "head", tmp_path / "blobs")) == 2
+
 
 class TestVersions:
     def test_text(self, people: Path, capfd: pytest.CaptureFixture[str]) -> None:

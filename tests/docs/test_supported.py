@@ -13,9 +13,10 @@ import pyarrow as pa
 import pytest
 
 from golden_index import golden_files, superseded_files
-from lancelet import FileReader, FileWriter, OptionError, UnsupportedError
+from lancelet import Dataset, FileReader, FileWriter, OptionError, UnsupportedError, write_dataset
 from lancelet.blocks.jsonb import jsonb_of_text
 from lancelet.cli import main
+from lancelet.table.flags import KNOWN_TO_READ, KNOWN_TO_WRITE, Flag
 from lancelet.testing import assert_tables_equal
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "supported.md"
@@ -126,11 +127,8 @@ FIELD_METADATA = {
 def rows_below(heading: str) -> list[dict[str, str]]:
     """Rows of the first table below a heading: cell by column title."""
     text = PAGE.read_text().partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    lines = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in text.splitlines()
-        if line.startswith("|")
-    ]
+    table = text[text.index("\n|") + 1 :].partition("\n\n")[0]
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
 
 
@@ -202,3 +200,29 @@ def test_versions(row: dict[str, str], tmp_path: Path, capsys: pytest.CaptureFix
     else:
         with pytest.raises(UnsupportedError):
             FileWriter(tmp_path / "new.lance", table.schema, version=version)
+
+
+@pytest.mark.parametrize("row", rows_below("Datasets"), ids=lambda row: row[""])
+def test_methods_of_datasets(row: dict[str, str]) -> None:
+    methods = re.findall(r"`(\w+)`", row["methods"])
+    assert methods
+    for method in methods:
+        assert hasattr(Dataset, method) == (row["supported"] == "yes"), method
+
+
+def test_flags_of_datasets() -> None:
+    listed = re.findall(r"^\| (\d+) \| `(\w+)` \| (yes|no) \|$", PAGE.read_text(), re.MULTILINE)
+    assert [(1 << int(bit), name) for bit, name, _ in listed] == [(flag.value, flag.name) for flag in Flag]
+    for _, name, supported in listed:
+        assert (Flag[name] in KNOWN_TO_READ, Flag[name] in KNOWN_TO_WRITE) == ((supported == "yes",) * 2)
+
+
+@pytest.mark.parametrize("row", rows_below("File versions"), ids=lambda row: row["version"])
+def test_versions_of_datasets(row: dict[str, str], tmp_path: Path) -> None:
+    version = row["version"].split()[0]
+    if row["write"] == "yes":
+        written = write_dataset({"n": [1, 2]}, tmp_path / "new", data_storage_version=version)
+        assert written.data_storage_version == version
+    else:
+        with pytest.raises(UnsupportedError):
+            write_dataset({"n": [1, 2]}, tmp_path / "new", data_storage_version=version)

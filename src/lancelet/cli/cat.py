@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from lancelet.cli.arguments import add_columns, add_filter, add_path, positive, row_range
-from lancelet.cli.places import check_file, is_dataset, open_dataset
+from lancelet.cli.places import blob_handling, check_file, is_dataset, open_dataset
 
 if TYPE_CHECKING:
     import argparse
@@ -80,12 +80,13 @@ def _print_file(arguments: argparse.Namespace, start: int, limit: int | None) ->
 
 
 def _print_dataset(arguments: argparse.Namespace, start: int, limit: int | None) -> None:
-    scanner = open_dataset(arguments).scanner(
+    dataset = open_dataset(arguments)
+    scanner = dataset.scanner(
         columns=arguments.columns,
         filter=arguments.filter,
         offset=start,
         limit=limit,
-        blob_handling="all_binary",
+        blob_handling=blob_handling(dataset),
     )
     _print(scanner.schema, scanner.to_batches(), arguments.format)
 

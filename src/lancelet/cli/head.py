@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lancelet.cli.arguments import add_columns, add_filter, add_json, add_path, positive
 from lancelet.cli.output import Heading, clipped, show_line, show_table
-from lancelet.cli.places import check_file, is_dataset, open_dataset
+from lancelet.cli.places import blob_handling, check_file, is_dataset, open_dataset
 
 if TYPE_CHECKING:
     import argparse
@@ -65,7 +65,7 @@ def _of_file(arguments: argparse.Namespace) -> tuple[pa.Table, str]:
 
 def _of_dataset(arguments: argparse.Namespace) -> tuple[pa.Table, str]:
     dataset = open_dataset(arguments)
-    options = {"columns": arguments.columns, "blob_handling": "all_binary"}
+    options = {"columns": arguments.columns, "blob_handling": blob_handling(dataset)}
     if arguments.filter is None:
         table = dataset.head(arguments.rows, **options)
         return table, _rest(table.num_rows, dataset.num_rows)

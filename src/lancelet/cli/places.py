@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from lancelet.table.dataset import Dataset
 
-__all__ = ["check_file", "check_no_dataset", "is_dataset", "open_dataset"]
+__all__ = ["blob_handling", "check_file", "check_no_dataset", "is_dataset", "open_dataset"]
 
 #: The folder that makes a folder a dataset.
 _VERSIONS = "_versions"
@@ -82,3 +82,12 @@ def open_dataset(arguments: argparse.Namespace) -> Dataset:
     from lancelet.table.dataset import dataset
 
     return dataset(path, getattr(arguments, "version", None), tag=getattr(arguments, "tag", None))
+
+
+def blob_handling(dataset: Dataset) -> str:
+    """Return what is shown of blobs, as of those of files: values, but descriptors of the second kind."""
+    from lancelet.schema.blobs import BLOB_V2
+    from lancelet.schema.logical import EXTENSION_NAME
+
+    has_second_kind = any(field.metadata.get(EXTENSION_NAME) == BLOB_V2 for field in dataset.fields.walk())
+    return "blobs_descriptions" if has_second_kind else "all_binary"
