@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -302,6 +303,16 @@ class TestHelp:
         out = capsys.readouterr().out
         for verb in EVERY_VERB:
             assert f"\n    {verb} " in out
+
+    def test_all_verbs_are_documented(self, repository_root: Path) -> None:
+        page = (repository_root / "docs" / "cli.md").read_text()
+        assert sorted(re.findall(r"^\| `(\w+)` \| ", page, re.MULTILINE)) == sorted(EVERY_VERB)
+
+    @pytest.mark.parametrize("verb", EVERY_VERB)
+    def test_which_verbs_print_json(self, verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            main([verb, "--help"])
+        assert ("--json" in capsys.readouterr().out) == (verb not in ("cat", "convert"))
 
     def test_version(self, capsys: pytest.CaptureFixture[str]) -> None:
         with pytest.raises(SystemExit):

@@ -124,7 +124,7 @@ def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
         "num_deletion_files": sum(fragment.deletion_file() is not None for fragment in fragments),
         "data_bytes": sum(file.file_size_bytes or 0 for file in files),
         "num_files_of_unknown_size": sum(file.file_size_bytes is None for file in files),
-        "num_fields": len(dataset.schema),
+        "num_fields": len(dataset.fields.fields),
         "storage_version": dataset.data_storage_version,
         "stable_row_ids": dataset.has_stable_row_ids,
         "reader_features": flag_names(manifest.message.reader_feature_flags),
