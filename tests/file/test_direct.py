@@ -19,9 +19,9 @@ from lancelet import kernels
 from lancelet.container import reader as container_reader
 from lancelet.errors import LanceletError
 from lancelet.file import direct_columns, scan
+from lancelet.file.column import ColumnPages
 from lancelet.file.direct import DirectColumns, DirectFields, NotDirect, TooMuchToOpen
 from lancelet.file.direct_forms import kind_of
-from lancelet.file.groups import PagesGroup
 from lancelet.pages.base import RowRanges
 from lancelet.testing import assert_tables_equal
 from lancelet.testing.strategies import flat_tables
@@ -233,17 +233,21 @@ def test_a_file_that_changes_between_two_steps_of_a_read(tmp_path: Path) -> None
 def test_what_was_read_the_general_way_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
     table = pa.table({"list": [[1], [2, 3], [4]], "text": ["one", "abc", "plain"]})
     damaged = written(table).replace(b"abc", b"a\xffc")
-    reads: list[tuple[int, ...]] = []
-    read = PagesGroup.read
+    decoded: list[int] = []
+    decode = ColumnPages.decode
 
-    def counted(group: PagesGroup, *arguments: Any) -> Any:
-        reads.append(group.fields)
-        return read(group, *arguments)
+    def counted(pages: ColumnPages, *arguments: Any) -> Any:
+        decoded.append(pages.column)
+        return decode(pages, *arguments)
 
-    monkeypatch.setattr(PagesGroup, "read", counted)
+    monkeypatch.setattr(ColumnPages, "decode", counted)
     with pytest.raises(LanceletError, match="UTF-8"):
         lancelet.FileReader(damaged).take_rows([1]).to_table()
-    assert reads == [(0,), (1,)], "the list is read once, the text after it was refused"
+    assert decoded.count(0) == 1, "the list is decoded once, whether before or after the text was refused"
+    decoded.clear()
+    with pytest.raises(LanceletError, match="UTF-8"):
+        lancelet.FileReader(damaged).read_all().to_table()
+    assert decoded.count(0) == 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell what is mapped")

@@ -233,6 +233,13 @@ class PagesGroup(_FieldsGroup):
             for arrays in self._read_fields(slice(number, number + 1), rows, allocate, scattered)
         ]
 
+    def read_beside(
+        self, rows: RowRanges, allocate: Allocate, meanwhile: Callable[[], None]
+    ) -> list[list[pa.Array]]:
+        """Read scattered `rows` as :meth:`read` does; `meanwhile` is called once, when the disk is at work for them."""
+        with self.orderly(rows):
+            return self._read_fields(slice(0, len(self._pairs)), rows, allocate, True, meanwhile)
+
     def announce(self, rows: RowRanges) -> None:
         """Have the system read what is needed to plan a read, if it is not known yet."""
         first = self._columns[0][0]
@@ -241,12 +248,22 @@ class PagesGroup(_FieldsGroup):
         announce_heads([pages for leaves in self._columns for pages in leaves], rows, self._source)
 
     def _read_fields(
-        self, part: slice, rows: RowRanges, allocate: Allocate, scattered: bool
+        self,
+        part: slice,
+        rows: RowRanges,
+        allocate: Allocate,
+        scattered: bool,
+        meanwhile: Callable[[], None] | None = None,
     ) -> list[list[pa.Array]]:
         """Read some of the fields with one request."""
         pairs, columns = self._pairs[part], self._columns[part]
         flat = [pages for leaves in columns for pages in leaves]
         plans = plan_columns(flat, rows, self._source)
+        if meanwhile is not None:
+            self._source.prefetch(
+                [range_ for parts in plans or () for part in parts for range_ in part.part.ranges]
+            )
+            meanwhile()
         if plans is None:
             return self._join(pairs, self._read_by_page(part, rows, allocate, scattered), allocate, scattered)
         num_bytes = 0
@@ -367,19 +384,28 @@ class DirectGroup(_FieldsGroup):
         Fields that were read the general way before the direct one was refused have their `arrays`, and are not read again.
         """
         flat, direct, others, general = self._parts
-        if general is not None and direct is not None and is_scattered(rows):
+        is_both = general is not None and direct is not None and is_scattered(rows)
+        if general is not None and is_both:
             general.announce(rows)
         begun = None if direct is None else direct.begin(rows)
-        if general is not None:
-            left = [place for place in others if not arrays[place]]
-            if len(left) < len(others):
-                general = self._pages_group([self._reads[place] for place in left])
-            if left:
-                for place, parts in zip(left, general.read(rows, allocate), strict=True):
-                    arrays[place] = parts
-        if direct is not None and begun is not None:
-            for place, array in zip(flat, direct.read_begun(begun, rows, allocate), strict=True):
-                arrays[place] = [array]
+
+        def read_direct() -> None:
+            if direct is not None and begun is not None:
+                for place, array in zip(flat, direct.read_begun(begun, rows, allocate), strict=True):
+                    arrays[place] = [array]
+
+        left = [place for place in others if not arrays[place]]
+        if general is not None and len(left) < len(others):
+            general = self._pages_group([self._reads[place] for place in left])
+        found: list[list[pa.Array]] = []
+        if general is not None and left:
+            found = (
+                general.read_beside(rows, allocate, read_direct) if is_both else general.read(rows, allocate)
+            )
+        for place, parts in zip(left, found, strict=True):
+            arrays[place] = parts
+        if not (is_both and left):
+            read_direct()
 
     def table(self, rows: RowRanges, allocate: Allocate) -> TableReader:
         """Begin to read `rows`: into final buffers, if all fields are read directly."""
