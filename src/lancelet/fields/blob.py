@@ -13,7 +13,7 @@ which bytes of the file their values are. Descriptors of the second kind::
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -21,16 +21,17 @@ import pyarrow as pa
 from lancelet import kernels
 from lancelet.blocks.arrow import valid_mask
 from lancelet.buffers import EMPTY, allocate
-from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
 from lancelet.fields.base import FieldEncoder
 from lancelet.fields.paths import bitmap_of, innermost, storage_of, with_innermost
 from lancelet.levels.layers import Layer
 from lancelet.pages import blob
 from lancelet.pages.base import ByteRange
 from lancelet.schema.blobs import DESCRIPTOR_V1, DESCRIPTOR_V2
+from lancelet.storage.coalesce import fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     import numpy.typing as npt
 
@@ -40,13 +41,27 @@ if TYPE_CHECKING:
     from lancelet.levels import Leaf
     from lancelet.pages.base import EncodedPage
     from lancelet.pages.choose import PageParams
+    from lancelet.storage import Source
 
     Mask = npt.NDArray[np.bool_]
     UInt64Array = npt.NDArray[np.uint64]
 
-__all__ = ["BlobEncoder", "Bodies", "check_places", "encode_descriptors", "with_one_validity"]
+__all__ = [
+    "DEDICATED",
+    "EXTERNAL",
+    "INLINE",
+    "PACKED",
+    "BlobEncoder",
+    "Bodies",
+    "Sidecars",
+    "check_places",
+    "check_sidecars",
+    "encode_descriptors",
+    "with_one_validity",
+]
 
-_INLINE, _EXTERNAL = 0, 3
+#: Kinds of bodies; the fifth is managed, which is not known here.
+INLINE, PACKED, DEDICATED, EXTERNAL = range(4)
 _KINDS = ("inline", "packed", "dedicated", "external", "managed")
 #: Bodies follow each other when no more than padding lies between them.
 _MAX_GAP = 64
@@ -175,7 +190,7 @@ def _describe_second(values: pa.StructArray, shown: Mask, out_of_line: OutOfLine
         size_name = "blob_size"
     else:
         _check_logical(children, given, shown)
-        kinds = np.where(given["uri"], np.uint8(_EXTERNAL), np.uint8(_INLINE))
+        kinds = np.where(given["uri"], np.uint8(EXTERNAL), np.uint8(INLINE))
         size_name = "size"
     _check(given["uri"] & (_text_lengths(children["uri"]) == 0), "has an empty uri")
     positions, sizes = _reserve(children["data"], given["data"], out_of_line)
@@ -192,9 +207,9 @@ def _describe_second(values: pa.StructArray, shown: Mask, out_of_line: OutOfLine
     )
 
 
-def _check(wrong: Mask, what: str) -> None:
+def _check(wrong: Mask, what: str, error: type[LanceletError] = OptionError) -> None:
     if wrong.any():
-        raise OptionError(f"blob {int(wrong.argmax())} of the batch {what}")
+        raise error(f"blob {int(wrong.argmax())} of the batch {what}")
 
 
 def _check_logical(children: dict[str, pa.Array], given: dict[str, Mask], shown: Mask) -> None:
@@ -213,16 +228,16 @@ def _check_logical(children: dict[str, pa.Array], given: dict[str, Mask], shown:
 
 def _check_prepared(kinds: npt.NDArray[np.uint8], given: dict[str, Mask], shown: Mask) -> None:
     """Check that rows have what their kind needs, and data only where they are inline."""
-    inline = shown & (kinds == _INLINE)
+    inline = shown & (kinds == INLINE)
     _check((given["kind"] != shown) | (kinds >= len(_KINDS)), f"is of none of the kinds {', '.join(_KINDS)}")
     _check(given["data"] != inline, "must have data if it is inline, and only then")
     for name in ("blob_size", "position", "blob_id", "uri"):
         _check(inline & given[name], f"is inline and has a {name}")
     for name in ("blob_id", "blob_size"):
         _check(
-            (kinds > _INLINE) & (kinds < _EXTERNAL) & ~given[name], f"is in a sidecar file and has no {name}"
+            (kinds > INLINE) & (kinds < EXTERNAL) & ~given[name], f"is in a sidecar file and has no {name}"
         )
-    _check((kinds >= _EXTERNAL) & ~given["uri"], "is external and has no uri")
+    _check((kinds >= EXTERNAL) & ~given["uri"], "is external and has no uri")
 
 
 def _numbers(children: dict[str, pa.Array], given: dict[str, Mask], name: str, dtype: Any) -> Any:
@@ -303,7 +318,7 @@ def check_places(descriptors: pa.StructArray, data_stop: int) -> tuple[UInt64Arr
     positions, sizes = (_column(descriptors, name, np.uint64) for name in ("position", "size"))
     inside = _given(descriptors)
     if descriptors.type == DESCRIPTOR_V2:
-        inside &= _column(descriptors, "kind", np.uint8) == _INLINE
+        inside &= _column(descriptors, "kind", np.uint8) == INLINE
     sizes = np.where(inside, sizes, np.uint64(0))
     stop = np.uint64(data_stop)
     wrong = (sizes > 0) & ((sizes > stop) | (positions > stop - np.minimum(sizes, stop)))
@@ -320,39 +335,66 @@ def _column(descriptors: pa.StructArray, name: str, dtype: Any) -> npt.NDArray[A
     return _raw(descriptors.field(descriptors.type.get_field_index(name)), dtype)
 
 
-class Bodies:
-    """The values of some blobs: first which bytes of the file they are, then an array.
+class Sidecars(Protocol):
+    """The sidecar files of a data file, by their numbers."""
 
-    Parameters are those of :func:`check_places`, and so is its error.
+    def size(self, blob_id: int) -> int:
+        """Return the size of a file in bytes; FormatError if there is none."""
+
+    def open(self, blob_id: int) -> Source:
+        """Open a file."""
+
+
+class Bodies:
+    """The values of some blobs: first which bytes of which file they are, then an array.
+
+    Parameters
+    ----------
+    descriptors
+        Of either kind.
+    data_stop
+        Position where the data of the file ends.
+    sidecars
+        The sidecar files; ``None``: bodies in them are not read.
 
     Attributes
     ----------
     ranges
-        What to fetch: bodies that follow each other in the file, as they do in a scan, are one range.
+        What to fetch of the file: bodies that follow each other, as they do in a scan, are one range.
 
     Raises
     ------
+    FormatError
+        A body does not lie inside of the data, or of its sidecar file.
     UnsupportedError
-        A body lies in another file.
+        A body lies in another file that is not read.
     """
 
-    def __init__(self, descriptors: pa.StructArray, data_stop: int) -> None:
-        if descriptors.type == DESCRIPTOR_V2:
-            _check_inline(_column(descriptors, "kind", np.uint8), _given(descriptors))
+    def __init__(self, descriptors: pa.StructArray, data_stop: int, sidecars: Sidecars | None = None) -> None:
+        self._sidecars = sidecars
         positions, sizes = check_places(descriptors, data_stop)
+        owners = np.zeros(len(sizes), np.uint32)
+        if descriptors.type == DESCRIPTOR_V2:
+            owners, moved = _owners(descriptors, sidecars)
+            sizes = np.where(owners > 0, moved, sizes)
         self._nulls = bitmap_of(descriptors), descriptors.null_count
         self._sizes = sizes.astype(np.int64)
         present = np.flatnonzero(sizes)
         starts = positions[present].astype(np.int64)
         stops = starts + self._sizes[present]
+        owners = owners[present]
         gaps = starts[1:] - stops[:-1]
-        opens = np.concatenate(([True], (gaps < 0) | (gaps >= _MAX_GAP)))[: len(starts)]
+        others = owners[1:] != owners[:-1]
+        opens = np.concatenate(([True], others | (gaps < 0) | (gaps >= _MAX_GAP)))[: len(starts)]
         self._firsts = np.flatnonzero(opens)
         lasts = np.concatenate((self._firsts[1:], [len(starts)]))[: len(self._firsts)] - 1
         bounds = zip(starts[self._firsts].tolist(), stops[lasts].tolist(), strict=True)
-        self.ranges = tuple(ByteRange(start, stop - start) for start, stop in bounds)
+        found = [ByteRange(start, stop - start) for start, stop in bounds]
+        self._owners = owners[self._firsts].tolist()
+        self._ranges = found
+        self.ranges = tuple(range_ for range_, owner in zip(found, self._owners, strict=True) if not owner)
         self._shifts = starts - starts[self._firsts][np.cumsum(opens) - 1]
-        self._is_view = len(self.ranges) == 1 and not gaps.any()
+        self._is_view = len(found) == len(self.ranges) == 1 and not gaps.any()
 
     def reserve(self, allocate: Allocate) -> Any:
         """Allocate what the values take together, so that the limit of the result is checked before anything is fetched."""
@@ -364,7 +406,7 @@ class Bodies:
         return allocate(total)
 
     def join(self, fetched: Sequence[Data], out: Any) -> pa.Array:
-        """Make the array of type large_binary.
+        """Make the array of type large_binary. Bodies in sidecar files are read now, file after file.
 
         Parameters
         ----------
@@ -383,20 +425,94 @@ class Bodies:
 
     def _gather(self, fetched: Sequence[Data], out: memoryview) -> None:
         """Copy the bodies to `out` without what lies between them."""
+        own = [run for run, owner in enumerate(self._owners) if not owner]
+        self._copy(zip(own, fetched, strict=True), out)
+        if self._sidecars is None or len(own) == len(self._owners):
+            return
+        runs_of: dict[int, list[int]] = {}
+        for run, owner in enumerate(self._owners):
+            runs_of.setdefault(owner, []).append(run)
+        runs_of.pop(0, None)
+        for blob_id, runs in runs_of.items():
+            with self._sidecars.open(blob_id) as source:
+                self._copy(zip(runs, fetch(source, [self._ranges[run] for run in runs]), strict=True), out)
+
+    def _copy(self, fetched: Iterable[tuple[int, Data]], out: memoryview) -> None:
+        """Copy the bodies of runs, given with their bytes, to `out`."""
         sizes = self._sizes[self._sizes > 0]
         ends = np.concatenate(([0], np.cumsum(sizes)))
         borders = [*self._firsts.tolist(), len(sizes)]
-        for data, first, stop in zip(fetched, borders, borders[1:], strict=False):
+        for run, data in fetched:
+            first, stop = borders[run], borders[run + 1]
             part = out[ends[first] : ends[stop]]
             counts = sizes[first:stop]
             kernels.flat_gather(data, self._shifts[first:stop], counts, counts, 8, part)
 
 
-def _check_inline(kinds: npt.NDArray[np.uint8], shown: Mask) -> None:
-    elsewhere = shown & (kinds != _INLINE)
+def _owners(
+    descriptors: pa.StructArray, sidecars: Sidecars | None
+) -> tuple[npt.NDArray[np.uint32], UInt64Array]:
+    """Return the number of the sidecar file of each body, 0 for the data file, and the sizes of bodies.
+
+    Raises
+    ------
+    FormatError
+        A body does not lie inside of its sidecar file.
+    UnsupportedError
+        A body lies in another file that is not read.
+    """
+    kinds, given = _column(descriptors, "kind", np.uint8), _given(descriptors)
+    sizes = _column(descriptors, "size", np.uint64)
+    beside = given & ((kinds == PACKED) | (kinds == DEDICATED))
+    elsewhere = given & (kinds != INLINE)
+    if sidecars is not None:
+        elsewhere &= ~beside
     if elsewhere.any():
-        kind = int(kinds[elsewhere.argmax()])
-        name = _KINDS[kind] if kind < len(_KINDS) else f"kind {kind}"
-        raise UnsupportedError(
-            f"the body of a blob lies in another file ({name}), which is not read; blobs='descriptors' gives its place"
+        first = int(elsewhere.argmax())
+        raise UnsupportedError(_not_read(int(kinds[first]), descriptors[first]["blob_uri"].as_py()))
+    ids = np.where(beside, _column(descriptors, "blob_id", np.uint32), np.uint32(0))
+    if sidecars is not None:
+        check_sidecars(descriptors, sidecars)
+    return ids, sizes
+
+
+def check_sidecars(descriptors: pa.StructArray, sidecars: Sidecars) -> None:
+    """Check that bodies in sidecar files lie inside of them.
+
+    Parameters
+    ----------
+    descriptors
+        Of the second kind.
+    sidecars
+        The sidecar files.
+
+    Raises
+    ------
+    FormatError
+        One does not, or its file is missing.
+    """
+    kinds = _column(descriptors, "kind", np.uint8)
+    beside = _given(descriptors) & ((kinds == PACKED) | (kinds == DEDICATED))
+    if not beside.any():
+        return
+    ids, positions, sizes = (
+        _column(descriptors, name, dtype)
+        for name, dtype in (("blob_id", np.uint32), ("position", np.uint64), ("size", np.uint64))
+    )
+    _check(beside & (ids == 0), "lies in a sidecar file without a number", FormatError)
+    for blob_id in np.unique(ids[beside & (sizes > 0)]).tolist():
+        stop = np.uint64(sidecars.size(blob_id))
+        outside = (sizes > stop) | (positions > stop - np.minimum(sizes, stop))
+        wrong = beside & (ids == blob_id) & outside
+        _check(wrong, f"does not lie inside of sidecar file {blob_id}, which has {stop} bytes", FormatError)
+
+
+def _not_read(kind: int, uri: str) -> str:
+    """Say of a body that it is not read, and how it can be."""
+    if kind == EXTERNAL:
+        return (
+            f"the body of a blob lies in another file (external: {uri!r}), which is not read; blobs='descriptors' "
+            "(blob_handling='blobs_descriptions') gives its place, to be read by other means"
         )
+    name = _KINDS[kind] if kind < len(_KINDS) else f"kind {kind}"
+    return f"the body of a blob lies in another file ({name}), which is not read; blobs='descriptors' gives its place"

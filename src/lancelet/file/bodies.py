@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lancelet.buffers import Allocate
+    from lancelet.fields.blob import Sidecars
     from lancelet.fields.paths import LeafPath
     from lancelet.schema.fields import Field
     from lancelet.storage import Source
@@ -59,10 +60,11 @@ def load_bodies(
     allocate: Allocate,
     *,
     scattered: bool = False,
+    sidecars: Sidecars | None = None,
 ) -> None:
     """Check the descriptors of all blobs, and put values in their place where values are shown.
 
-    All bodies of all columns are fetched in one call; what they take together is allocated before.
+    All bodies of all columns that lie in the file are fetched in one call; what they take together is allocated before.
 
     Parameters
     ----------
@@ -80,11 +82,13 @@ def load_bodies(
         Where memory comes from.
     scattered
         Nothing around the bodies will be read soon.
+    sidecars
+        Files beside this one that bodies may lie in; ``None``: they are not known.
 
     Raises
     ------
     FormatError
-        A body does not lie inside of the data of the file.
+        A body does not lie inside of the data of the file, or of its sidecar file.
     UnsupportedError
         A body that is wanted lies in another file.
     """
@@ -94,7 +98,7 @@ def load_bodies(
             descriptors, _ = innermost(array, path.containers)
             try:
                 if has_values:
-                    places.append((arrays, number, path, Bodies(descriptors, data_stop)))
+                    places.append((arrays, number, path, Bodies(descriptors, data_stop, sidecars)))
                 else:
                     check_places(descriptors, data_stop)
             except FormatError as error:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Allocate
     from lancelet.container.reader import Container
+    from lancelet.fields.blob import Sidecars
     from lancelet.fields.v20_reader import V20Reader
     from lancelet.file.column import ColumnPages
     from lancelet.file.direct import DirectColumns
@@ -212,12 +213,19 @@ class PagesGroup(_FieldsGroup):
         The open file.
     columns_of
         Field id -> physical column.
+    sidecars
+        Files beside this one that bodies of blobs may lie in.
     """
 
     def __init__(
-        self, reads: Sequence[FieldRead], container: Container, columns_of: Mapping[int, int]
+        self,
+        reads: Sequence[FieldRead],
+        container: Container,
+        columns_of: Mapping[int, int],
+        sidecars: Sidecars | None = None,
     ) -> None:
         super().__init__(reads, container)
+        self._sidecars = sidecars
         self._columns = [read.columns for read in reads]
         self._columns_of = columns_of
         self._has_blobs = any(read.has_blobs for read in reads)
@@ -318,7 +326,14 @@ class PagesGroup(_FieldsGroup):
         """Put the leaves of fields together, when what descriptors of blobs lead to is there."""
         if self._has_blobs:
             load_bodies(
-                pairs, arrays, self._source, self._data_stop, self._columns_of, allocate, scattered=scattered
+                pairs,
+                arrays,
+                self._source,
+                self._data_stop,
+                self._columns_of,
+                allocate,
+                scattered=scattered,
+                sidecars=self._sidecars,
             )
         return [join_leaves(shown, parts) for (_, shown), parts in zip(pairs, arrays, strict=True)]
 
@@ -336,6 +351,8 @@ class DirectGroup(_FieldsGroup):
         Field id -> physical column.
     direct
         The columns of the file that can be read directly.
+    sidecars
+        Files beside this one that bodies of blobs may lie in.
     """
 
     def __init__(
@@ -344,11 +361,12 @@ class DirectGroup(_FieldsGroup):
         container: Container,
         columns_of: Mapping[int, int],
         direct: DirectColumns,
+        sidecars: Sidecars | None = None,
     ) -> None:
         super().__init__(reads, container)
         self._reads = reads
         self._direct = direct
-        self._pages_group = partial(PagesGroup, container=container, columns_of=columns_of)
+        self._pages_group = partial(PagesGroup, container=container, columns_of=columns_of, sidecars=sidecars)
         self._parts = self._split()
 
     def _split(self) -> tuple[list[int], DirectFields | None, list[int], PagesGroup | None]:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lancelet.container.reader import Container
+    from lancelet.fields.blob import Sidecars
     from lancelet.fields.paths import LeafPath
     from lancelet.file.column import ColumnPart
     from lancelet.file.groups import Group
@@ -52,13 +53,20 @@ class Columns:
         no field is known.
     columns_of
         Field id -> physical column.
+    sidecars
+        Files beside this one that bodies of blobs may lie in; ``None``: there are none, or nobody knows where.
     """
 
     def __init__(
-        self, container: Container, schema: StoredSchema | None, columns_of: Mapping[int, int]
+        self,
+        container: Container,
+        schema: StoredSchema | None,
+        columns_of: Mapping[int, int],
+        sidecars: Sidecars | None = None,
     ) -> None:
         self.container = container
         self.columns_of = columns_of
+        self.sidecars = sidecars
         self._schema = schema
         self._cache = PageCache()
         self._pages: dict[tuple[int, int | None], ColumnPages] = {}
@@ -303,10 +311,10 @@ class Selection:
         container, columns_of = self._columns.container, self._columns.columns_of
         direct = self._columns.direct
         if direct is None:
-            return PagesGroup(reads, container, columns_of)
+            return PagesGroup(reads, container, columns_of, self._columns.sidecars)
         flat = [read for read in reads if len(read.columns) == 1]
         direct.add([read.stored for read in flat], [read.columns[0] for read in flat])
-        return DirectGroup(reads, container, columns_of, direct)
+        return DirectGroup(reads, container, columns_of, direct, self._columns.sidecars)
 
     def _v20_group(self, reads: Sequence[FieldRead]) -> Group:
         return V20Group(reads, self._columns.container, self._columns.v20)

@@ -199,7 +199,7 @@ class FragmentReader:
         for number, own in layout.files:
             selection = self._open(number).select(own, fields.blobs)
             group = selection.groups(selection.reads, 1)[0]
-            around, wanted = _widened(rows, group.row_bytes)
+            around, wanted = (rows, None) if fields.has_bodies else _widened(rows, group.row_bytes)
             columns: Columns = [[] for _ in own.fields]
             for position, arrays in zip(group.fields, group.read(around, allocate), strict=True):
                 if wanted is not None:

@@ -22,7 +22,7 @@ from lancelet.fields.paths import (
     without_extensions,
 )
 from lancelet.levels.steps import FixedList
-from lancelet.schema.blobs import shown_schema
+from lancelet.schema.blobs import is_blob, shown_schema
 from lancelet.schema.fields import Schema
 from lancelet.schema.project import is_one_column
 from lancelet.versions import Version
@@ -91,12 +91,15 @@ class ReadFields:
         The fields, as they are stored.
     shown
         The fields, as they are shown.
+    has_bodies
+        Whether values of blobs are among them: each row may cost a read of its own.
     """
 
     def __init__(self, schema: Schema, blobs: BlobView) -> None:
         self.schema = schema
         self.blobs = blobs
         self.shown = shown_schema(schema, blobs)
+        self.has_bodies = blobs == "values" and any(map(is_blob, schema.walk()))
         self._layouts: dict[LayoutKey, Layout] = {}
 
     def layout(self, files: Sequence[DataFile]) -> Layout:

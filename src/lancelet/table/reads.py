@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lancelet.table.bitmap import decode_bitmap
+from lancelet.table.blobs import DEFAULT_BUFFER_BYTES, take_blobs
 from lancelet.table.fragment import Fragment
 from lancelet.table.manifest import list_versions
 from lancelet.table.projection import Projection
-from lancelet.table.scanner import Scanner
+from lancelet.table.scanner import Scanner, blob_view
 from lancelet.table.session import Session
 from lancelet.table.snapshot import Snapshot
 from lancelet.table.tags import Tags
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from lancelet.pb import table_pb2
     from lancelet.schema.fields import Schema
     from lancelet.storage import Store
+    from lancelet.table.blobs import BlobFile
     from lancelet.table.manifest import Manifest
 
     Columns = Sequence[str] | Mapping[str, str] | None
@@ -190,35 +192,78 @@ class ReadableDataset:
         """Return the first rows; options are those of :meth:`scanner`."""
         return self.scanner(**options).head(num_rows)
 
-    def take(self, indices: Any, columns: Columns = None) -> pa.Table:
+    def take(self, indices: Any, columns: Columns = None, *, blob_handling: str | None = None) -> pa.Table:
         """Return single rows by their positions from 0, in the order asked for.
 
+        `blob_handling` is that of :class:`~lancelet.table.scanner.Scanner`.
+
         Raises
         ------
         OptionError
             A row or a column does not exist.
         """
-        return take_positions(self._snapshot, indices, self._taken(columns))
+        return take_positions(self._snapshot, indices, self._taken(columns, blob_handling))
 
-    def take_rows(self, row_ids: Any, columns: Columns = None) -> pa.Table:
+    def take_rows(
+        self, row_ids: Any, columns: Columns = None, *, blob_handling: str | None = None
+    ) -> pa.Table:
         """Return single rows by their row ids, as ``with_row_id`` shows them, in the order asked for.
 
+        `blob_handling` is that of :class:`~lancelet.table.scanner.Scanner`.
+
         Raises
         ------
         OptionError
             A row or a column does not exist.
         """
-        return take_row_ids(self._snapshot, row_ids, self._taken(columns))
+        return take_row_ids(self._snapshot, row_ids, self._taken(columns, blob_handling))
 
-    def take_addresses(self, addresses: Any, columns: Columns = None) -> pa.Table:
+    def take_addresses(
+        self, addresses: Any, columns: Columns = None, *, blob_handling: str | None = None
+    ) -> pa.Table:
         """Return single rows by their row addresses, as ``with_row_address`` shows them, in the order asked for.
 
+        `blob_handling` is that of :class:`~lancelet.table.scanner.Scanner`.
+
         Raises
         ------
         OptionError
             A row or a column does not exist.
         """
-        return take_addresses(self._snapshot, addresses, self._taken(columns))
+        return take_addresses(self._snapshot, addresses, self._taken(columns, blob_handling))
+
+    def take_blobs(
+        self,
+        blob_column: str,
+        ids: Any = None,
+        addresses: Any = None,
+        indices: Any = None,
+        *,
+        buffer_size: int = DEFAULT_BUFFER_BYTES,
+    ) -> list[BlobFile | None]:
+        """Return blobs of single rows as binary files, without reading their bodies; ``None`` for null blobs.
+
+        Parameters
+        ----------
+        blob_column
+            A column of blobs, ``"a.b"`` for one in a struct.
+        ids, addresses, indices
+            The rows: row ids, row addresses, or positions. One of them is given.
+        buffer_size
+            Bytes that each file reads ahead; 0: none.
+
+        Raises
+        ------
+        OptionError
+            A row or the column does not exist, or the column holds no blobs.
+
+        Examples
+        --------
+        >>> [video] = ds.take_blobs("video", indices=[7])  # doctest: +SKIP
+        >>> video.seek(1000), video.read(16)  # doctest: +SKIP
+        """
+        rows = {"ids": ids, "addresses": addresses, "indices": indices}
+        return take_blobs(self._snapshot, blob_column, **rows, buffer_size=buffer_size)
 
     def sample(
         self, num_rows: int, columns: Columns = None, *, randomize_order: bool = True, seed: int | None = None
@@ -227,8 +272,8 @@ class ReadableDataset:
         projection = self._taken(columns)
         return sample_rows(self._snapshot, num_rows, projection, randomize_order=randomize_order, seed=seed)
 
-    def _taken(self, columns: Columns) -> Projection:
-        return Projection(self._snapshot, columns, flat=False)
+    def _taken(self, columns: Columns, blob_handling: str | None = None) -> Projection:
+        return Projection(self._snapshot, columns, flat=False, blobs=blob_view(blob_handling))
 
     def __len__(self) -> int:
         return self.num_rows

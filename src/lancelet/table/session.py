@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from lancelet.container.reader import Container
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.file.selection import Columns, Selection
+from lancelet.table.sidecars import SidecarFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
@@ -54,11 +55,13 @@ class OpenFile:
         The file.
     columns_of
         Field id of the dataset -> physical column.
+    sidecars
+        Its sidecar files.
     """
 
-    def __init__(self, container: Container, columns_of: dict[int, int]) -> None:
+    def __init__(self, container: Container, columns_of: dict[int, int], sidecars: SidecarFiles) -> None:
         self.container = container
-        self._columns = Columns(container, None, columns_of)
+        self._columns = Columns(container, None, columns_of, sidecars)
         self._envelope_bytes = _FILE_BYTES + container.footer.column_table_offset - container.data_stop
         self._selections: OrderedDict[tuple[int, BlobView], tuple[Schema, Selection]] = OrderedDict()
 
@@ -212,7 +215,7 @@ class Session:
                 f"the manifest says that a field has column {highest}, and the file has {container.num_columns} columns",
                 path=container.source.name,
             )
-        return OpenFile(container, columns)
+        return OpenFile(container, columns, SidecarFiles(store, file.path.removesuffix(".lance")))
 
     def _container(self, store: Store, file: DataFile) -> Container:
         path = f"data/{file.path}"

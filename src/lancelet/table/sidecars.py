@@ -20,7 +20,8 @@ import numpy as np
 import pyarrow as pa
 
 from lancelet.blocks.arrow import valid_mask
-from lancelet.errors import OptionError
+from lancelet.errors import FormatError, OptionError
+from lancelet.fields.blob import DEDICATED, EXTERNAL, INLINE, PACKED
 from lancelet.fields.paths import bitmap_of
 from lancelet.schema.blobs import BLOB_V2, PREPARED_INPUT
 from lancelet.schema.logical import EXTENSION_NAME
@@ -33,12 +34,11 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Int64Array
     from lancelet.schema.fields import Field, Schema
-    from lancelet.storage import Sink
+    from lancelet.storage import Sink, Source
     from lancelet.storage.store import Store
 
-__all__ = ["SidecarWriter", "Thresholds", "sidecar_path"]
+__all__ = ["SidecarFiles", "SidecarWriter", "Thresholds", "sidecar_bytes", "sidecar_path"]
 
-_INLINE, _PACKED, _DEDICATED, _EXTERNAL = range(4)
 _PREPARED = pa.struct(list(PREPARED_INPUT.items()))
 
 
@@ -61,6 +61,60 @@ def sidecar_path(stem: str, blob_id: int) -> str:
     return f"{DATA}/{stem}/{digits}.blob"
 
 
+class SidecarFiles:
+    """The sidecar files of a data file, to be read.
+
+    Parameters
+    ----------
+    store
+        The dataset.
+    stem
+        Name of the data file without ``.lance``.
+    """
+
+    def __init__(self, store: Store, stem: str) -> None:
+        self._store = store
+        self._stem = stem
+
+    def size(self, blob_id: int) -> int:
+        """Return the size of a file in bytes.
+
+        Raises
+        ------
+        FormatError
+            There is no such file.
+        """
+        path = sidecar_path(self._stem, blob_id)
+        try:
+            return self._store.size(path)
+        except FileNotFoundError:
+            raise self._missing(path) from None
+
+    def open(self, blob_id: int) -> Source:
+        """Open a file.
+
+        Raises
+        ------
+        FormatError
+            There is no such file.
+        """
+        path = sidecar_path(self._stem, blob_id)
+        try:
+            return self._store.open_source(path)
+        except FileNotFoundError:
+            raise self._missing(path) from None
+
+    def _missing(self, path: str) -> FormatError:
+        return FormatError(
+            "a sidecar file does not exist, and a data file names it", path=f"{self._store.name}/{path}"
+        )
+
+
+def sidecar_bytes(store: Store, stem: str) -> int:
+    """Return the bytes of all sidecar files of a data file; one request."""
+    return sum(info.size for info in store.describe(f"{DATA}/{stem}"))
+
+
 class Thresholds(NamedTuple):
     """Sizes in bytes at which blobs of a field are placed elsewhere.
 
@@ -69,7 +123,7 @@ class Thresholds(NamedTuple):
     inline
         Largest value inside of the data file.
     packed
-        Largest value that shares a sidecar file.
+        Largest value that shares a sidecar file. Larger ones have a file of their own, whatever `inline` says.
     pack_file
         Size at which a shared sidecar file ends.
     """
@@ -167,17 +221,17 @@ class SidecarWriter:
         offsets = _offsets(children["data"])
         sizes = np.where(has_data, np.diff(offsets), 0)
         kinds = np.select(
-            [has_uri & ~has_data, sizes > max(limits.inline, limits.packed), sizes > limits.inline],
-            [_EXTERNAL, _DEDICATED, _PACKED],
-            _INLINE,
+            [has_uri & ~has_data, sizes > limits.packed, sizes > limits.inline],
+            [EXTERNAL, DEDICATED, PACKED],
+            INLINE,
         ).astype(np.uint8)
-        moved = np.flatnonzero((kinds == _PACKED) | (kinds == _DEDICATED))
+        moved = np.flatnonzero((kinds == PACKED) | (kinds == DEDICATED))
         ids, positions = np.zeros(len(values), np.uint32), np.zeros(len(values), np.uint64)
         data = memoryview(children["data"].buffers()[2] or b"")
         for row in moved.tolist():
             value = data[offsets[row] : offsets[row + 1]]
-            ids[row], positions[row] = self._write(value, kinds[row] == _DEDICATED, limits)
-        elsewhere = np.isin(kinds, (_PACKED, _DEDICATED))
+            ids[row], positions[row] = self._write(value, kinds[row] == DEDICATED, limits)
+        elsewhere = np.isin(kinds, (PACKED, DEDICATED))
         return _prepared(values, children, kinds, elsewhere, (ids, positions, sizes))
 
     def _write(self, value: memoryview, dedicated: bool, limits: Thresholds) -> tuple[int, int]:
@@ -246,11 +300,12 @@ def _replaced(
     if field.metadata.get(EXTENSION_NAME) == BLOB_V2:
         return place(array, field)
     stored = {child.name: child for child in field.children}
+    seen = array.flatten()  # null where the struct is: what nobody sees is not written
     children, fields = [], []
     for index, child in enumerate(array.type):
         own, values = stored[child.name], array.field(index)
         if _holds_blobs(own):
-            values = _replaced(values, own, place)
+            values = _replaced(seen[index], own, place)
         children.append(values)
         fields.append(pa.field(child.name, values.type, child.nullable, child.metadata))
     return pa.Array.from_buffers(pa.struct(fields), len(array), [bitmap_of(array)], children=children)

@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow as pa
 
 from lancelet.errors import FormatError, LanceletError, UnsupportedError
+from lancelet.fields.blob import check_sidecars
+from lancelet.schema.blobs import is_blob
 from lancelet.table.names import DATA, INDICES
 from lancelet.table.scanner import Scanner
+from lancelet.table.sidecars import SidecarFiles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from lancelet.schema.fields import Field
+    from lancelet.storage import Store
     from lancelet.table.manifest import Manifest
+    from lancelet.table.metadata import FragmentMetadata
     from lancelet.table.snapshot import Snapshot
 
 __all__ = ["find_problems"]
@@ -33,7 +40,7 @@ def find_problems(
     snapshot, manifest
         The version.
     read_data
-        Decode all rows too, not only metadata.
+        Decode all rows too, not only metadata, and look for the sidecar files of blobs.
     progress
         Called with the fragments that are done, and all of them.
     """
@@ -83,10 +90,25 @@ def _problems_of_fragment(snapshot: Snapshot, number: int, read_data: bool) -> I
         if snapshot.has_stable_row_ids:
             _ = reader.row_ids
         if read_data:
-            for _ in Scanner(snapshot.part([fragment])).to_batches():
-                pass
+            stored = snapshot.stored_schema.fields
+            for batch in Scanner(snapshot.part([fragment])).to_batches():
+                for field, array in zip(stored, batch.columns, strict=True):
+                    _check_bodies(snapshot.store, fragment, field, array)
     except LanceletError as error:
         yield error
+
+
+def _check_bodies(store: Store, fragment: FragmentMetadata, field: Field, array: pa.Array) -> None:
+    """Check that the sidecar files that descriptors of blobs name are there, and long enough."""
+    if isinstance(array.type, pa.BaseExtensionType):
+        array = array.storage
+    if is_blob(field) and field.logical_type == "struct":
+        stems = [file.path.removesuffix(".lance") for file in fragment.files if field.id in file.fields]
+        if stems:
+            check_sidecars(array, SidecarFiles(store, stems[0]))
+    elif field.logical_type == "struct":
+        for child, below in zip(field.children, array.flatten(), strict=True):
+            _check_bodies(store, fragment, child, below)
 
 
 def _problems_of_row_ids(snapshot: Snapshot, manifest: Manifest) -> Iterator[LanceletError]:

@@ -18,8 +18,10 @@ from lancelet.fields.joining import join
 from lancelet.fields.structure import positions
 from lancelet.file.budget import Budget, physical_memory
 from lancelet.pages.base import RowRanges
+from lancelet.schema.blobs import is_blob
 from lancelet.table.fragment_reader import picked
 from lancelet.table.projection import as_batch
+from lancelet.table.sidecars import sidecar_bytes
 from lancelet.threads import OrderedTasks, num_threads
 
 if TYPE_CHECKING:
@@ -144,7 +146,8 @@ class Scan:
     def _read(self, window: list[Segment], meter: Meter) -> Piece:
         """Read a window."""
         allocate, projection = meter.start(), self.projection
-        if projection.filter is not None and self.late and _is_large(window):
+        exact = projection.late.fields.has_bodies
+        if projection.filter is not None and self.late and (exact or _is_large(window)):
             found = [self._read_late(segment, allocate) for segment in window]
             return found[0] if len(found) == 1 else _joined(found)
         wanted = projection.late if projection.filter is None else projection.both
@@ -188,7 +191,8 @@ class Scan:
         used = projection.early_used
         values = {name: picked(arrays, left, num_rows) for name, arrays in values.items() if name in used}
         if projection.late:
-            if len(left) * _FEW <= num_rows or len(rows.starts) > 1:
+            few = len(left) * _FEW <= num_rows or projection.late.fields.has_bodies
+            if few or len(rows.starts) > 1:
                 physical = left + rows.starts[0] if len(rows.starts) == 1 else positions(rows)[left]
                 some = RowRanges.from_sorted(physical)
                 values |= self._values(projection.late, place, some, allocate)
@@ -306,8 +310,22 @@ def _guess(scan: Scan) -> tuple[float, bool]:
     if not unknown:
         return known, True
     num_rows = num_bytes = 0
+    beside = _shows_bodies_beside(projection)
     for fragment in snapshot.fragments[:_MOST_SEGMENTS]:
         num_rows += fragment.physical_rows or 0
         num_bytes += sum(file.file_size_bytes or 0 for file in fragment.files)
+        if beside:
+            stems = [file.path.removesuffix(".lance") for file in fragment.files]
+            num_bytes += sum(sidecar_bytes(snapshot.store, stem) for stem in stems)
     share = 2 * num_bytes / num_rows if num_rows and num_bytes else _SOME_BYTES * unknown
     return known + share, False
+
+
+def _shows_bodies_beside(projection: Projection) -> bool:
+    """Tell whether values of blobs are shown that may lie in sidecar files."""
+    return any(
+        is_blob(stored) and stored.logical_type == "struct"
+        for fields in (projection.early.fields, projection.late.fields)
+        if fields.blobs == "values"
+        for stored in fields.schema.walk()
+    )
