@@ -81,7 +81,7 @@ def write_dataset(
         A table, batches, a reader, any object with an Arrow stream (a data frame, a relation, another dataset), a mapping of names
         to columns, or an iterable of batches.
     uri
-        Path of the folder, a store, or a dataset.
+        Path of the folder, a store, or a dataset, whose version is the one that the rows go with.
     schema
         What the rows are cast to; needed for an iterable that may be empty.
     mode
@@ -121,7 +121,7 @@ def write_dataset(
     )
     if mode not in _MODES:
         raise OptionError(f"mode is {mode!r}; it may be {', '.join(map(repr, _MODES))}")
-    latest = latest_manifest(store)
+    latest = _seen(uri, store)
     if mode == "create" and latest is not None:
         raise OptionError(
             f"there is a dataset at {store.name} already; mode='append' adds to it, 'overwrite' replaces its rows"
@@ -188,9 +188,7 @@ def write_fragments(
     )
     if mode not in _MODES:
         raise OptionError(f"mode is {mode!r}; it may be {', '.join(map(repr, _MODES))}")
-    latest = latest_manifest(store)
-    if isinstance(dataset_uri, Dataset):
-        latest = dataset_uri.manifest
+    latest = _seen(dataset_uri, store)
     operation, _ = _written(store, latest, rows_of(data, schema), mode, options)
     if return_transaction:
         return Transaction(0 if latest is None else latest.version, operation)
@@ -252,6 +250,11 @@ def commit(
         attempts=max_retries,
     )
     return Dataset(store, manifest)
+
+
+def _seen(uri: Any, store: Store) -> Manifest | None:
+    """Return the version that a writer looks at: that of the dataset that it is given, else the latest."""
+    return uri.manifest if isinstance(uri, Dataset) else latest_manifest(store)
 
 
 def _read_version(store: Store, operation: Operation, given: int | None) -> int:
