@@ -73,10 +73,7 @@ class Done(NamedTuple):
 def change_many(root: str, writer: int, kinds: Sequence[str], num_changes: int) -> list[Done]:
     """Make random changes, having looked at the latest version or at one that is older; returns what came of them.
 
-    Raises
-    ------
-    AssertionError
-        A change failed in a way that is not a conflict.
+    Changes that fail in a way that is no conflict raise what they raise.
     """
     chance = random.Random(writer)
     dataset = lancelet.dataset(root)
@@ -85,15 +82,16 @@ def change_many(root: str, writer: int, kinds: Sequence[str], num_changes: int) 
         if chance.random() < 0.7:
             dataset = lancelet.dataset(root)
         kind, unique = chance.choice(list(kinds)), 1000 * writer + 10 * number
-        seen, had = dataset.version, dataset.schema.names
+        seen = dataset.version
         detail, change = _CHANGES[kind](dataset, chance, unique)
         try:
             change()
             version = dataset.version
         except CommitConflict:
             version = None
-        except OptionError as error:
-            assert kind in ("drop", "rename", "restore"), (kind, detail, seen, had, error)
+        except OptionError:
+            if kind not in ("drop", "rename", "restore"):  # somebody else has dropped the column
+                raise
             version = None
         found.append(Done(kind, detail, seen, version))
     return found
@@ -263,15 +261,15 @@ def blob_rows(first: int, num_rows: int) -> pa.Table:
 
 
 def create(store: LocalStore) -> None:
-    lancelet.write_dataset(blob_rows(0, 20), store, max_rows_per_file=10)
+    lancelet.write_dataset(blob_rows(0, 8), store, max_rows_per_file=5)
 
 
 def append(store: LocalStore) -> None:
-    lancelet.write_dataset(blob_rows(100, 20), store, mode="append", max_rows_per_file=10)
+    lancelet.write_dataset(blob_rows(100, 6), store, mode="append", max_rows_per_file=3)
 
 
 def overwrite(store: LocalStore) -> None:
-    lancelet.write_dataset(blob_rows(200, 20), store, mode="overwrite", max_rows_per_file=10)
+    lancelet.write_dataset(blob_rows(200, 8), store, mode="overwrite", max_rows_per_file=5)
 
 
 def delete(store: LocalStore) -> None:

@@ -129,10 +129,11 @@ def test_a_file_of_columns_is_removed_when_its_rows_fail():
         write_column_file(store, Schema.from_arrow(schema), batches(), schema, version=Version.V2_1)
     assert store.list() == []
     batch = pa.record_batch({"v": [1, 2]}, schema=schema)
-    file, num_rows = write_column_file(
+    file, num_rows, paths = write_column_file(
         store, Schema.from_arrow(schema), [batch], schema, version=Version.V2_1
     )
     assert (num_rows, file.fields, store.list()) == (2, (0,), [f"data/{file.path}"])
+    assert paths == store.list()
 
 
 @pytest.mark.parametrize("limits", [{"max_rows": 0}, {"max_bytes": -1}, {"max_rows": True}])

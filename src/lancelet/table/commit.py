@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lancelet.errors import CommitConflict, FormatError, LanceletError, OptionError
+from lancelet.errors import CommitConflict, FormatError, LanceletError, OptionError, UnsupportedError
 from lancelet.storage.store import missing
 from lancelet.table.build import next_manifest
 from lancelet.table.conflicts import check_conflict
@@ -54,6 +54,7 @@ from lancelet.table.operations import (
 from lancelet.table.transaction import Transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from lancelet.storage import Store
@@ -82,6 +83,7 @@ def commit_transaction(
     storage_version: Version | None = None,
     stable_row_ids: bool = False,
     attempts: int = ATTEMPTS,
+    files: Sequence[str] = (),
 ) -> Manifest:
     """Commit a transaction as the version after the latest.
 
@@ -99,6 +101,9 @@ def commit_transaction(
         File version after an Overwrite; see :func:`~lancelet.table.build.next_manifest`.
     attempts
         How often to try.
+    files
+        Paths of files that were written for the transaction. They are removed if it fails, unless nobody can know whether it did:
+        where the store broke down while the manifest was put, they stay, and clean-up finds them if no version names them.
 
     Returns
     -------
@@ -120,8 +125,9 @@ def commit_transaction(
     """
     if attempts < 1:
         raise OptionError(f"a commit in {attempts} attempts is none")
-    commit = _Commit(store, transaction, scheme, storage_version, stable_row_ids)
+    commit = _Commit(store, transaction, scheme, storage_version, stable_row_ids, files)
     try:
+        commit.complete()
         for attempt in range(attempts):
             if attempt:
                 time.sleep(random.uniform(0, _PAUSE * 2 ** min(attempt, _MOST_DOUBLINGS)))
@@ -132,8 +138,9 @@ def commit_transaction(
         if done is not None:
             return done
         raise CommitConflict(f"others were faster in all {attempts} attempts", retryable=True)
-    except LanceletError:
-        commit.forget()
+    except BaseException:
+        if not commit.may_be_committed:
+            commit.forget()
         raise
 
 
@@ -177,9 +184,10 @@ class _Commit:
         scheme: Scheme,
         storage_version: Version | None,
         stable_row_ids: bool,
+        files: Sequence[str],
     ) -> None:
         self._store = store
-        self._transaction = replace(transaction, operation=complete_operation(store, transaction.operation))
+        self._transaction = transaction
         self._scheme = scheme
         self._storage_version = storage_version
         self._stable_row_ids = stable_row_ids
@@ -191,6 +199,14 @@ class _Commit:
         #: What is written, but not committed: path -> bytes of the transaction file, and paths of deletion files.
         self._transaction_files: dict[str, bytes] = {}
         self._deletion_files: list[str] = []
+        self._files = files
+        #: Whether the manifest may have been put, though nobody said so.
+        self.may_be_committed = False
+
+    def complete(self) -> None:
+        """Note of the files of the transaction what it does not say."""
+        operation = complete_operation(self._store, self._transaction.operation)
+        self._transaction = replace(self._transaction, operation=operation)
 
     def attempt(self) -> Manifest | None:
         """Commit, or return ``None`` if somebody else was faster."""
@@ -216,10 +232,15 @@ class _Commit:
         self._write_transaction(transaction_path(transaction.read_version, transaction.uuid), data)
         scheme = latest.scheme if latest and latest.scheme else self._scheme
         path = manifest_path(message.version, scheme)
+        encoded = encode_manifest(message, index_section, data)
+        self.may_be_committed = True
         try:
-            store.put_if_absent(path, encode_manifest(message, index_section, data))
+            store.put_if_absent(path, encoded)
         except FileExistsError:
             return None
+        except UnsupportedError:
+            self.may_be_committed = False
+            raise
         return Manifest(
             message, index_section=index_section, transaction_bytes=data, path=path, scheme=scheme
         )
@@ -231,7 +252,7 @@ class _Commit:
 
     def forget(self) -> None:
         """Remove what was written beside the dataset, as far as that is possible. It harms nobody if it stays."""
-        for path in self._transaction_files:
+        for path in (*self._transaction_files, *self._files):
             self._delete(path)
         self._transaction_files.clear()
         self._drop_deletions()
@@ -250,8 +271,8 @@ class _Commit:
             return
         for old in self._transaction_files.keys() - {path}:
             self._delete(old)
-        self._store.put_note(path, data)  # the manifest has a copy
         self._transaction_files = {path: data}
+        self._store.put_note(path, data)  # the manifest has a copy
 
     def _settle(self, latest: Manifest) -> Manifest | None:
         """Check all versions that are new since the last attempt; return the one that is this transaction, if there is one."""
@@ -266,10 +287,12 @@ class _Commit:
                 raise CommitConflict(f"version {version} does not say what it changed")
             if theirs.uuid.lower() == mine.uuid.lower():
                 return manifest
+            self.may_be_committed = False  # this one has the number that mine would have
             if mine.read_version == 0:
                 raise CommitConflict("the dataset exists already")
             self._shared |= check_conflict(mine.operation, theirs.operation)
             self._others.append((manifest, theirs.operation))
+        self.may_be_committed = False
         return None
 
     def _version(self, version: int, latest: Manifest) -> Manifest:

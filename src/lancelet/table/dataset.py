@@ -8,7 +8,7 @@ import time
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-from lancelet.errors import CommitConflict, LanceletError, OptionError, UnsupportedError
+from lancelet.errors import CommitConflict, OptionError, UnsupportedError
 from lancelet.schema.project import find_field
 from lancelet.table.cleanup import CleanupPolicy, clean_up, plan_cleanup
 from lancelet.table.commit import commit_transaction, transaction_of
@@ -25,7 +25,6 @@ from lancelet.table.tags import Tags
 from lancelet.table.transaction import Transaction
 from lancelet.table.validate import find_problems
 from lancelet.table.versions import summary
-from lancelet.table.write_files import remove_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -466,11 +465,8 @@ class Dataset(ReadableDataset):
 
     def _commit(self, operation: Operation, read_version: int, files: Sequence[str] = ()) -> None:
         """Commit, and go on with the new version; `files` that were written for it are removed if it is refused."""
-        try:
-            manifest = commit_transaction(self._store, Transaction(read_version, operation))
-        except LanceletError:
-            remove_files(self._store, files)
-            raise
+        transaction = Transaction(read_version, operation)
+        manifest = commit_transaction(self._store, transaction, files=files)
         self._set(manifest)
 
     def __reduce__(self) -> tuple[Any, ...]:

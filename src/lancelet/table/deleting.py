@@ -11,6 +11,7 @@ import numpy as np
 from lancelet.table.deletions import write_deletions
 from lancelet.table.operations import Delete
 from lancelet.table.scanner import Scanner
+from lancelet.table.write_files import remove_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,16 +65,20 @@ def delete_rows(snapshot: Snapshot, predicate: Any, read_version: int) -> Deleti
     gone: list[int] = []
     paths: list[str] = []
     num_rows = 0
-    for fragment_id, offsets in _matching(snapshot, predicate):
-        reader = snapshot.reader(snapshot.place_of(fragment_id))
-        num_rows += len(offsets)
-        deleted = np.union1d(reader.deletions, offsets)
-        if len(deleted) == reader.physical_rows:
-            gone.append(fragment_id)
-            continue
-        file = write_deletions(snapshot.store, fragment_id, read_version, deleted)
-        paths.append(file.path(fragment_id))
-        updated.append(replace(reader.metadata, deletion_file=file, physical_rows=reader.physical_rows))
+    try:
+        for fragment_id, offsets in _matching(snapshot, predicate):
+            reader = snapshot.reader(snapshot.place_of(fragment_id))
+            num_rows += len(offsets)
+            deleted = np.union1d(reader.deletions, offsets)
+            if len(deleted) == reader.physical_rows:
+                gone.append(fragment_id)
+                continue
+            file = write_deletions(snapshot.store, fragment_id, read_version, deleted)
+            paths.append(file.path(fragment_id))
+            updated.append(replace(reader.metadata, deletion_file=file, physical_rows=reader.physical_rows))
+    except BaseException:
+        remove_files(snapshot.store, paths)
+        raise
     return Deletion(Delete(tuple(updated), tuple(gone), str(predicate)), num_rows, tuple(paths))
 
 

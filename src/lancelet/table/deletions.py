@@ -11,6 +11,7 @@ A file lists all deleted rows of its fragment as positions in the data files, an
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,7 +122,13 @@ def write_deletions(
         raise OptionError("deleted rows must ascend, and there must be some")
     is_bitmap = len(offsets) >= BITMAP_FROM
     deletion = DeletionFile("bitmap" if is_bitmap else "array", read_version, new_deletion_id(), len(offsets))
-    store.put(deletion.path(fragment_id), encode_bitmap(offsets) if is_bitmap else encode_array(offsets))
+    path = deletion.path(fragment_id)
+    try:
+        store.put(path, encode_bitmap(offsets) if is_bitmap else encode_array(offsets))
+    except BaseException:
+        with contextlib.suppress(OSError):  # it may be there all the same
+            store.delete(path)
+        raise
     return deletion
 
 

@@ -13,7 +13,6 @@ from lancelet.errors import OptionError, UnsupportedError
 from lancelet.fields.joining import take
 from lancelet.schema.fields import Schema
 from lancelet.table.data import rows_of
-from lancelet.table.names import DATA
 from lancelet.table.operations import Merge, Project
 from lancelet.table.scanner import Scanner
 from lancelet.table.schema_changes import altered, with_added, without
@@ -181,8 +180,8 @@ def _with_files(
             reader = snapshot.reader(number)
             batches = values.of(number)
             if batches is not None:
-                file = _column_file(snapshot.store, reader, batches, new, given, version)
-                paths.append(f"{DATA}/{file.path}")
+                file, own = _column_file(snapshot.store, reader, batches, new, given, version)
+                paths += own
                 files = (*fragment.files, file)
                 fragment = replace(fragment, files=files, physical_rows=reader.physical_rows)
             fragments.append(fragment)
@@ -198,15 +197,16 @@ def _with_files(
 
 def _column_file(
     store: Store, reader: FragmentReader, batches: Batches, new: Schema, given: pa.Schema, version: Version
-) -> DataFile:
-    """Write those of the fields `new` that `batches` have."""
+) -> tuple[DataFile, list[str]]:
+    """Write those of the fields `new` that `batches` have; returns also the paths of all files."""
     first = next(batches, None)
     if first is not None and first.schema.names != given.names:
         given = first.schema
         new = Schema(tuple(field for field in new.fields if field.name in given.names), new.metadata)
     offsets = reader.offsets_of(np.arange(reader.num_rows))
     rows = _physical(chain([] if first is None else [first], batches), offsets, reader.physical_rows)
-    return write_column_file(store, new, rows, given, version=version)[0]
+    file, _, paths = write_column_file(store, new, rows, given, version=version)
+    return file, paths
 
 
 def _physical(batches: Batches, offsets: Int64Array, physical_rows: int) -> Batches:

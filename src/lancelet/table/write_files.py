@@ -250,8 +250,8 @@ def write_column_file(
     *,
     version: Version,
     options: Mapping[str, Any] | None = None,
-) -> tuple[DataFile, int]:
-    """Write one data file with all rows of `batches`; returns its description and its rows.
+) -> tuple[DataFile, int, list[str]]:
+    """Write one data file with all rows of `batches`; returns its description, its rows, and the paths of all that was written.
 
     On an error the file is removed. Parameters are those of :class:`FragmentWriter`.
     """
@@ -259,7 +259,7 @@ def write_column_file(
     try:
         for batch in batches:
             file.write(batch)
-        return file.finish(), file.num_rows
+        return file.finish(), file.num_rows, file.paths
     except BaseException:
         file.abort()
         remove_files(store, file.paths)

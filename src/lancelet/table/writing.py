@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from lancelet.errors import LanceletError, OptionError
+from lancelet.errors import OptionError
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
 from lancelet.table.commit import ATTEMPTS, commit_transaction
@@ -23,7 +23,6 @@ from lancelet.table.write_files import (
     FileLimits,
     FragmentWriter,
     fields_for,
-    remove_files,
 )
 from lancelet.versions import Version
 
@@ -134,17 +133,14 @@ def write_dataset(
         properties[COMMIT_MESSAGE] = commit_message
     operation, paths = _written(store, latest, rows, mode, options)
     read_version = 0 if latest is None else latest.version
-    try:
-        manifest = commit_transaction(
-            store,
-            Transaction(read_version, operation, properties=properties),
-            scheme=Scheme.V2 if enable_v2_manifest_paths else Scheme.V1,
-            storage_version=_storage_version(latest, mode, options.version),
-            stable_row_ids=enable_stable_row_ids,
-        )
-    except LanceletError:
-        remove_files(store, paths)
-        raise
+    manifest = commit_transaction(
+        store,
+        Transaction(read_version, operation, properties=properties),
+        scheme=Scheme.V2 if enable_v2_manifest_paths else Scheme.V1,
+        storage_version=_storage_version(latest, mode, options.version),
+        stable_row_ids=enable_stable_row_ids,
+        files=paths,
+    )
     return Dataset(store, manifest, uri.session if isinstance(uri, Dataset) else None)
 
 
