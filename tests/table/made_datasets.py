@@ -31,7 +31,7 @@ def write_file(
     """Write the columns of `table`, in its order, with the ids that they have in `schema`."""
     own = {field.name: field for field in fields_for(schema, table.schema).fields}
     fields = Schema(tuple(own[name] for name in table.column_names))
-    file, _ = write_column_file(
+    file, _, _ = write_column_file(
         store, fields, table.to_batches(), table.schema, version=version, options=options
     )
     return file

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.table.manifest import list_versions, read_manifest
-from lancelet.table.names import DATA, DELETIONS, INDICES, TRANSACTIONS, VERSIONS, parse_manifest_name
+from lancelet.table.names import DATA, DELETIONS, INDICES, TAGS, TRANSACTIONS, VERSIONS, parse_manifest_name
 from lancelet.table.tags import read_tags
 
 if TYPE_CHECKING:
@@ -48,8 +48,14 @@ _OURS = {
     INDICES: re.compile(rf"{INDICES}/[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}/.+"),
     DELETIONS: re.compile(rf"{DELETIONS}/[^/]+\.(?:arrow|bin)"),
 }
-#: What writers of other implementations leave behind.
-_LEFT_BEHIND = re.compile(rf"(?:{VERSIONS}/(?:\.tmp[^/]*|[^/]*\.manifest[#-][^/]+)|{DATA}/\.tmp[^/]*)")
+#: What writers of other implementations leave behind: parts of files, and files that did not get their names.
+_LEFT_BEHIND = re.compile(
+    rf"(?:{VERSIONS}|{DATA}|{DATA}/[^/]+|{TRANSACTIONS}|{DELETIONS})/\.tmp[^/]*"
+    rf"|(?:{VERSIONS}|{DATA}|{TRANSACTIONS}|{DELETIONS})/[^/]+\.(?:manifest|txn|arrow|bin|lance)#\d+"
+    rf"|{DATA}/[^/]+/[01]{{32}}\.blob#\d+|{VERSIONS}/[^/]+\.manifest[#-][^/]+"
+)
+#: Folders in which writers of ours leave such files.
+_WRITTEN = (*_KINDS, VERSIONS, TAGS.split("/", 1)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,8 +269,12 @@ def plan_cleanup(
         and info.path not in kept
         and (info.path in gone or is_old(info))
     ]
-    left = [info for info in (*listed, *in_versions) if _LEFT_BEHIND.fullmatch(info.path)]
-    ours = [info for info in unfinished if info.path.split("/", 1)[0] in (*_KINDS, VERSIONS)]
+    left = [
+        info
+        for info in (*listed, *in_versions)
+        if _LEFT_BEHIND.fullmatch(info.path) and _kind_of(info.path) == _UNFINISHED and info.path not in kept
+    ]
+    ours = [info for info in unfinished if info.path.split("/", 1)[0] in _WRITTEN]
     files += [info for info in (*left, *ours) if is_old(info)]
     paths = {manifest.path: manifest.version for manifest in manifests if manifest.version in going}
     old = sorted((info for info in in_versions if info.path in paths), key=lambda info: paths[info.path])
