@@ -9,8 +9,12 @@ import pytest
 
 import lancelet
 from blob_tables import BLOBS, MARK, blob, blob_field, blob_table, sized
+from commit_jobs import data_file
 from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.schema.blobs import PREPARED_INPUT
 from lancelet.storage import LocalStore, MemoryStore
+from lancelet.table.metadata import FragmentMetadata
+from lancelet.table.operations import Append
 from lancelet.table.sidecars import sidecar_path
 from oracle.client import oracle
 
@@ -259,6 +263,135 @@ def test_blobs_need_their_extension(tmp_path: Path) -> None:
     plain = pa.table({"id": [1], "b": pa.array([{"data": b"x"}], BLOBS)})
     with pytest.raises(OptionError, match=r"extension lance\.blob\.v2"):
         lancelet.write_dataset(plain, dataset, mode="append")
+
+
+def prepared(rows: list[dict[str, Any] | None]) -> pa.Table:
+    """A column of blobs whose places are given."""
+    type_ = pa.struct(list(PREPARED_INPUT.items()))
+    return pa.table([pa.array(rows, type_)], pa.schema([pa.field("b", type_, metadata=MARK)]))
+
+
+def test_places_are_not_given_by_users(tmp_path: Path) -> None:
+    store = MemoryStore()
+    table = prepared([{"kind": 1, "blob_id": 5, "blob_size": 9, "position": 0}])
+    listed = pa.table(
+        {"l": pa.ListArray.from_arrays([0, 1], table["b"].chunk(0), type=pa.list_(table.field("b")))}
+    )
+    for given in (table, listed):
+        with pytest.raises(OptionError, match="places are chosen already"):
+            lancelet.write_dataset(given, store)
+    dataset = lancelet.write_dataset(blob_table([b"a"]).select(["b"]), store)
+    before = store.list()
+    with pytest.raises(OptionError, match="places are chosen already"):
+        dataset.insert(table)
+    assert store.list() == before
+
+
+@pytest.mark.parametrize(
+    ("blob_id", "position", "size", "message"),
+    [
+        (1, 0, 101, "inside of sidecar file 1, which has 100 bytes"),
+        (1, 100, 1, "inside of sidecar file 1"),
+        (1, 2**64 - 1, 5, "inside of sidecar file 1"),
+        (1, 5, 2**64 - 5, "inside of sidecar file 1"),
+        (1, 0, 2**63, "inside of sidecar file 1"),
+        (0, 0, 1, "without a number"),
+        (2, 0, 1, "does not exist"),
+        (2**32 - 1, 0, 1, "does not exist"),
+    ],
+)
+def test_damaged_descriptors(blob_id: int, position: int, size: int, message: str, tmp_path: Path) -> None:
+    """Whatever descriptors say, nothing is allocated or read on their word alone."""
+    store = LocalStore(tmp_path / "d")
+    dataset = lancelet.write_dataset(blob_table([b"a"]).select(["b"]), store)
+    good = {"kind": 1, "blob_id": 1, "position": 90, "blob_size": 10}
+    bad = good | {"blob_id": blob_id, "position": position, "blob_size": size}
+    file = data_file(store, prepared([good, None, bad]), [0], version="2.2")
+    store.put(sidecar_path(file.path.removesuffix(".lance"), 1), bytes(range(100)))
+    added = FragmentMetadata(0, (file,), 3)
+    dataset = lancelet.commit(store, Append((added,)), dataset.version)
+    assert values_of(dataset, limit=3) == [b"a", bytes(range(90, 100)), None]
+    for read in (values_of, lambda found: found.validate(read_data=True)):
+        with pytest.raises(FormatError, match=message):
+            read(dataset)
+    with pytest.raises((FormatError, OptionError)):
+        dataset.take_blobs("b", indices=[3])[0].read()  # type: ignore[union-attr]
+
+
+def test_both_shapes_of_blobs_go_together(tmp_path: Path) -> None:
+    """Blobs are declared with a range of an object, or without."""
+    short = pa.struct(list(BLOBS)[:2])
+    two = pa.table(
+        [pa.array([{"data": b"x" * 70_000}, None], short)], pa.schema([pa.field("b", short, metadata=MARK)])
+    )
+    four = blob_table([b"abc"]).select(["b"])
+    for number, (first, second) in enumerate(((two, four), (four, two))):
+        dataset = lancelet.write_dataset(first, tmp_path / f"d{number}")
+        dataset.insert(second)
+        values = values_of(dataset)
+        assert [value and len(value) for value in values] in ([70_000, None, 3], [3, 70_000, None])
+        oracle("14.0.2").run(
+            "lance.dataset(root).insert(pa.table({'b': lance.blob_array([b'zz'])}))",
+            root=str(tmp_path / f"d{number}"),
+        )
+        assert read_by_them(tmp_path / f"d{number}")["values"] == [*values, b"zz"]
+        assert values_of(lancelet.dataset(tmp_path / f"d{number}")) == [*values, b"zz"]
+
+
+class BlobType(pa.ExtensionType):
+    """What pylance registers in processes that import it."""
+
+    def __init__(self) -> None:
+        super().__init__(BLOBS, "lance.blob.v2")
+
+    def __arrow_ext_serialize__(self) -> bytes:
+        return b""
+
+    @classmethod
+    def __arrow_ext_deserialize__(cls, storage_type: pa.DataType, serialized: bytes) -> BlobType:
+        return cls()
+
+
+def test_blobs_of_a_registered_type(tmp_path: Path) -> None:
+    values = sized(5, 70_000, None)
+    pa.register_extension_type(BlobType())
+    try:
+        storage = blob_table(values)["b"].chunk(0)
+        table = pa.table({"b": pa.ExtensionArray.from_storage(BlobType(), storage), "n": [1, 2, 3]})
+        dataset = lancelet.write_dataset(table, tmp_path / "d")
+        dataset.insert(table)
+        assert values_of(dataset) == values * 2
+        assert [file and file.read() for file in dataset.take_blobs("b", indices=range(3))] == values
+    finally:
+        pa.unregister_extension_type("lance.blob.v2")
+    assert read_by_them(tmp_path / "d")["values"] == values * 2
+
+
+def test_scans_of_large_blobs_stay_small(tmp_path: Path) -> None:
+    """Sizes of sidecar files are known before a window is cut: what is in memory stays a few windows."""
+    value = bytes(range(256)) * 4096
+    dataset = lancelet.write_dataset(blob_table([value] * 100), tmp_path / "d")
+    before, most, num_rows = pa.total_allocated_bytes(), 0, 0
+    for batch in dataset.to_batches(["b"], blob_handling="all_binary"):
+        most = max(most, pa.total_allocated_bytes() - before)
+        num_rows += batch.num_rows
+        assert batch.column(0)[0].as_py() == value
+    assert num_rows == 100
+    assert most < 64 * M
+
+
+def test_bodies_of_rows_that_are_not_wanted_are_not_read(tmp_path: Path) -> None:
+    field = blob_field(inline=0, dedicated=1)
+    values = sized(*[100 + number for number in range(200)])
+    dataset = lancelet.write_dataset(blob_table(values, field), tmp_path / "d")
+    stem = dataset.get_fragments()[0].metadata.files[0].path.removesuffix(".lance")
+    for number in range(1, 200, 2):  # rows 0, 2, 4 ... have sidecar files 1, 3, 5 ...
+        dataset.store.delete(sidecar_path(stem, number))
+    assert values_of(dataset, filter="id % 2 = 1") == values[1::2]
+    assert dataset.take(range(1, 200, 2), ["b"], blob_handling="all_binary")["b"].to_pylist() == values[1::2]
+    dataset.delete("id % 2 = 0")
+    assert values_of(dataset) == values[1::2]
+    dataset.validate(read_data=False)
 
 
 class Damage:

@@ -181,7 +181,15 @@ class SidecarWriter:
         self._packed: Sink | None = None
 
     def prepared_schema(self, given: pa.Schema) -> pa.Schema:
-        """Return the schema of the rows that :meth:`prepare` gives."""
+        """Return the schema of the rows that :meth:`prepare` gives.
+
+        Raises
+        ------
+        OptionError
+            Blobs are given in the prepared form: nobody but this object knows the sidecar files.
+        """
+        for field in given:
+            _check_not_prepared(field)
         if not self._fields:
             return given
         fields = [
@@ -211,8 +219,6 @@ class SidecarWriter:
     def _place(self, values: pa.StructArray, field: Field) -> pa.StructArray:
         """Return the blobs of a field in the prepared form, their large values in sidecar files."""
         children = {child.name: values.field(index) for index, child in enumerate(values.type)}
-        if "kind" in children:
-            return values
         limits = Thresholds.of(field)
         valid = valid_mask(values)
         shown = np.ones(len(values), np.bool_) if valid is None else valid
@@ -279,6 +285,20 @@ def _holds_blobs(field: Field) -> bool:
     if field.metadata.get(EXTENSION_NAME) == BLOB_V2:
         return True
     return field.logical_type == "struct" and any(map(_holds_blobs, field.children))
+
+
+def _check_not_prepared(field: pa.Field) -> None:
+    type_ = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
+    below = [type_.field(number) for number in range(type_.num_fields)]
+    if (field.metadata or {}).get(EXTENSION_NAME.encode()) == BLOB_V2.encode() and "kind" in [
+        child.name for child in below
+    ]:
+        raise OptionError(
+            f"field {field.name!r}: blobs whose places are chosen already are written to files, not to datasets; "
+            "give data or a uri"
+        )
+    for child in below:
+        _check_not_prepared(child)
 
 
 def _with_prepared(given: pa.Field, field: Field) -> pa.Field:
