@@ -210,6 +210,9 @@ class Failing(LocalStore):
     def delete(self, path: str) -> None:
         self._do(f"delete {path}", lambda: super(Failing, self).delete(path))
 
+    def put_note(self, path: str, data: Data) -> None:
+        self._do(f"put_note {path}", lambda: super(Failing, self).put_note(path, data))
+
     def open_source(self, path: str, *, size: int | None = None) -> Source:
         return self._do(  # type: ignore[no-any-return]
             f"open_source {path}", lambda: super(Failing, self).open_source(path, size=size)
