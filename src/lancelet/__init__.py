@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lancelet.file.writer import FileWriter
     from lancelet.file.writer import FileWriter as LanceFileWriter
     from lancelet.table import operations as LanceOperation  # noqa: N812 - the name that users of pylance know
+    from lancelet.table.blobs import BlobFile
     from lancelet.table.dataset import Dataset, dataset
     from lancelet.table.dataset import Dataset as LanceDataset
     from lancelet.table.fragment import Fragment
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from lancelet.wishes.rules import CompressionFieldParams, CompressionParams
 
 __all__ = [
+    "BlobFile",
     "ColumnOptions",
     "CommitConflict",
     "CompressionFieldParams",
@@ -61,6 +63,7 @@ __all__ = [
 
 # Public name -> module and name there. Lance* are the names that users of pylance know.
 _HOMES = {
+    "BlobFile": ("lancelet.table.blobs", "BlobFile"),
     "ColumnOptions": ("lancelet.wishes.column", "ColumnOptions"),
     "CommitConflict": ("lancelet.errors", "CommitConflict"),
     "CompressionFieldParams": ("lancelet.wishes.rules", "CompressionFieldParams"),

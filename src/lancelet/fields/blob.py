@@ -13,7 +13,7 @@ which bytes of the file their values are. Descriptors of the second kind::
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,10 +28,9 @@ from lancelet.levels.layers import Layer
 from lancelet.pages import blob
 from lancelet.pages.base import ByteRange
 from lancelet.schema.blobs import DESCRIPTOR_V1, DESCRIPTOR_V2
-from lancelet.storage.coalesce import fetch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy.typing as npt
 
@@ -41,7 +40,6 @@ if TYPE_CHECKING:
     from lancelet.levels import Leaf
     from lancelet.pages.base import EncodedPage
     from lancelet.pages.choose import PageParams
-    from lancelet.storage import Source
 
     Mask = npt.NDArray[np.bool_]
     UInt64Array = npt.NDArray[np.uint64]
@@ -53,7 +51,6 @@ __all__ = [
     "PACKED",
     "BlobEncoder",
     "Bodies",
-    "Sidecars",
     "check_places",
     "check_sidecars",
     "encode_descriptors",
@@ -335,16 +332,6 @@ def _column(descriptors: pa.StructArray, name: str, dtype: Any) -> npt.NDArray[A
     return _raw(descriptors.field(descriptors.type.get_field_index(name)), dtype)
 
 
-class Sidecars(Protocol):
-    """The sidecar files of a data file, by their numbers."""
-
-    def size(self, blob_id: int) -> int:
-        """Return the size of a file in bytes; FormatError if there is none."""
-
-    def open(self, blob_id: int) -> Source:
-        """Open a file."""
-
-
 class Bodies:
     """The values of some blobs: first which bytes of which file they are, then an array.
 
@@ -354,13 +341,15 @@ class Bodies:
         Of either kind.
     data_stop
         Position where the data of the file ends.
-    sidecars
-        The sidecar files; ``None``: bodies in them are not read.
+    sidecar_size
+        Gives the size in bytes of a sidecar file by its number; ``None``: bodies in such files are not read.
 
     Attributes
     ----------
     ranges
         What to fetch of the file: bodies that follow each other, as they do in a scan, are one range.
+    sidecar_ranges
+        The same of sidecar files, by their numbers.
 
     Raises
     ------
@@ -370,12 +359,13 @@ class Bodies:
         A body lies in another file that is not read.
     """
 
-    def __init__(self, descriptors: pa.StructArray, data_stop: int, sidecars: Sidecars | None = None) -> None:
-        self._sidecars = sidecars
+    def __init__(
+        self, descriptors: pa.StructArray, data_stop: int, sidecar_size: Callable[[int], int] | None = None
+    ) -> None:
         positions, sizes = check_places(descriptors, data_stop)
         owners = np.zeros(len(sizes), np.uint32)
         if descriptors.type == DESCRIPTOR_V2:
-            owners, moved = _owners(descriptors, sidecars)
+            owners, moved = _owners(descriptors, sidecar_size)
             sizes = np.where(owners > 0, moved, sizes)
         self._nulls = bitmap_of(descriptors), descriptors.null_count
         self._sizes = sizes.astype(np.int64)
@@ -389,12 +379,15 @@ class Bodies:
         self._firsts = np.flatnonzero(opens)
         lasts = np.concatenate((self._firsts[1:], [len(starts)]))[: len(self._firsts)] - 1
         bounds = zip(starts[self._firsts].tolist(), stops[lasts].tolist(), strict=True)
-        found = [ByteRange(start, stop - start) for start, stop in bounds]
-        self._owners = owners[self._firsts].tolist()
-        self._ranges = found
-        self.ranges = tuple(range_ for range_, owner in zip(found, self._owners, strict=True) if not owner)
+        self._runs_of: dict[int, list[int]] = {0: []}
+        ranges_of: dict[int, list[ByteRange]] = {0: []}
+        for run, ((start, stop), owner) in enumerate(zip(bounds, owners[self._firsts].tolist(), strict=True)):
+            self._runs_of.setdefault(owner, []).append(run)
+            ranges_of.setdefault(owner, []).append(ByteRange(start, stop - start))
+        self.ranges = tuple(ranges_of.pop(0))
+        self.sidecar_ranges = ranges_of
         self._shifts = starts - starts[self._firsts][np.cumsum(opens) - 1]
-        self._is_view = len(found) == len(self.ranges) == 1 and not gaps.any()
+        self._is_view = len(self.ranges) == 1 and not ranges_of and not gaps.any()
 
     def reserve(self, allocate: Allocate) -> Any:
         """Allocate what the values take together, so that the limit of the result is checked before anything is fetched."""
@@ -406,7 +399,7 @@ class Bodies:
         return allocate(total)
 
     def join(self, fetched: Sequence[Data], out: Any) -> pa.Array:
-        """Make the array of type large_binary. Bodies in sidecar files are read now, file after file.
+        """Make the array of type large_binary; what lies in sidecar files is in `out` already, by :meth:`fill`.
 
         Parameters
         ----------
@@ -418,39 +411,36 @@ class Bodies:
         offsets = np.concatenate(([0], np.cumsum(self._sizes)))
         data = fetched[0] if self._is_view else out
         if not self._is_view:
-            self._gather(fetched, memoryview(out).cast("B"))
+            self.fill(0, fetched, out)
         bitmap, null_count = self._nulls
         buffers = [bitmap, pa.py_buffer(offsets), pa.py_buffer(data)]
         return pa.Array.from_buffers(pa.large_binary(), len(self._sizes), buffers, null_count)
 
-    def _gather(self, fetched: Sequence[Data], out: memoryview) -> None:
-        """Copy the bodies to `out` without what lies between them."""
-        own = [run for run, owner in enumerate(self._owners) if not owner]
-        self._copy(zip(own, fetched, strict=True), out)
-        if self._sidecars is None or len(own) == len(self._owners):
-            return
-        runs_of: dict[int, list[int]] = {}
-        for run, owner in enumerate(self._owners):
-            runs_of.setdefault(owner, []).append(run)
-        runs_of.pop(0, None)
-        for blob_id, runs in runs_of.items():
-            with self._sidecars.open(blob_id) as source:
-                self._copy(zip(runs, fetch(source, [self._ranges[run] for run in runs]), strict=True), out)
+    def fill(self, blob_id: int, fetched: Sequence[Data], out: Any) -> None:
+        """Copy the bodies that lie in one file to `out`, without what lies between them.
 
-    def _copy(self, fetched: Iterable[tuple[int, Data]], out: memoryview) -> None:
-        """Copy the bodies of runs, given with their bytes, to `out`."""
+        Parameters
+        ----------
+        blob_id
+            Number of the sidecar file; 0: the data file.
+        fetched
+            The bytes of its ranges.
+        out
+            What :meth:`reserve` gave.
+        """
+        target = memoryview(out).cast("B")
         sizes = self._sizes[self._sizes > 0]
         ends = np.concatenate(([0], np.cumsum(sizes)))
         borders = [*self._firsts.tolist(), len(sizes)]
-        for run, data in fetched:
+        for run, data in zip(self._runs_of[blob_id], fetched, strict=True):
             first, stop = borders[run], borders[run + 1]
-            part = out[ends[first] : ends[stop]]
             counts = sizes[first:stop]
+            part = target[ends[first] : ends[stop]]
             kernels.flat_gather(data, self._shifts[first:stop], counts, counts, 8, part)
 
 
 def _owners(
-    descriptors: pa.StructArray, sidecars: Sidecars | None
+    descriptors: pa.StructArray, sidecar_size: Callable[[int], int] | None
 ) -> tuple[npt.NDArray[np.uint32], UInt64Array]:
     """Return the number of the sidecar file of each body, 0 for the data file, and the sizes of bodies.
 
@@ -465,26 +455,26 @@ def _owners(
     sizes = _column(descriptors, "size", np.uint64)
     beside = given & ((kinds == PACKED) | (kinds == DEDICATED))
     elsewhere = given & (kinds != INLINE)
-    if sidecars is not None:
+    if sidecar_size is not None:
         elsewhere &= ~beside
     if elsewhere.any():
         first = int(elsewhere.argmax())
         raise UnsupportedError(_not_read(int(kinds[first]), descriptors[first]["blob_uri"].as_py()))
     ids = np.where(beside, _column(descriptors, "blob_id", np.uint32), np.uint32(0))
-    if sidecars is not None:
-        check_sidecars(descriptors, sidecars)
+    if sidecar_size is not None:
+        check_sidecars(descriptors, sidecar_size)
     return ids, sizes
 
 
-def check_sidecars(descriptors: pa.StructArray, sidecars: Sidecars) -> None:
+def check_sidecars(descriptors: pa.StructArray, sidecar_size: Callable[[int], int]) -> None:
     """Check that bodies in sidecar files lie inside of them.
 
     Parameters
     ----------
     descriptors
         Of the second kind.
-    sidecars
-        The sidecar files.
+    sidecar_size
+        Gives the size in bytes of a sidecar file by its number, or raises FormatError if there is none.
 
     Raises
     ------
@@ -501,7 +491,7 @@ def check_sidecars(descriptors: pa.StructArray, sidecars: Sidecars) -> None:
     )
     _check(beside & (ids == 0), "lies in a sidecar file without a number", FormatError)
     for blob_id in np.unique(ids[beside & (sizes > 0)]).tolist():
-        stop = np.uint64(sidecars.size(blob_id))
+        stop = np.uint64(sidecar_size(blob_id))
         outside = (sizes > stop) | (positions > stop - np.minimum(sizes, stop))
         wrong = beside & (ids == blob_id) & outside
         _check(wrong, f"does not lie inside of sidecar file {blob_id}, which has {stop} bytes", FormatError)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from lancelet.errors import FormatError
 from lancelet.fields.blob import Bodies, check_places
@@ -16,12 +16,21 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lancelet.buffers import Allocate
-    from lancelet.fields.blob import Sidecars
     from lancelet.fields.paths import LeafPath
     from lancelet.schema.fields import Field
     from lancelet.storage import Source
 
-__all__ = ["load_bodies", "shows_values"]
+__all__ = ["Sidecars", "load_bodies", "shows_values"]
+
+
+class Sidecars(Protocol):
+    """The sidecar files of a data file, by their numbers; both methods raise FormatError where there is no such file."""
+
+    def size(self, blob_id: int) -> int:
+        """Return the size of a file in bytes."""
+
+    def open(self, blob_id: int) -> Source:
+        """Open a file."""
 
 
 class _Blobs(NamedTuple):
@@ -93,12 +102,13 @@ def load_bodies(
         A body that is wanted lies in another file.
     """
     places = []
+    sidecar_size = None if sidecars is None else sidecars.size
     for path, has_values, arrays in _blobs(fields, parts):
         for number, array in enumerate(arrays):
             descriptors, _ = innermost(array, path.containers)
             try:
                 if has_values:
-                    places.append((arrays, number, path, Bodies(descriptors, data_stop, sidecars)))
+                    places.append((arrays, number, path, Bodies(descriptors, data_stop, sidecar_size)))
                 else:
                     check_places(descriptors, data_stop)
             except FormatError as error:
@@ -107,5 +117,15 @@ def load_bodies(
     ranges = [range_ for *_, bodies in places for range_ in bodies.ranges]
     fetched = iter(fetch(source, ranges, scattered=scattered))
     for (arrays, number, path, bodies), out in zip(places, outs, strict=True):
+        _fill_from_sidecars(bodies, sidecars, out, scattered=scattered)
         values = bodies.join([next(fetched) for _ in bodies.ranges], out)
         arrays[number] = with_innermost(arrays[number], path.containers, values)
+
+
+def _fill_from_sidecars(bodies: Bodies, sidecars: Sidecars | None, out: Any, *, scattered: bool) -> None:
+    """Copy bodies in sidecar files to their places, file after file: no more than one of them is held open."""
+    if sidecars is None:
+        return
+    for blob_id, ranges in bodies.sidecar_ranges.items():
+        with sidecars.open(blob_id) as source:
+            bodies.fill(blob_id, fetch(source, ranges, scattered=scattered), out)

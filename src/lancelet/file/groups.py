@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Allocate
     from lancelet.container.reader import Container
-    from lancelet.fields.blob import Sidecars
     from lancelet.fields.v20_reader import V20Reader
+    from lancelet.file.bodies import Sidecars
     from lancelet.file.column import ColumnPages
     from lancelet.file.direct import DirectColumns
     from lancelet.pages.base import RowRanges

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lancelet.container.reader import Container
-    from lancelet.fields.blob import Sidecars
     from lancelet.fields.paths import LeafPath
+    from lancelet.file.bodies import Sidecars
     from lancelet.file.column import ColumnPart
     from lancelet.file.groups import Group
     from lancelet.file.plan import ReadPlan

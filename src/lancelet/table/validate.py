@@ -105,7 +105,7 @@ def _check_bodies(store: Store, fragment: FragmentMetadata, field: Field, array:
     if is_blob(field) and field.logical_type == "struct":
         stems = [file.path.removesuffix(".lance") for file in fragment.files if field.id in file.fields]
         if stems:
-            check_sidecars(array, SidecarFiles(store, stems[0]))
+            check_sidecars(array, SidecarFiles(store, stems[0]).size)
     elif field.logical_type == "struct":
         for child, below in zip(field.children, array.flatten(), strict=True):
             _check_bodies(store, fragment, child, below)
