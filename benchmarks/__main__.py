@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.bars import ENGINE, JUDGE
 from benchmarks.consume import build
+from benchmarks.datasets.large import LARGE_BYTES, compact_large
 from benchmarks.datasets.run import DatasetRun, DatasetSettings
 from benchmarks.datasets.scenarios import SCENARIOS
 from benchmarks.engines.base import INSTALLATIONS
@@ -55,6 +56,15 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add_choice("scenarios", dict(SCENARIOS), "all")
     parts = parser.add_mutually_exclusive_group()
     parts.add_argument("--datasets", action="store_true", help="measure datasets only")
+    parts.add_argument(
+        "--large",
+        type=Path,
+        metavar="FOLDER",
+        help="measure nothing else: compact a dataset of 20 GB by copy, and make it in this folder if it is not there",
+    )
+    parser.add_argument(
+        "--large-bytes", type=float, default=LARGE_BYTES, help="size of that dataset (default: %(default)g)"
+    )
     parts.add_argument("--files", action="store_true", help="measure files only")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows (default: %(default)s)")
@@ -138,6 +148,9 @@ def _write(results: Results, options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run and report."""
     options = parse_arguments(arguments)
+    if options.large:
+        print(compact_large(options.large, int(options.large_bytes), build(options.dir), _progress))
+        return 0
     if options.show:
         results = Results.from_json(json.loads(options.show.read_text()))
         _write(results, options)

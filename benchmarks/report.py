@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.bars import BARS, ENGINE, JUDGE
-from benchmarks.datasets.report import datasets_rows
-from benchmarks.datasets.scenarios import GROUP
+from benchmarks.datasets.report import datasets_rows, tables_of
 from benchmarks.footprint import footprints_table
 from benchmarks.operations import OPERATIONS, Quantity
 
@@ -36,11 +35,6 @@ def quantity_text(value: float, quantity: Quantity) -> str:
     if value >= 1:
         return f"{value:.2f} s"
     return f"{value * 1e3:.1f} ms" if value >= 1e-3 else f"{value * 1e6:.0f} us"
-
-
-def tables_of(results: Results) -> list[str]:
-    """Return the workloads that are tables in files, in the order of appearance."""
-    return [name for name in results.names("workload") if name != GROUP]
 
 
 def _ratio_cell(results: Results, operation: str, workload: str) -> str:

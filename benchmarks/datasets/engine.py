@@ -7,13 +7,14 @@ from contextlib import contextmanager
 from functools import cached_property
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from benchmarks.engines.base import INSTALLATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
     import pyarrow as pa
 
@@ -71,7 +72,7 @@ class DatasetEngine:
         """Return the pages of a data file and its physical columns."""
         if self.name == "lancelet":
             from lancelet.container.reader import Container
-            from lancelet.storage import LocalSource
+            from lancelet.storage.local import LocalSource
 
             container = Container.open(LocalSource(path))
             counts = [len(container.column(index).pages) for index in range(container.num_columns)]
@@ -86,12 +87,8 @@ class DatasetEngine:
 @contextmanager
 def without_sync() -> Iterator[None]:
     """Let nobody in this process wait for the disk: pylance never does, and lancelet always."""
-    fsync = os.fsync
-    os.fsync = lambda _: None
-    try:
+    with mock.patch("os.fsync"):
         yield
-    finally:
-        os.fsync = fsync
 
 
 def data_files(path: Path) -> list[Path]:

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from benchmarks.samples import Results
 
 
+def tables_of(results: Results) -> list[str]:
+    """Return the workloads that are tables in files, in the order of appearance."""
+    return [name for name in results.names("workload") if name != GROUP]
+
+
 def row_ratio(results: Results, row: Row) -> float | None:
     """Return the ratio of a row: the median over the rounds."""
     name, engine = row.other
