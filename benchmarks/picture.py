@@ -54,7 +54,7 @@ OTHERS = {"parquet": "other", "vortex": "another"}
 
 def _place(ratio: float) -> float:
     """Return the distance of a ratio from the left of its panel."""
-    share = math.log(ratio / SMALLEST) / math.log(LARGEST / SMALLEST)
+    share = math.log(max(ratio, SMALLEST) / SMALLEST) / math.log(LARGEST / SMALLEST)
     return PLOT_WIDTH * min(1.0, max(0.0, share))
 
 
