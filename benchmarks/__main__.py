@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 
 from benchmarks.bars import ENGINE, JUDGE
 from benchmarks.consume import build
+from benchmarks.datasets.large import LARGE_BYTES, compact_large
+from benchmarks.datasets.run import DatasetRun, DatasetSettings
+from benchmarks.datasets.scenarios import SCENARIOS
 from benchmarks.engines.base import INSTALLATIONS
 from benchmarks.footprint import measure_footprints
 from benchmarks.machine import describe_machine
@@ -50,6 +53,19 @@ def parse_arguments(arguments: list[str] | None = None) -> argparse.Namespace:
     add_choice("workloads", dict(WORKLOADS), "all")
     add_choice("operations", dict(OPERATIONS), "all")
     add_choice("engines", dict(INSTALLATIONS), f"{ENGINE},{JUDGE}")
+    add_choice("scenarios", dict(SCENARIOS), "all")
+    parts = parser.add_mutually_exclusive_group()
+    parts.add_argument("--datasets", action="store_true", help="measure datasets only")
+    parts.add_argument(
+        "--large",
+        type=Path,
+        metavar="FOLDER",
+        help="measure nothing else: compact a dataset of 20 GB by copy, and make it in this folder if it is not there",
+    )
+    parser.add_argument(
+        "--large-bytes", type=float, default=LARGE_BYTES, help="size of that dataset (default: %(default)g)"
+    )
+    parts.add_argument("--files", action="store_true", help="measure files only")
     parser.add_argument("--rounds", type=int, default=5, help="default: %(default)s")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the rows (default: %(default)s)")
     parser.add_argument(
@@ -84,13 +100,32 @@ def _run(options: argparse.Namespace) -> Results:
             engines.append(name)
         else:
             results.problems.append(f"{name} is not installed: `make bench` does that")
+    library = build(options.dir)
+    if not options.datasets:
+        _run_files(options, engines, library, results)
+    if not options.files:
+        settings = DatasetSettings(
+            scenarios=[SCENARIOS[name] for name in options.scenarios],
+            engines=[name for name in engines if name in (ENGINE, JUDGE)],
+            rounds=options.rounds,
+            scale=options.scale,
+            directory=options.dir,
+            library=library,
+            progress=_progress,
+        )
+        DatasetRun(settings, results).run()
+    _write(results, options)
+    return results
+
+
+def _run_files(options: argparse.Namespace, engines: list[str], library: Path, results: Results) -> None:
     settings = Settings(
         operations=[OPERATIONS[name] for name in options.operations],
         engines=engines,
         rounds=options.rounds,
         scale=options.scale,
         directory=options.dir,
-        library=build(options.dir),
+        library=library,
         progress=_progress,
     )
     if options.imports:
@@ -99,7 +134,6 @@ def _run(options: argparse.Namespace) -> Results:
     for name in options.workloads:
         WorkloadRun(WORKLOADS[name], settings, results).run()
         _write(results, options)  # an interrupted run keeps what it has
-    return results
 
 
 def _write(results: Results, options: argparse.Namespace) -> None:
@@ -114,6 +148,9 @@ def _write(results: Results, options: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run and report."""
     options = parse_arguments(arguments)
+    if options.large:
+        print(compact_large(options.large, int(options.large_bytes), build(options.dir), _progress))
+        return 0
     if options.show:
         results = Results.from_json(json.loads(options.show.read_text()))
         _write(results, options)

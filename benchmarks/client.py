@@ -13,6 +13,7 @@ from benchmarks.worker import receive, send
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Self
 
     from benchmarks.engines.base import Installation
 
@@ -31,25 +32,24 @@ def environment_of(installation: Installation) -> dict[str, str]:
     return os.environ | {"PYTHONPATH": os.pathsep.join(map(str, folders)), "LANCE_LOG": "error"}
 
 
-class Client:
-    """A process with one engine and one workload; a context manager.
+class EngineProcess:
+    """A process with one engine that answers requests; a context manager.
 
     Parameters
     ----------
     installation
         The engine.
-    workload, source, library
-        As :class:`benchmarks.worker.Worker` takes them.
+    module
+        The module that is run.
+    arguments
+        What follows the engine's name on its command line.
     """
 
-    def __init__(self, installation: Installation, workload: str, source: Path, library: Path) -> None:
+    def __init__(self, installation: Installation, module: str, *arguments: str) -> None:
         self._name = installation.name
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(
-            [
-                *(str(installation.python), "-m", "benchmarks.worker"),
-                *(installation.name, workload, str(source), str(library)),
-            ],
+            [str(installation.python), "-m", module, installation.name, *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -82,23 +82,24 @@ class Client:
 
     def first_of(self, **arguments: Any) -> dict[str, Any]:
         """Read a tiny file, then do a piece of work once; return its timing."""
-        self._load_all(arguments["path"])
+        self.load_all(arguments["path"])
         timing: dict[str, Any] = self.ask("run", once=True, **arguments)
         return timing
 
-    def _load_all(self, path: Path) -> None:
+    def load_all(self, path: Path) -> None:
+        """Write and read something tiny beside `path`."""
         self.ask("load_all", scratch=path.with_name(f"tiny-{path.name}"))
 
     def memory_of(self, **arguments: Any) -> tuple[int, int]:
         """Do a piece of work; return the private bytes that it added at most, and the peak of the resident bytes."""
-        self._load_all(arguments["path"])
+        self.load_all(arguments["path"])
         self.ask("forget_peak")
         before = private_bytes(self._process.pid)
         with PrivatePeak(self._process.pid) as sampler:
             self.ask("run", once=True, **arguments)
         return max(0, sampler.peak_bytes - before), peak_resident_bytes(self._process.pid)
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -107,3 +108,18 @@ class Client:
         for pipe in (self._process.stdin, self._process.stdout, self._log):
             if pipe is not None:
                 pipe.close()
+
+
+class Client(EngineProcess):
+    """A process with one engine and one workload.
+
+    Parameters
+    ----------
+    installation
+        The engine.
+    workload, source, library
+        As :class:`benchmarks.worker.Worker` takes them.
+    """
+
+    def __init__(self, installation: Installation, workload: str, source: Path, library: Path) -> None:
+        super().__init__(installation, "benchmarks.worker", workload, str(source), str(library))

@@ -31,6 +31,7 @@ class Quantity(Enum):
     SECONDS = "seconds"
     MEMORY = "memory"
     FILE_BYTES = "bytes of the file"
+    COUNT = "number"
 
 
 PRIVATE = "private"

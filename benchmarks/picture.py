@@ -7,9 +7,11 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from benchmarks.bars import BARS, ENGINE, JUDGE
+from benchmarks.datasets.report import measured_rows, row_ratio, tables_of
 from benchmarks.operations import OPERATIONS
 
 if TYPE_CHECKING:
+    from benchmarks.bars import Bar
     from benchmarks.samples import Results
 
 LABEL_WIDTH = 250
@@ -20,6 +22,8 @@ ROW_HEIGHT = 24
 BAR_HEIGHT = 8
 HEAD_HEIGHT = 76
 FOOT_HEIGHT = 34
+DATASETS_LABEL_WIDTH = 480
+DATASETS_HEAD_HEIGHT = 40
 SMALLEST, LARGEST = 0.03, 30.0  # ends of the logarithmic scale; what is beyond is drawn at the end
 
 STYLE = """
@@ -50,7 +54,7 @@ OTHERS = {"parquet": "other", "vortex": "another"}
 
 def _place(ratio: float) -> float:
     """Return the distance of a ratio from the left of its panel."""
-    share = math.log(ratio / SMALLEST) / math.log(LARGEST / SMALLEST)
+    share = math.log(max(ratio, SMALLEST) / SMALLEST) / math.log(LARGEST / SMALLEST)
     return PLOT_WIDTH * min(1.0, max(0.0, share))
 
 
@@ -68,14 +72,25 @@ def _number(ratio: float) -> str:
 
 
 def _cell(results: Results, operation: str, workload: str, left: float, top: float) -> list[str]:
-    """Draw lancelet's ratio as a bar from 1, with what is asked as a stroke; the other formats are marks below it."""
-    bar_top = top + 4
+    """Draw lancelet's ratio, and the other formats as marks below it."""
     even = left + _place(1.0)
     parts = [f'<line class="even" x1="{even:.1f}" x2="{even:.1f}" y1="{top}" y2="{top + ROW_HEIGHT}"/>']
-    ratio = results.ratio(workload, operation, ENGINE, JUDGE)
+    parts += _bar(
+        results.ratio(workload, operation, ENGINE, JUDGE), BARS.get((operation, workload)), left, top
+    )
+    for engine in OTHERS:
+        other = results.ratio(workload, operation, engine, JUDGE)
+        if other is not None:
+            parts.append(_mark(engine, left + _place(other), top + 18))
+    return parts
+
+
+def _bar(ratio: float | None, asked: Bar | None, left: float, top: float) -> list[str]:
+    """Draw a ratio as a bar from 1, its number, and what is asked as a stroke."""
+    parts = []
+    bar_top, even = top + 4, left + _place(1.0)
     if ratio is not None:
         end = left + _place(ratio)
-        asked = BARS.get((operation, workload))
         missed = ratio > (asked.bar if asked else 1.0)
         parts.append(
             f'<rect class="{"slower" if missed else "faster"}" x="{min(even, end):.1f}" y="{bar_top}" '
@@ -86,11 +101,32 @@ def _cell(results: Results, operation: str, workload: str, left: float, top: flo
             x = left + _place(asked.bar)
             ends = f'y1="{bar_top - 3}" y2="{bar_top + BAR_HEIGHT + 3}"'
             parts.append(f'<line class="asked" x1="{x:.1f}" x2="{x:.1f}" {ends}/>')
-    for engine in OTHERS:
-        other = results.ratio(workload, operation, engine, JUDGE)
-        if other is not None:
-            parts.append(_mark(engine, left + _place(other), top + 18))
     return parts
+
+
+def _datasets(results: Results, top: float) -> list[str]:
+    """Draw the scenarios of datasets, one bar each, from `top` on."""
+    rows = [(row, ratio) for row in measured_rows(results) if (ratio := row_ratio(results, row)) is not None]
+    if not rows:
+        return []
+    left, head = DATASETS_LABEL_WIDTH, top + DATASETS_HEAD_HEIGHT
+    even = left + _place(1.0)
+    height = ROW_HEIGHT * len(rows)
+    parts = [
+        f'<text x="{even:.1f}" y="{head - 8}" text-anchor="middle">datasets</text>'
+        f'<rect class="frame" x="{left}" y="{head}" width="{PANEL_WIDTH}" height="{height}"/>'
+        f'<line class="even" x1="{even:.1f}" x2="{even:.1f}" y1="{head}" y2="{head + height}"/>'
+    ]
+    for number, (row, ratio) in enumerate(rows):
+        row_top = head + number * ROW_HEIGHT
+        parts.append(f'<text x="0" y="{row_top + ROW_HEIGHT / 2 + 4}">{escape(row.title)}</text>')
+        parts += _bar(ratio, row.bar, left, row_top)
+    return parts
+
+
+def _datasets_height(results: Results) -> int:
+    num_rows = sum(row_ratio(results, row) is not None for row in measured_rows(results))
+    return DATASETS_HEAD_HEIGHT + ROW_HEIGHT * num_rows if num_rows else 0
 
 
 def _legend(y: float) -> list[str]:
@@ -108,7 +144,7 @@ def _legend(y: float) -> list[str]:
 
 def _measured_rows(results: Results) -> list[tuple[str, str]]:
     """Return name and title of what lancelet and pylance have both done."""
-    workloads = results.names("workload")
+    workloads = tables_of(results)
     return [
         (name, title)
         for operation in OPERATIONS.values()
@@ -124,11 +160,15 @@ def _where(results: Results) -> str:
 
 
 def ratios_svg(results: Results) -> str:
-    """Return the drawing: operations down, workloads across."""
-    workloads = results.names("workload")
+    """Return the drawing: operations down, workloads across; below it the scenarios of datasets."""
+    workloads = tables_of(results)
     rows = _measured_rows(results)
-    width = LABEL_WIDTH + len(workloads) * (PANEL_WIDTH + PANEL_GAP)
-    height = HEAD_HEIGHT + ROW_HEIGHT * len(rows) + FOOT_HEIGHT
+    width = max(
+        LABEL_WIDTH + len(workloads) * (PANEL_WIDTH + PANEL_GAP),
+        DATASETS_LABEL_WIDTH + PANEL_WIDTH,
+    )
+    files_stop = HEAD_HEIGHT + ROW_HEIGHT * len(rows)
+    height = files_stop + _datasets_height(results) + FOOT_HEIGHT
     versions = ", ".join(
         f"{name} {about['version']} ({about['file_version']})" for name, about in results.versions.items()
     )
@@ -151,5 +191,6 @@ def ratios_svg(results: Results) -> str:
         for number, workload in enumerate(workloads):
             left = LABEL_WIDTH + number * (PANEL_WIDTH + PANEL_GAP)
             parts += _cell(results, name, workload, left, top)
+    parts += _datasets(results, files_stop)
     parts += [*_legend(height - 10), "</svg>"]
     return "\n".join(parts) + "\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from benchmarks.bars import BARS, ENGINE, JUDGE
+from benchmarks.datasets.report import datasets_rows, tables_of
 from benchmarks.footprint import footprints_table
 from benchmarks.operations import OPERATIONS, Quantity
 
@@ -26,7 +27,9 @@ def text_table(rows: Sequence[Sequence[str]]) -> str:
 
 
 def quantity_text(value: float, quantity: Quantity) -> str:
-    """Return seconds or bytes for people."""
+    """Return seconds, bytes or a number for people."""
+    if quantity is Quantity.COUNT:
+        return f"{value:.1f}"
     if quantity is not Quantity.SECONDS:
         return f"{value / 1e6:.1f} MB"
     if value >= 1:
@@ -46,7 +49,7 @@ def _ratio_cell(results: Results, operation: str, workload: str) -> str:
 
 def ratios_text(results: Results) -> str:
     """Return the ratios of lancelet to pylance, ``ratio (bar/aim) verdict``; operations down, workloads across."""
-    workloads = results.names("workload")
+    workloads = tables_of(results)
     rows = [["", *workloads]]
     for operation in OPERATIONS.values():
         for name, title in operation.rows.items():
@@ -88,11 +91,13 @@ def report_text(results: Results) -> str:
             for name, versions in results.versions.items()
         ),
     ]
-    if {ENGINE, JUDGE} <= set(results.names("engine")):
+    if tables_of(results) and {ENGINE, JUDGE} <= set(results.names("engine")):
         parts.append(
             f"{ENGINE} : {JUDGE}, medians of the ratios of a round (bar/aim)\n\n{ratios_text(results)}"
         )
-    parts += [medians_text(results, workload) for workload in results.names("workload")]
+    parts += [medians_text(results, workload) for workload in tables_of(results)]
+    if datasets := datasets_rows(results, quantity_text):
+        parts.append(text_table(datasets))
     if results.footprints:
         parts.append(text_table(footprints_table(results.footprints)))
     if results.problems:

@@ -81,8 +81,13 @@ class Results:
 
     def ratio(self, workload: str, operation: str, engine: str, other: str) -> float | None:
         """Return the median over the rounds of this engine's value by the other's."""
-        mine = self.rounds(workload, operation, engine)
-        theirs = self.rounds(workload, operation.removeprefix(f"{other}_"), other)
+        return self.ratio_of(
+            (workload, operation, engine), (workload, operation.removeprefix(f"{other}_"), other)
+        )
+
+    def ratio_of(self, mine_of: tuple[str, str, str], theirs_of: tuple[str, str, str]) -> float | None:
+        """Return the median over the rounds of one value by another, each given as workload, operation and engine."""
+        mine, theirs = self.rounds(*mine_of), self.rounds(*theirs_of)
         ratios = [mine[number] / theirs[number] for number in mine if theirs.get(number)]
         return median(ratios) if ratios else None
 

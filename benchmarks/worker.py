@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     import pyarrow as pa
 
     from benchmarks.operations import Job
@@ -152,17 +154,24 @@ class Worker:
 REQUESTS = ("describe", "map_source", "load_all", "forget_peak", "run", "check_values")
 
 
-def main() -> None:
-    """Serve one worker, made from the arguments of the command line."""
+def serve(make: Callable[[list[str]], object], names: Sequence[str]) -> None:
+    """Answer requests until standard input ends.
+
+    Parameters
+    ----------
+    make
+        Makes the worker, of the arguments of the command line.
+    names
+        Its methods that may be asked for.
+    """
     requests = sys.stdin.buffer
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # libraries print; only answers may go to the pipe
-    engine, workload, source, library = sys.argv[1:]
-    worker = Worker(engine, workload, Path(source), Path(library))
+    worker = make(sys.argv[1:])
     while (request := receive(requests)) is not None:
         name = request.pop("request")
         try:
-            if name not in REQUESTS:
+            if name not in names:
                 raise ValueError(f"no request {name}")
             answer = {"value": getattr(worker, name)(**request)}
         except KeyboardInterrupt:
@@ -172,5 +181,10 @@ def main() -> None:
         send(answers, answer)
 
 
+def _worker(arguments: list[str]) -> Worker:
+    engine, workload, source, library = arguments
+    return Worker(engine, workload, Path(source), Path(library))
+
+
 if __name__ == "__main__":
-    main()
+    serve(_worker, REQUESTS)

@@ -33,7 +33,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_everything_is_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     oracle("14.0.2")  # is installed, or says what to do
     report, picture = tmp_path / "report.json", tmp_path / "picture.svg"
-    options = ["--rounds", "1", "--scale", "0.0005", "--imports", "1", "--workloads", "nested"]
+    options = ["--files", "--rounds", "1", "--scale", "0.0005", "--imports", "1", "--workloads", "nested"]
     main([*options, "--dir", str(tmp_path / "work"), "--json", str(report), "--svg", str(picture)])
     printed = capsys.readouterr()
     found = json.loads(report.read_text())
@@ -57,7 +57,7 @@ def test_a_missing_engine_is_reported(
 ) -> None:
     nowhere = Installation("vortex", "vortex_file", "Vortex", "vortex", "vortex-data", tmp_path / "none")
     monkeypatch.setitem(INSTALLATIONS, "vortex", nowhere)
-    options = ["--engines", "vortex", "--workloads", "wide", "--scale", "0.01", "--imports", "0"]
+    options = ["--files", "--engines", "vortex", "--workloads", "wide", "--scale", "0.01", "--imports", "0"]
     assert main([*options, "--dir", str(tmp_path)]) == 0
     assert "vortex is not installed" in capsys.readouterr().out
 

@@ -17,8 +17,9 @@ import lancelet
 from golden_index import is_any_field, is_flat_field, select
 from lancelet import kernels
 from lancelet.container import reader as container_reader
-from lancelet.errors import LanceletError
-from lancelet.file import direct_columns, scan
+from lancelet.container.metadata import PageMetadata
+from lancelet.errors import FormatError, LanceletError
+from lancelet.file import direct_columns, direct_forms, scan
 from lancelet.file.column import ColumnPages
 from lancelet.file.direct import DirectColumns, DirectFields, NotDirect, TooMuchToOpen
 from lancelet.file.direct_forms import kind_of
@@ -432,3 +433,57 @@ def test_tables_in_parts(data: st.DataObject) -> None:
             array.validate(full=True)
         expected = reader.take_rows(numbers_of_rows, columns=[read.stored.name]).to_table()
         assert_tables_equal(pa.table([pa.chunked_array(arrays)], schema=expected.schema), expected)
+
+
+def test_a_form_is_found_out_once_for_all_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of a table repeat the messages of their pages; what pages say themselves is checked for each of them."""
+
+    def table(seed: int) -> pa.Table:
+        rng = np.random.default_rng(seed)
+        numbers = {f"n{i}": rng.integers(0, 1000, 2000) for i in range(12)}
+        words = rng.permutation([f"word {i % 50} of {seed}" for i in range(2000)])
+        return pa.table({**numbers, "words": words})
+
+    monkeypatch.setattr(direct_forms, "_forms", {})
+    data = [written(table(seed)) for seed in range(3)]
+    for wide in data[:2]:
+        assert outcome(wide, direct=True).num_rows == 2000
+    num_known = len(direct_forms._forms)
+    assert num_known > 0
+    monkeypatch.setattr(
+        direct_columns, "form_of", lambda layout: None
+    )  # now all others are read the general way
+    reader = lancelet.FileReader(data[2])
+    assert_tables_equal(reader.read_all().to_table(), table(2))
+    assert len(directly_read(reader)) >= 12
+    assert len(direct_forms._forms) == num_known
+
+
+def test_symbol_tables_and_long_messages_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(direct_forms, "_forms", {})
+    plain = direct_forms.Form((0, 0, 0, 32, False), None, 7, 2, (0, 0, False, 0))
+    direct_forms.remember_form(("page", b"symbols"), plain._replace(symbols=b"table"))
+    direct_forms.remember_form(("page", bytes(1 << 16)), plain)
+    assert direct_forms._forms == {}
+    for number in range(5000):
+        direct_forms.remember_form(("page", number.to_bytes(2, "little")), plain)
+    assert 0 < len(direct_forms._forms) <= 1024
+    assert direct_forms.known_form(("page", (4999).to_bytes(2, "little"))) is plain
+
+
+def test_a_page_without_its_dictionary_is_refused_though_its_form_is_known() -> None:
+    """Few pages are opened one by one; indices must not be taken for values."""
+    table = pa.table({"words": [f"word {i % 5}" for i in range(2000)]})
+    data = written(table)
+    assert_tables_equal(outcome(data, direct=True), table)
+    reader = lancelet.FileReader(data)
+    column = reader._columns.pages(0)
+    page = column.metadata.page(0)
+    assert len(page.buffers) == 3, "the column has a dictionary"
+    form = direct_forms.known_form((page.type_name, page.encoding))
+    assert form is not None
+    assert form.num_buffers == 3
+    shorter = PageMetadata(page.buffers[:2], page.num_rows, page.first_row, page.type_name, page.encoding)
+    column.metadata._pages = (shorter,)
+    with pytest.raises(FormatError):
+        reader.read_all().to_table()

@@ -23,6 +23,7 @@ class MadeVersion:
     schema: Schema
     fragments: tuple[FragmentMetadata, ...]
     has_stable_row_ids: bool = False
+    num_rows: int | None = None
 
 
 def write_file(

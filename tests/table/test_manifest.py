@@ -319,6 +319,25 @@ def test_fragments_that_contradict_the_manifest(damage, error, match):
         _ = manifest.fragments
 
 
+def test_the_number_of_rows_is_known_without_the_fragments():
+    deletion = table_pb2.DeletionFile(read_version=1, id=7, num_deleted_rows=4)
+    fragments = [fragment_of(0), fragment_of(1, deletion_file=deletion), fragment_of(2)]
+    manifest = read(message_of(fragments=fragments, num_fragments=0))
+    assert manifest.num_rows == 26 == sum(found.num_rows for found in manifest.fragments)
+    assert read(message_of(num_fragments=0)).num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "num_deleted"), [(0, None), (1 << 33, None), (10, 0), (10, 11)], ids=str
+)
+def test_the_number_of_rows_is_not_known_where_fragments_do_not_say_it(num_rows, num_deleted):
+    fragment = fragment_of(2)
+    fragment.physical_rows = num_rows
+    if num_deleted is not None:
+        fragment.deletion_file.num_deleted_rows = num_deleted
+    assert read(message_of(fragments=[fragment_of(0), fragment], num_fragments=0)).num_rows is None
+
+
 def test_a_base_path_that_there_is():
     message = message_of(base_paths=[table_pb2.BasePath(id=3, path="/elsewhere", is_dataset_root=True)])
     message.fragments[0].files[0].base_id = 3

@@ -90,6 +90,12 @@ class ColumnTable:
         """Return the row of :attr:`pages` with which the pages of a column begin."""
         return self._columns[column][0]
 
+    def first_encoding(self, column: int) -> bytes | None:
+        """Return the bytes of the message that the first page of a column has; ``None``: the column must be parsed on its own."""
+        first_page, num_pages, *_ = self._columns[column]
+        found = self._encodings[self.pages[first_page, 4]] if num_pages > 0 <= first_page else None
+        return None if found is None else found[1]
+
     def encoding(self, number: int) -> tuple[str, bytes]:
         """Return name and bytes of the message of an encoding that a page here has."""
         found = self._encodings[number]

@@ -13,7 +13,7 @@ from lancelet.blocks.arrow import from_block
 from lancelet.buffers import allocate, as_bytes
 from lancelet.container.metadata import make_ref
 from lancelet.errors import LanceletError, UnsupportedError
-from lancelet.file.direct_forms import form_of, kind_of
+from lancelet.file.direct_forms import form_of, kind_of, known_form, remember_form
 from lancelet.file.rows import is_scattered
 from lancelet.pages.miniblock import MiniBlock
 from lancelet.schema.blobs import is_blob
@@ -83,7 +83,6 @@ class DirectColumns:
         self._container = container
         self._source = source
         self._columns: dict[int, _Column | None] = {}
-        self._forms: dict[tuple[str, bytes], Form] = {}
         #: By the number of an encoding in the container's table; ``None``: such pages are opened one by one.
         self._numbered_forms: dict[int, Form | None] = {}
         self._max_bytes = max_bytes
@@ -127,8 +126,13 @@ class DirectColumns:
 
     def _begins_well(self, pages: ColumnPages) -> bool:
         """Whether the first page of a column may be a mini-block; not asked of wide files, where it nearly always is."""
-        is_wide = self._container.num_columns > _WIDE
-        return is_wide or pages.metadata.page(0).encoding.startswith(_MINI_BLOCK)
+        if self._container.num_columns > _WIDE:
+            return True
+        table = self._container.table
+        encoding = None if table is None else table.first_encoding(pages.column)
+        if encoding is None:
+            encoding = pages.metadata.page(0).encoding
+        return encoding.startswith(_MINI_BLOCK)
 
     def number_of(self, field: Field, columns: Sequence[ColumnPages]) -> int | None:
         """Return the number by which a native read knows a field; ``None``: it must be read the general way.
@@ -290,11 +294,16 @@ class DirectColumns:
     def _numbered_form(self, number: int, column: int, page: int) -> Form | None:
         """Return the form of all pages that have an encoding of the container's table; `page` of `column` is one of them."""
         if number not in self._numbered_forms:
-            found = self._columns[column]
-            try:
-                form = None if found is None else form_of(found.pages.layout(page))
-            except LanceletError:
-                form = None
+            found, table = self._columns[column], self._container.table
+            message = None if table is None else table.encoding(number)
+            form = None if message is None else known_form(message)
+            if form is None and found is not None:
+                try:
+                    form = form_of(found.pages.layout(page))
+                except LanceletError:
+                    form = None
+                if form is not None and message is not None:
+                    remember_form(message, form)
             self._numbered_forms[number] = form if form is not None and form.items is not None else None
         return self._numbered_forms[number]
 
@@ -323,8 +332,13 @@ class DirectColumns:
             return None
         # Columns of one type mostly have pages of one message: what it says is found out once.
         metadata = column.pages.metadata.page(page)
-        form = self._forms.get((metadata.type_name, metadata.encoding))
-        if form is not None and form.num_rows == metadata.num_rows and len(metadata.buffers) == 2:
+        message = (metadata.type_name, metadata.encoding)
+        form = known_form(message)
+        if (
+            form is not None
+            and form.num_rows == metadata.num_rows
+            and form.num_buffers == len(metadata.buffers) == 2
+        ):
             return _Page(column, page, form, metadata.buffers, None)
         try:
             layout = column.pages.layout(page)
@@ -333,8 +347,8 @@ class DirectColumns:
         form = form_of(layout)
         if form is None or not isinstance(layout, MiniBlock):
             return None
+        remember_form(message, form)
         if layout.dictionary_codec is None:
-            self._forms[metadata.type_name, metadata.encoding] = form
             return _Page(column, page, form, metadata.buffers, None)
         return _Page(column, page, form, metadata.buffers, layout)
 

@@ -111,6 +111,26 @@ def form_of(layout: Layout) -> Form | None:
     return Form(numbers, values[2], layout.page.num_rows, len(layout.page.buffers), items)
 
 
+#: Forms of small messages. The files of a table repeat them: numbers of rows, widths and kinds are much the same in all of them.
+_forms: dict[tuple[str, bytes], Form] = {}
+_MOST_FORMS = 1024
+_MOST_BYTES = 1024
+
+
+def known_form(message: tuple[str, bytes]) -> Form | None:
+    """Return the form that a page with this message (name and bytes) had in any file; the kernel checks what a page says itself."""
+    return _forms.get(message)
+
+
+def remember_form(message: tuple[str, bytes], form: Form) -> None:
+    """Keep the form of a message for :func:`known_form`, unless it has a symbol table, which comes only once."""
+    if form.symbols is not None or len(message[1]) > _MOST_BYTES:
+        return
+    if len(_forms) >= _MOST_FORMS:
+        _forms.clear()
+    _forms[message] = form
+
+
 def _items_form(codec: BlockCodec) -> tuple[int, int, bool] | None:
     match codec:
         case Flat(bits=bits):

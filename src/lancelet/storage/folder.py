@@ -11,7 +11,7 @@ from lancelet.storage.local import LocalSink, LocalSource, path_text, sync_direc
 from lancelet.storage.store import ObjectInfo, Store, check_path, check_prefix, check_size, missing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from lancelet.buffers import Data
     from lancelet.storage.base import Sink, Source
@@ -90,7 +90,7 @@ class LocalStore(Store):
             found.append(ObjectInfo(path, known.st_size, known.st_mtime))
         return sorted(found)
 
-    def _found(self, prefix: str, *, unfinished: bool) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    def _found(self, prefix: str, *, unfinished: bool) -> Sequence[tuple[str, os.DirEntry[str]]]:
         return _files(os.path.join(self.name, prefix), prefix, unfinished)  # noqa: PTH118
 
     def delete(self, path: str) -> None:
@@ -158,21 +158,27 @@ def _make_folder(folder: str) -> None:
     sync_directory(parent)
 
 
-def _files(folder: str, prefix: str, unfinished: bool) -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Yield the files below a folder with their paths; what vanishes meanwhile, and what no path can name, is left out."""
+def _files(folder: str, prefix: str, unfinished: bool) -> list[tuple[str, os.DirEntry[str]]]:
+    """Return the files below a folder with their paths; what vanishes meanwhile, and what no path can name, is left out."""
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
+        return []
+    found, folders = [], []
+    for entry in entries:  # thousands of versions: all that can wait stands behind the first condition
         name = entry.name
-        if not (name.isascii() or _has_utf8(name)):
-            continue
-        if entry.is_file():
-            if (name[0] == "." and _TEMPORARY.fullmatch(name) is not None) == unfinished:
-                yield prefix + name, entry
-        elif entry.is_dir() and not _leads_back(entry):
-            yield from _files(entry.path, f"{prefix}{name}/", unfinished)
+        if name[0] != "." and name.isascii() and entry.is_file():
+            if not unfinished:
+                found.append((prefix + name, entry))
+        elif name.isascii() or _has_utf8(name):
+            if not entry.is_file():
+                folders.append(entry)
+            elif (_TEMPORARY.fullmatch(name) is not None) == unfinished:
+                found.append((prefix + name, entry))
+    for entry in folders:
+        if entry.is_dir() and not _leads_back(entry):
+            found += _files(entry.path, f"{prefix}{entry.name}/", unfinished)
+    return found
 
 
 def _has_utf8(name: str) -> bool:

@@ -123,6 +123,19 @@ class Manifest:
         return self.message.fragments
 
     @cached_property
+    def num_rows(self) -> int | None:
+        """Rows that are not deleted, without making :attr:`fragments`; ``None``: fragments do not say, or not what can be true."""
+        stored = self.message.fragments
+        counts = [found.physical_rows for found in stored]
+        if not all(0 < count <= _MAX_ROWS for count in counts):
+            return None
+        shrunk = [found for found in stored if found.HasField("deletion_file")]
+        deleted = [found.deletion_file.num_deleted_rows for found in shrunk]
+        if not all(0 < gone <= found.physical_rows for gone, found in zip(deleted, shrunk, strict=True)):
+            return None
+        return sum(counts) - sum(deleted)
+
+    @cached_property
     def fragments(self) -> tuple[FragmentMetadata, ...]:
         """The fragments, ordered by id.
 

@@ -186,6 +186,8 @@ class ReadableDataset:
 
     def count_rows(self, filter: Any = None) -> int:
         """Count the rows, or those that satisfy a filter."""
+        if filter is None:
+            return self.num_rows
         return self.scanner(columns=[], filter=filter).count_rows()
 
     def head(self, num_rows: int, **options: Any) -> pa.Table:

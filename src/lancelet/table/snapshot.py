@@ -45,6 +45,10 @@ class ReadableVersion(Protocol):
     def has_stable_row_ids(self) -> bool:
         """Whether rows keep their ids when they are moved."""
 
+    @property
+    def num_rows(self) -> int | None:
+        """Rows that are not deleted, if that is known without a look at every fragment."""
+
 
 class Snapshot:
     """A version of a dataset to read. Threads share it; pickled, it arrives with an empty session.
@@ -157,7 +161,8 @@ class Snapshot:
     @property
     def num_rows(self) -> int:
         """Rows that are not deleted."""
-        return int(self.starts[-1])
+        known = self.manifest.num_rows if self._fragments is None else None
+        return int(self.starts[-1]) if known is None else known
 
     @cached_property
     def places(self) -> dict[int, int]:

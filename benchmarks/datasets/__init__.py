@@ -1,0 +1,1 @@
+"""Benchmarks of datasets: appends, scans, takes and compactions, by the engines that have datasets."""
