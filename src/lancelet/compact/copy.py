@@ -306,7 +306,5 @@ class _Output:
             pages = file2_pb2.ColumnMetadata(pages=[page])
             writer.add_pages(column, pages.SerializeToString(deterministic=True))
         writer.align()
-        descriptor = file_pb2.FileDescriptor(
-            schema=self._wanted.schema.to_message(), length=self._num_rows
-        )
+        descriptor = file_pb2.FileDescriptor(schema=self._wanted.schema.to_message(), length=self._num_rows)
         return writer.finish(descriptor.SerializeToString(deterministic=True), len(self._wanted.ids))

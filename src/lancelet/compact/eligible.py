@@ -69,9 +69,7 @@ def manifest_problem(fragment: FragmentMetadata, wanted: WantedColumns) -> str |
         return f"fragment {fragment.id} has deletions"
     for file in fragment.files:
         if file.version != wanted.version:
-            return (
-                f"data file {file.path!r} is of version {file.version.text}, and {wanted.version.text} is wanted"
-            )
+            return f"data file {file.path!r} is of version {file.version.text}, and {wanted.version.text} is wanted"
     if wanted.version > Version.V2_2:
         return f"files of version {wanted.version.text} are not written"
     if len(fragment.files) > 1:

@@ -190,7 +190,9 @@ class SourceFile:
         self._columns: list[file2_pb2.ColumnMetadata] = []
         self._refs: list[BufferRef] = []
         if container.num_global_buffers > 1:
-            self.problem = f"data file {file.path!r} has {container.num_global_buffers - 1} user global buffers"
+            self.problem = (
+                f"data file {file.path!r} has {container.num_global_buffers - 1} user global buffers"
+            )
         numbers = file.columns_of
         for place, id_ in enumerate(wanted.ids):
             try:
@@ -280,7 +282,9 @@ class SourceFile:
             raise FormatError(f"the pages hold {found} rows, but {num_values} are needed", column=number)
         if place in self._wanted.headers:
             if kinds != {"struct"} or any(page.buffer_offsets for page in self._columns[place].pages):
-                raise FormatError("the column of a struct holds something else than its length", column=number)
+                raise FormatError(
+                    "the column of a struct holds something else than its length", column=number
+                )
             for child in field.children:
                 self._check_field_20(child, column_of, num_values)
             return

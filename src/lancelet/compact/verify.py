@@ -62,9 +62,7 @@ def verify_copy(
         _read_ends(container)
 
 
-def _check_column(
-    container: Container, column: int, expected: ColumnTotals, wanted: WantedColumns
-) -> None:
+def _check_column(container: Container, column: int, expected: ColumnTotals, wanted: WantedColumns) -> None:
     """Check a column; that its buffers lie in the file and that its pages are of the version was checked by opening it."""
     is_old = wanted.version == Version.V2_0
     metadata = container.column(column)
