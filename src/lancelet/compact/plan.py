@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from lancelet.compact.copy import OutputLimits, cut_outputs
 from lancelet.compact.eligible import blob_column, examine, manifest_problem
 from lancelet.compact.options import CompactionOptions
-from lancelet.compact.source import WantedColumns, open_data_file
+from lancelet.compact.source import WantedColumns, file_bytes, open_data_file
 from lancelet.errors import OptionError, UnsupportedError
 from lancelet.schema.limits import check_version
 from lancelet.table.bitmap import decode_bitmap
 from lancelet.table.metadata import FragmentMetadata
-from lancelet.table.names import DATA
 from lancelet.table.places import open_store
 from lancelet.versions import Version
 
@@ -230,7 +229,8 @@ class CompactionPlan:
             for task in self.tasks
         ]
         widths = [max(map(len, column)) for column in zip(heading, *rows, strict=True)]
-        lines = [f"version {self.read_version}: {len(self.tasks)} tasks", _line(heading, widths)]
+        word = "task" if len(self.tasks) == 1 else "tasks"
+        lines = [f"version {self.read_version}: {len(self.tasks)} {word}", _line(heading, widths)]
         for task, row in zip(self.tasks, rows, strict=True):
             lines.append(_line(row, widths))
             lines += [f"    {task.mode}: {reason}" for reason in task.reasons[:_SHOWN_REASONS]]
@@ -308,7 +308,7 @@ class _Planner:
         self._options = options
         self._limits = limits_of(options)
         self._version = options.version or manifest.storage_version
-        check_version(snapshot.stored_schema, self._version)
+        check_version(snapshot.schema, self._version)
         self._wanted = WantedColumns(snapshot.stored_schema, self._version)
         self._blob = blob_column(snapshot.stored_schema)
         self._coverage = [
@@ -352,8 +352,7 @@ class _Planner:
         if physical is None or live is None:
             reader = self._snapshot.reader(place)
             physical, live = reader.physical_rows, reader.num_rows
-        store = self._snapshot.store
-        num_bytes = sum(file.file_size_bytes or store.size(f"{DATA}/{file.path}") for file in fragment.files)
+        num_bytes = sum(file_bytes(self._snapshot.store, file) for file in fragment.files)
         alone = options.materialize_deletions and _exceeds(
             physical - live, physical, options.materialize_deletions_threshold
         )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from lancelet.container.metadata import ALIGNMENT, Region, parse_any
+from lancelet.container.metadata import ALIGNMENT
 from lancelet.container.reader import Container
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.fields.paths import leaf_paths
@@ -21,19 +22,18 @@ from lancelet.schema.blobs import BLOB
 from lancelet.schema.logical import LISTS
 from lancelet.schema.project import columns_of, is_packed
 from lancelet.table.names import DATA
-from lancelet.versions import COLUMN_ENCODING, Version
+from lancelet.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
-    from lancelet.container.metadata import BufferRef
+    from lancelet.container.metadata import PageMetadata
     from lancelet.schema.fields import Field, Schema
     from lancelet.storage import Store
     from lancelet.table.metadata import DataFile
 
-__all__ = ["ColumnTotals", "Run", "SourceFile", "WantedColumns", "open_data_file"]
+__all__ = ["ColumnTotals", "Run", "SourceFile", "WantedColumns", "file_bytes", "open_data_file"]
 
-_MAX_ROWS = (1 << 63) - 1
 #: ``ColumnEncoding { values {} }``: an ordinary column.
 _PLAIN_COLUMN = b"\x0a\x00"
 _NODE = "lance.encodings.ArrayEncoding"
@@ -127,9 +127,7 @@ def open_data_file(store: Store, file: DataFile) -> Container:
     try:
         source = store.open_source(f"{DATA}/{file.path}", size=file.file_size_bytes)
     except FileNotFoundError:
-        raise FormatError(
-            f"data file {file.path!r} does not exist, and a manifest names it", path=store.name
-        ) from None
+        raise _missing(store, file) from None
     try:
         container = Container.open(source)
         if container.version != file.version:
@@ -146,6 +144,24 @@ def open_data_file(store: Store, file: DataFile) -> Container:
         source.close()
         raise
     return container
+
+
+def file_bytes(store: Store, file: DataFile) -> int:
+    """Return the size of a data file.
+
+    Raises
+    ------
+    FormatError
+        The manifest does not say it, and there is no such file.
+    """
+    try:
+        return file.file_size_bytes or store.size(f"{DATA}/{file.path}")
+    except FileNotFoundError:
+        raise _missing(store, file) from None
+
+
+def _missing(store: Store, file: DataFile) -> FormatError:
+    return FormatError(f"data file {file.path!r} does not exist, and a manifest names it", path=store.name)
 
 
 class SourceFile:
@@ -186,19 +202,13 @@ class SourceFile:
         self._container = container
         self._file = file
         self._wanted = wanted
-        self._region = Region(container.data_stop, wanted.version > Version.V2_0)
-        self._columns: list[file2_pb2.ColumnMetadata] = []
-        self._refs: list[BufferRef] = []
-        if container.num_global_buffers > 1:
-            self.problem = (
-                f"data file {file.path!r} has {container.num_global_buffers - 1} user global buffers"
-            )
         numbers = file.columns_of
-        for place, id_ in enumerate(wanted.ids):
-            try:
-                self._read(place, numbers[id_])
-            except FormatError as error:
-                raise error.locate(path=container.source.name, column=numbers[id_]) from None
+        self._numbers = [numbers[id_] for id_ in wanted.ids]
+        if container.num_global_buffers > 1:
+            self._refuse(f"has {container.num_global_buffers - 1} user global buffers")
+        container.prepare(len(self._numbers))
+        for place, number in enumerate(self._numbers):
+            self._read(place, number)
         if wanted.version == Version.V2_0 and self.problem is None:
             try:
                 self._check_rows_20()
@@ -211,61 +221,25 @@ class SourceFile:
         return sum([total.num_pages for total in self.totals])
 
     def _read(self, place: int, number: int) -> None:
-        try:
-            message = file2_pb2.ColumnMetadata.FromString(bytes(self._container.column_block(number)))
-        except DecodeError as error:
-            raise FormatError(f"the column metadata cannot be parsed: {error}") from None
-        path = self._wanted.paths[place]
-        type_name, encoding = parse_encoding(message.encoding)
-        if type_name != COLUMN_ENCODING:
-            raise FormatError(f"the column is described by {type_name!r}, not by {COLUMN_ENCODING!r}")
-        if message.buffer_offsets or message.buffer_sizes:
-            self._refuse(f"has buffers of column {path!r} as a whole")
-        elif encoding != _PLAIN_COLUMN:
-            self._refuse(f"describes column {path!r} by an encoding of its own")
-        total = ColumnTotals()
-        for page in message.pages:
-            try:
-                self._add_page(page, total)
-            except FormatError as error:
-                raise error.locate(page=total.num_pages) from None
-            total.num_pages += 1
+        """Check a column; that its buffers lie in the file and that its pages are of the version is checked by the container."""
+        container = self._container
+        column = container.column(number)
+        if column.buffers:
+            self._refuse(f"has buffers of column {self._wanted.paths[place]!r} as a whole")
+        elif column.encoding != _PLAIN_COLUMN:
+            self._refuse(f"describes column {self._wanted.paths[place]!r} by an encoding of its own")
+        _, num_bytes, num_pages = container.totals(number)
         if self._wanted.version > Version.V2_0:
-            self._check_rows(message.pages, self._wanted.rows_per_row[place])
-        self.totals.append(total)
-        self._columns.append(message)
+            rows_per_row = self._wanted.rows_per_row[place]
+            container.check_rows(number, rows_per_row)
+            num_rows = self.num_rows * rows_per_row
+        else:
+            num_rows = sum([page.num_rows for page in column.pages])
+        self.totals.append(ColumnTotals(num_rows, num_pages, num_bytes))
 
     def _refuse(self, reason: str) -> None:
         if self.problem is None:
             self.problem = f"data file {self._file.path!r} {reason}"
-
-    def _add_page(self, page: file2_pb2.ColumnMetadata.Page, total: ColumnTotals) -> None:
-        type_name, _ = parse_encoding(page.encoding)
-        if not self._wanted.version.allows_page_type(type_name):
-            raise FormatError(
-                f"a file of version {self._wanted.version.text} cannot have a page of type {type_name!r}"
-            )
-        refs = self._region.refs(page.buffer_offsets, page.buffer_sizes)
-        total.num_bytes += sum([size for _, size in refs])
-        total.num_rows += page.length
-        if total.num_rows > _MAX_ROWS:
-            raise FormatError(f"pages of {total.num_rows} rows are impossible")
-        self._refs += refs
-
-    def _check_rows(self, pages: Sequence[file2_pb2.ColumnMetadata.Page], rows_per_row: int) -> None:
-        """Check that pages follow each other and hold all rows."""
-        row = 0
-        for number, page in enumerate(pages):
-            rows, rest = (page.length, 0) if rows_per_row == 1 else divmod(page.length, rows_per_row)
-            if rest:
-                raise FormatError(f"{page.length} items are no whole rows of {rows_per_row}", page=number)
-            if page.priority != row:
-                raise FormatError(
-                    f"the page starts at row {page.priority}, but {row} rows come before it", page=number
-                )
-            row += rows
-        if row != self.num_rows:
-            raise FormatError(f"the pages hold {row} rows, but the file has {self.num_rows}")
 
     # ---- version 2.0, where only the encodings of lists say how many items there are
 
@@ -277,11 +251,11 @@ class SourceFile:
     def _check_field_20(self, field: Field, column_of: dict[int, int], num_values: int) -> None:
         place = column_of[field.id]
         found, kinds, num_items = self._kinds(place)
-        number = self._file.columns_of[field.id]
+        number = self._numbers[place]
         if found != num_values:
             raise FormatError(f"the pages hold {found} rows, but {num_values} are needed", column=number)
         if place in self._wanted.headers:
-            if kinds != {"struct"} or any(page.buffer_offsets for page in self._columns[place].pages):
+            if kinds != {"struct"} or any(page.buffers for page in self._pages(place)):
                 raise FormatError(
                     "the column of a struct holds something else than its length", column=number
                 )
@@ -299,24 +273,13 @@ class SourceFile:
 
     def _kinds(self, place: int) -> tuple[int, set[str | None], int]:
         """Return the rows of a column, the outermost encodings of its pages, and the items of its lists."""
-        from lancelet.pb import encodings20_pb2
+        nodes = [
+            _node_20(page.encoding) if page.type_name == _NODE else (None, 0) for page in self._pages(place)
+        ]
+        return self.totals[place].num_rows, {kind for kind, _ in nodes}, sum(items for _, items in nodes)
 
-        num_items = 0
-        kinds: set[str | None] = set()
-        for page in self._columns[place].pages:
-            type_name, encoding = parse_encoding(page.encoding)
-            if type_name != _NODE:
-                kinds.add(None)
-                continue
-            try:
-                node = encodings20_pb2.ArrayEncoding.FromString(encoding)
-            except DecodeError as error:
-                raise FormatError(f"the encoding of a page cannot be parsed: {error}") from None
-            kind = node.WhichOneof("array_encoding")
-            kinds.add(kind)
-            if kind == "list":
-                num_items += node.list.num_items
-        return self.totals[place].num_rows, kinds, num_items
+    def _pages(self, place: int) -> tuple[PageMetadata, ...]:
+        return self._container.column(self._numbers[place]).pages
 
     # ---- moving
 
@@ -327,7 +290,7 @@ class SourceFile:
         """
         runs: list[Run] = []
         start = stop = -1
-        for position, size in sorted(self._refs):
+        for position, size in sorted(self._buffers()):
             apart = position - stop
             if start < 0 or apart >= ALIGNMENT or (apart >= 0 and (position - start) % ALIGNMENT):
                 if start >= 0:
@@ -337,6 +300,15 @@ class SourceFile:
         if start >= 0:
             runs.append(Run(start, stop))
         return runs
+
+    def _buffers(self) -> Iterable[tuple[int, int]]:
+        """Return position and size of all buffers that are wanted."""
+        table = self._container.table
+        is_whole = table is not None and len(self._numbers) == self._container.num_columns
+        if table is not None and is_whole and None not in map(table.totals, self._numbers):
+            return map(tuple, table.buffers.tolist())
+        columns = [self._container.column(number) for number in self._numbers]
+        return [buffer for column in columns for page in column.pages for buffer in page.buffers]
 
     def moved_pages(
         self, runs: Sequence[Run], targets: Sequence[int], first_row: int
@@ -358,9 +330,10 @@ class SourceFile:
         shifts = [target - start for target, start in zip(targets, starts, strict=True)]
         shift = shifts[0] if len(shifts) == 1 else None
         is_old = self._wanted.version == Version.V2_0
-        for column, message in enumerate(self._columns):
+        for column, number in enumerate(self._numbers):
             if column in self._wanted.headers:
                 continue
+            message = self._message(number)
             for page in message.pages:
                 offsets = page.buffer_offsets
                 if shift is not None:
@@ -376,22 +349,26 @@ class SourceFile:
 
     def header(self, column: int) -> file2_pb2.ColumnMetadata.Page:
         """Return the first page of a column that says how many structs there are."""
-        return self._columns[column].pages[0]
+        return self._message(self._numbers[column]).pages[0]
+
+    def _message(self, number: int) -> file2_pb2.ColumnMetadata:
+        return file2_pb2.ColumnMetadata.FromString(bytes(self._container.column_block(number)))
 
 
-def parse_encoding(encoding: file2_pb2.Encoding) -> tuple[str, bytes]:
-    """Return name and bytes of the message that describes a page or a column.
+@lru_cache(maxsize=1024)  # pages of one kind have the same encoding, most often
+def _node_20(encoding: bytes) -> tuple[str | None, int]:
+    """Return the outermost encoding of a page of version 2.0; of lists, also their items.
 
     Raises
     ------
     FormatError
-        There is none, or it is damaged.
-    UnsupportedError
-        It is stored apart.
+        It is damaged.
     """
-    direct = encoding.direct.encoding
-    if direct:
-        return parse_any(direct)
-    if encoding.WhichOneof("location") == "indirect":
-        raise UnsupportedError("encodings stored apart from the column metadata (indirect) are not handled")
-    raise FormatError("the encoding is missing")
+    from lancelet.pb import encodings20_pb2
+
+    try:
+        node = encodings20_pb2.ArrayEncoding.FromString(encoding)
+    except DecodeError as error:
+        raise FormatError(f"the encoding of a page cannot be parsed: {error}") from None
+    kind = node.WhichOneof("array_encoding")
+    return kind, node.list.num_items if kind == "list" else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lancelet.compact.source import open_data_file
-from lancelet.errors import FormatError
+from lancelet.errors import FormatError, UnsupportedError
 from lancelet.versions import COLUMN_ENCODING, Version
 
 if TYPE_CHECKING:
@@ -83,9 +83,16 @@ def _check_column(container: Container, column: int, expected: ColumnTotals, wan
 
 
 def _read_ends(container: Container) -> None:
-    """Decode the first and the last row."""
+    """Decode the first and the last row, as far as their encodings are known here: pages of others can be moved too."""
     from lancelet.file.reader import FileReader
 
-    if container.num_rows:
+    last = container.num_rows - 1
+    if last < 0:
+        return
+    try:
         with FileReader(container.source) as reader:
-            reader.take_rows([0, container.num_rows - 1] if container.num_rows > 1 else [0]).to_table()
+            reader.take_rows([0, last] if last else [0]).to_table()
+    except UnsupportedError:
+        return
+    except FormatError as error:
+        raise FormatError(f"the copy cannot be decoded, nor perhaps its source: {error}") from None
