@@ -250,15 +250,27 @@ class Container:
             raise IndexError(f"column {index} does not exist; the file has {self.num_columns}")
         parsed = None if self.table is None else self.table.column(index)
         if parsed is None:
-            position, size = self._block_table[index].tolist()
-            start = position - self.footer.column_metadata_offset
-            block = self._blocks[start : start + size]
+            block = self.column_block(index)
             try:
                 parsed = parse_column(block, self._region, self.version)
             except FormatError as error:
                 raise error.locate(path=self.source.name, column=index) from None
         # Two threads may both parse; all callers get the one that was stored first.
         return self._columns.setdefault(index, parsed)
+
+    def column_block(self, index: int) -> memoryview:
+        """Return the metadata of physical column `index` as stored, for those who move pages without looking into them.
+
+        Raises
+        ------
+        IndexError
+            There is no such column.
+        """
+        if not 0 <= index < self.footer.num_columns:
+            raise IndexError(f"column {index} does not exist; the file has {self.num_columns}")
+        position, size = self._block_table[index].tolist()
+        start = position - self.footer.column_metadata_offset
+        return self._blocks[start : start + size]
 
     def totals(self, index: int) -> PageTotals:
         """Return what the pages of physical column `index` are together. Raises what :meth:`column` does."""

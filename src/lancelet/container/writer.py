@@ -171,6 +171,16 @@ class ContainerWriter:
             self._pages.add(column, encode_page(page))
         self._ends[column] = (metadata.type_name, metadata.encoding, metadata.buffers)
 
+    def add_pages(self, column: int, pages: bytes) -> None:
+        """Take the pages of a column whose buffers are all in the sink already, as they stand in its metadata, joined.
+
+        Only writers that keep the metadata of pages in memory can do that.
+        """
+        if not isinstance(self._pages, MemoryPages):
+            raise ValueError("pages that are joined already cannot be spilled")
+        if pages:
+            self._pages.add(column, pages)
+
     def align(self) -> None:
         """Pad with zeros to the next place where a buffer, or the descriptor, may start."""
         self._sink.write(bytes(-self._sink.tell() % self.alignment))

@@ -1,0 +1,1 @@
+"""Compaction: rows of many data files in few, by moving bytes where that is safe (dataset.md 7)."""
