@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from lancelet.errors import CommitConflict, LanceletError, OptionError, UnsupportedError
-from lancelet.pb import table_pb2
 from lancelet.storage.store import missing
 from lancelet.table.bitmap import decode_bitmap
 from lancelet.table.commit import commit_transaction
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from lancelet.compact.task import RewriteResult
+    from lancelet.pb import table_pb2
     from lancelet.storage import Store
     from lancelet.table.manifest import Manifest
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from lancelet.blocks.arrow import fixed_bits
 from lancelet.compact.field_writer import FieldFileWriter
-from lancelet.compact.reencode import check_blobs, scan_bytes, writer_options
+from lancelet.compact.reencode import check_blobs, field_bytes, scan_bytes
 from lancelet.errors import FormatError, OptionError
 from lancelet.schema.blobs import is_blob
 from lancelet.schema.limits import check_version
@@ -39,6 +39,8 @@ __all__ = ["merge_pages"]
 
 #: A page is full enough from so many bytes on, encoded or before: an eighth of what is queued for one.
 _FULL_BYTES = 1 << 20
+#: Memory for each field that is decoded: its queue, pages in the making, and its part of the rows that were read.
+_BYTES_PER_FIELD = 64 << 20
 #: What a row of a column without a fixed width takes at least before it is encoded, as far as it is known.
 _LEAST_ROW_BITS = 64
 #: ``ColumnEncoding { values {} }``: an ordinary column.
@@ -149,25 +151,44 @@ class _Merging:
         self._version = version
         self._memory_limit = memory_limit
         self._batch_size = batch_size
+        #: Fields that are decoded together, each of which queues rows.
+        self._fields_at_once = max(memory_limit // _BYTES_PER_FIELD, 1)
 
     def open_file(self) -> FieldFileWriter:
         """Begin a file."""
-        options = writer_options(1, self._memory_limit, None)
-        return FieldFileWriter(self._snapshot.store, self._schema, self._version, **options)
+        cache, page = field_bytes(self._memory_limit)
+        return FieldFileWriter(
+            self._snapshot.store, self._schema, self._version, data_cache_bytes=cache, max_page_bytes=page
+        )
 
     def write(self, part: Snapshot, writer: FieldFileWriter) -> None:
         """Write all fields of some fragments."""
+        waiting: list[int] = []
         for number, field in enumerate(self._schema.fields):
-            first_row = 0
-            for is_copied, sources in _runs(self._sources(part, field, writer.columns_of(number))):
-                if is_copied:
-                    for source in sources:
-                        self._copy(source, writer, number, first_row)
-                        first_row += source.num_rows
-                else:
-                    first_row += self._decode(part, sources, writer, number, first_row)
-            if first_row != part.num_rows:
-                raise FormatError(f"{first_row} rows of {part.num_rows} were found", path=part.store.name)
+            runs = list(_runs(self._sources(part, field, writer.columns_of(number))))
+            if len(runs) > 1 or runs[0][0]:
+                self._write_field(part, runs, writer, number)
+                continue
+            waiting.append(number)  # nothing is copied: several fields at a time open each file once
+            if len(waiting) == self._fields_at_once:
+                self._decode(part, writer, waiting, 0)
+                waiting = []
+        if waiting:
+            self._decode(part, writer, waiting, 0)
+
+    def _write_field(
+        self, part: Snapshot, runs: Sequence[tuple[bool, list[_Source]]], writer: FieldFileWriter, field: int
+    ) -> None:
+        first_row = 0
+        for is_copied, sources in runs:
+            if is_copied:
+                for source in sources:
+                    self._copy(source, writer, field, first_row)
+                    first_row += source.num_rows
+            else:
+                run = part.part([part.fragments[source.place] for source in sources])
+                self._decode(run, writer, [field], first_row)
+                first_row += run.num_rows
 
     def _sources(self, part: Snapshot, field: Field, owners: Sequence[int]) -> Iterator[_Source]:
         """Yield what there is of a field in each fragment; `owners` are the fields that own its columns."""
@@ -211,28 +232,24 @@ class _Merging:
                 buffers = [source.container.source.read(*buffer) for buffer in page.buffers]
                 writer.copy_page(field, number, page, buffers, first_row)
 
-    def _decode(
-        self,
-        part: Snapshot,
-        sources: Sequence[_Source],
-        writer: FieldFileWriter,
-        field: int,
-        first_row: int,
-    ) -> int:
-        """Decode a field of neighbouring fragments and encode it as full pages; returns the number of rows."""
+    def _decode(self, run: Snapshot, writer: FieldFileWriter, fields: Sequence[int], first_row: int) -> None:
+        """Decode fields of neighbouring fragments and encode them as full pages."""
         scanner = Scanner(
-            part.part([part.fragments[source.place] for source in sources]),
-            columns=[self._schema.fields[field].name],
+            run,
+            columns=[self._schema.fields[field].name for field in fields],
             batch_size=self._batch_size,
             blob_handling="all_binary",
             io_buffer_size=scan_bytes(self._memory_limit),
         )
         num_rows = 0
         for batch in scanner.to_batches():
-            writer.encode(field, batch, first_row + num_rows)
+            for place, field in enumerate(fields):
+                writer.encode(field, batch.select([place]), first_row + num_rows)
             num_rows += batch.num_rows
-        writer.end_run(field)
-        return num_rows
+        for field in fields:
+            writer.end_run(field)
+        if num_rows != run.num_rows:
+            raise FormatError(f"{num_rows} rows were read of {run.num_rows}", path=run.store.name)
 
 
 def _runs(sources: Iterator[_Source]) -> Iterator[tuple[bool, list[_Source]]]:

@@ -1,7 +1,8 @@
 """Re-encoding: the rows of fragments that are not deleted, read and written anew (dataset.md 7.3).
 
-Rows stream from a scan to a writer. What either keeps is a part of the memory that the whole may take: a quarter for rows that are
-read and wait, a quarter for rows that wait for their page; pages in the making take about as much as both together.
+Rows stream from a scan to a writer. What either keeps is a part of the memory that the whole may take: an eighth for rows that are
+read and wait, half for rows that wait for their page, for each column no more than makes a full one; the rest is for pages in the
+making.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from lancelet.table.write_files import FileLimits
     from lancelet.versions import Version
 
-__all__ = ["check_blobs", "reencode", "scan_bytes", "writer_options"]
+__all__ = ["check_blobs", "field_bytes", "reencode", "scan_bytes", "writer_options"]
 
 #: Of the memory, the parts that a scan and the queues of a writer take.
-_SCAN_PART, _QUEUE_PART, _PAGE_PART = 4, 4, 8
+_SCAN_PART, _QUEUE_PART, _PAGE_PART, _FIELD_PART = 8, 2, 8, 16
 _LEAST_SCAN_BYTES = 2 << 20
 #: What a column queues unless memory is short, and the least that makes a page worth its description.
 _CACHE_BYTES_PER_FIELD, _LEAST_CACHE_BYTES = 8 << 20, 64 << 10
@@ -112,13 +113,18 @@ def scan_bytes(memory_limit: int) -> int:
 
 
 def writer_options(num_fields: int, memory_limit: int, max_file_bytes: int | None) -> dict[str, Any]:
-    """Return the options of a file writer whose queues and pages keep to a part of `memory_limit`, and to small files."""
-    usual = _CACHE_BYTES_PER_FIELD * max(num_fields, 1)
-    cache = min(usual, memory_limit // _QUEUE_PART)
+    """Return the options of a writer whose queues and pages keep to a part of `memory_limit`, and to small files."""
+    most, page = field_bytes(memory_limit)
+    cache = min(most * max(num_fields, 1), memory_limit // _QUEUE_PART)
     if max_file_bytes is not None:
         cache = min(cache, max_file_bytes // _PARTS_OF_FILE)
-    page = min(max(memory_limit // _PAGE_PART, _LEAST_PAGE_BYTES), _MOST_PAGE_BYTES)
     return {"data_cache_bytes": max(cache, _LEAST_CACHE_BYTES), "max_page_bytes": page}
+
+
+def field_bytes(memory_limit: int) -> tuple[int, int]:
+    """Return how many bytes a single field may queue, and the size of the largest page before it is encoded."""
+    cache = min(max(memory_limit // _FIELD_PART, _LEAST_CACHE_BYTES), _CACHE_BYTES_PER_FIELD)
+    return cache, min(max(memory_limit // _PAGE_PART, _LEAST_PAGE_BYTES), _MOST_PAGE_BYTES)
 
 
 def check_blobs(schema: Schema) -> None:
