@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from lancelet.schema.fields import Field
     from lancelet.table.snapshot import Snapshot
 
-__all__ = ["merge_pages"]
+__all__ = ["FULL_PAGE_BYTES", "merge_pages"]
 
 #: A page is full enough from so many bytes on, encoded or before: an eighth of what is queued for one.
-_FULL_BYTES = 1 << 20
+FULL_PAGE_BYTES = 1 << 20
 #: Memory for each field that is decoded: its queue, pages in the making, and its part of the rows that were read.
 _BYTES_PER_FIELD = 64 << 20
 #: What a row of a column without a fixed width takes at least before it is encoded, as far as it is known.
@@ -271,7 +271,7 @@ def _is_full(column: ColumnMetadata, num_rows: int, row_bits: int) -> bool:
     """Whether the pages of a column are large on average."""
     totals = column.totals
     num_bytes = max(totals.num_bytes, num_rows * row_bits // 8)
-    return num_bytes >= _FULL_BYTES * totals.num_pages
+    return num_bytes >= FULL_PAGE_BYTES * totals.num_pages
 
 
 def _row_bits(field: Field, id_: int) -> int:

@@ -96,7 +96,7 @@ class Compaction:
     Examples
     --------
     >>> plan = Compaction.plan(ds, {"target_rows_per_fragment": 1_000_000})  # doctest: +SKIP
-    >>> results = [task.execute(ds) for task in plan.tasks]  # doctest: +SKIP
+    >>> results = [execute_task(task) for task in plan.tasks]  # doctest: +SKIP
     >>> Compaction.commit(ds, results)  # doctest: +SKIP
     """
 
@@ -221,10 +221,10 @@ def _execute_all(
 ) -> list[RewriteResult]:
     """Do all tasks; if one fails, what the others wrote is removed."""
     if executor is not None:
-        return _on_executor(executor, [partial(execute_task, store, task) for task in tasks], store, progress)
+        return _on_executor(executor, [partial(execute_task, task) for task in tasks], store, progress)
     at_once = _tasks_at_once(options, len(tasks))
     shared = replace(options, memory_limit=max(options.memory_limit // at_once, 1))
-    jobs = [partial(execute_task, store, replace(task, options=shared), manifest=manifest) for task in tasks]
+    jobs = [partial(execute_task, replace(task, options=shared), manifest=manifest) for task in tasks]
     if at_once == 1:
         return _one_by_one(jobs, store, progress)
     with ThreadPoolExecutor(at_once, thread_name_prefix="lancelet-compact") as threads:

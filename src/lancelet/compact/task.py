@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lancelet.compact.merge_pages import merge_pages
+from lancelet.compact.copy import copy_files, cut_outputs
+from lancelet.compact.merge_pages import FULL_PAGE_BYTES, merge_pages
 from lancelet.compact.pages import ColumnPages, both_counts, count_pages
 from lancelet.compact.reencode import reencode
 from lancelet.errors import FormatError, OptionError
 from lancelet.table.deletions import read_deletions
 from lancelet.table.manifest import manifest_of
 from lancelet.table.metadata import FragmentMetadata
+from lancelet.table.names import DATA
 from lancelet.table.rowids import RowIds, Versions, read_row_ids, read_versions
 from lancelet.table.snapshot import Snapshot
 from lancelet.table.write_files import DEFAULT_BYTES_PER_FILE, FileLimits, remove_files
@@ -29,11 +31,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Self
 
-    from lancelet.compact.options import CompactionOptions
+    from lancelet.compact.copy import OutputLimits
     from lancelet.compact.plan import CompactionTask
-    from lancelet.storage import Store
     from lancelet.table.manifest import Manifest
 
+    Written = tuple[list[FragmentMetadata], list[str]]
     Progress = Callable[[int], None] | None
 
 __all__ = ["RewriteResult", "execute_task", "file_limits"]
@@ -109,18 +111,12 @@ _PLAIN = ("read_version", "mode", "bytes_in", "bytes_out", "num_rows", "seconds"
 
 
 def execute_task(
-    store: Store,
-    task: CompactionTask,
-    *,
-    manifest: Manifest | None = None,
-    progress: Progress = None,
+    task: CompactionTask, *, manifest: Manifest | None = None, progress: Progress = None
 ) -> RewriteResult:
     """Do a task.
 
     Parameters
     ----------
-    store
-        The dataset.
     task
         What to do.
     manifest
@@ -133,18 +129,19 @@ def execute_task(
     FormatError
         A file is missing or damaged.
     OptionError
-        The task is none of this dataset, or has no fragments, or its file version cannot hold a type.
+        The task is none of this dataset, or its file version cannot hold a type.
     UnsupportedError
-        Something is stored in a way that is not known here.
+        Something is stored in a way that is not known here, or cannot be copied.
     """
     begun = time.perf_counter()
-    manifest = _checked(store, task, manifest)
+    store = task.store
+    manifest = _checked(task, manifest)
     snapshot = Snapshot(store, manifest, fragments=task.fragments)
     before = count_pages(snapshot, task.fragments)
     new, paths = _written(snapshot, task, progress)
     try:
         if manifest.has_stable_row_ids:
-            new = with_lineage(store, snapshot, new)
+            new = with_lineage(snapshot, new)
         after = count_pages(snapshot, new)
     except BaseException:
         remove_files(store, paths)
@@ -155,131 +152,84 @@ def execute_task(
         tuple(new),
         task.mode,
         tuple(paths),
-        _num_bytes(task.fragments),
-        _num_bytes(new),
+        task.num_bytes,
+        sum(file.file_size_bytes or 0 for fragment in new for file in fragment.files),
         snapshot.num_rows,
         both_counts(before, after),
         time.perf_counter() - begun,
     )
 
 
-def _checked(store: Store, task: CompactionTask, manifest: Manifest | None) -> Manifest:
+def _checked(task: CompactionTask, manifest: Manifest | None) -> Manifest:
     """Return the version that a task reads, once it is known to have the task's fragments."""
-    if not task.fragments:
-        raise OptionError("a task without fragments has nothing to compact")
+    version = task.read_version
     if manifest is None:
         try:
-            manifest = manifest_of(store, task.read_version)
+            manifest = manifest_of(task.store, version)
         except FileNotFoundError:
-            raise OptionError(
-                f"the task was planned for version {task.read_version} of the dataset, which there is not"
-            ) from None
-    if manifest.version != task.read_version:
-        raise OptionError(f"the task was planned for version {task.read_version}, not {manifest.version}")
+            raise OptionError(f"the task was planned for version {version}, which there is not") from None
+    if manifest.version != version:
+        raise OptionError(f"the task was planned for version {version}, not {manifest.version}")
     there = {fragment.id: fragment for fragment in manifest.fragments}
     for fragment in task.fragments:
         if there.get(fragment.id) != fragment:
-            raise OptionError(
-                f"fragment {fragment.id} is none of version {manifest.version}, or another one there"
-            )
-        if not fragment.files:
-            raise OptionError(f"fragment {fragment.id} has no data files")
+            raise OptionError(f"version {version} has no fragment {fragment.id} like that of the task")
     return manifest
 
 
-def _written(
-    snapshot: Snapshot, task: CompactionTask, progress: Progress
-) -> tuple[list[FragmentMetadata], list[str]]:
+def _written(snapshot: Snapshot, task: CompactionTask, progress: Progress) -> Written:
     """Write the new files; returns fragments without ids and row ids, and the paths of all files."""
+    mode: str = task.mode
+    if mode == "hybrid" and task.version == Version.V2_0:  # pages of 2.0 are not put together one by one
+        mode = "copy" if task.num_bytes >= FULL_PAGE_BYTES * task.num_pages else "reencode"
     options = task.options
-    version = options.version or _storage_version(snapshot)
-    mode = task.mode
-    sizes = [_num_bytes([fragment]) for fragment in snapshot.fragments]
-    if mode == "hybrid" and version > Version.V2_0:
-        groups = file_groups(options, np.diff(snapshot.starts).tolist(), sizes)
-        if groups is not None:
-            return merge_pages(
-                snapshot,
-                groups,
-                version=version,
-                memory_limit=options.memory_limit,
-                batch_size=options.batch_size,
-                progress=progress,
-            )
-        mode = "reencode"
-    if mode in ("copy", "hybrid"):
-        raise OptionError("copy lands soon")
-    return reencode(
-        snapshot,
-        version=version,
-        limits=file_limits(options, snapshot.num_rows, sum(sizes)),
-        memory_limit=options.memory_limit,
-        batch_size=options.batch_size,
-        progress=progress,
+    if mode == "copy":
+        return _copied(snapshot, task, progress)
+    decoding: dict[str, Any] = {
+        "version": task.version,
+        "memory_limit": options.memory_limit,
+        "batch_size": options.batch_size,
+        "progress": progress,
+    }
+    if mode == "hybrid":
+        return merge_pages(snapshot, _groups(snapshot, task.limits), **decoding)
+    return reencode(snapshot, limits=file_limits(task), **decoding)
+
+
+def _copied(snapshot: Snapshot, task: CompactionTask, progress: Progress) -> Written:
+    copied = copy_files(
+        snapshot.store,
+        task.fragments,
+        snapshot.stored_schema,
+        task.version,
+        limits=task.limits,
+        batch_bytes=task.options.binary_copy_read_batch_bytes,
     )
+    if progress is not None:
+        progress(snapshot.num_rows)
+    new = [FragmentMetadata(0, (done.file,), done.num_rows) for done in copied]
+    return new, [f"{DATA}/{done.file.path}" for done in copied]
 
 
-def _num_files(options: CompactionOptions, num_rows: int, num_bytes: int) -> int:
-    """Return into how many equal files rows go, as the targets ask for."""
-    parts = max(num_rows // options.target_rows_per_fragment, 1)
-    if options.target_bytes_per_file is not None:
-        parts = max(parts, num_bytes // options.target_bytes_per_file)
-    if options.max_rows_per_file is not None:
-        parts = max(parts, -(-num_rows // options.max_rows_per_file))
-    return parts
+def _groups(snapshot: Snapshot, limits: OutputLimits) -> list[range]:
+    """Return which fragments make up each new file, if files consist of whole fragments."""
+    num_bytes = [sum(file.file_size_bytes or 0 for file in found.files) for found in snapshot.fragments]
+    sizes = list(zip(np.diff(snapshot.starts).tolist(), num_bytes, strict=True))
+    ends = np.cumsum([0, *cut_outputs(sizes, limits)]).tolist()
+    return [range(*pair) for pair in pairwise(ends)]
 
 
-def file_groups(
-    options: CompactionOptions, num_rows: Sequence[int], num_bytes: Sequence[int]
-) -> list[range] | None:
-    """Return which fragments make up each new file, if files consist of whole fragments.
-
-    Parameters
-    ----------
-    options
-        Targets and limits.
-    num_rows, num_bytes
-        Rows that are not deleted, and sizes of data files, of each fragment.
-
-    Returns
-    -------
-    list[range] or None
-        Places of fragments; ``None``: a single fragment is larger than a file may be.
-    """
-    max_rows = options.max_rows_per_file or sum(num_rows) or 1
-    max_bytes = options.max_bytes_per_file or sum(num_bytes) or 1
-    if max(num_rows) > max_rows or max(num_bytes) > max_bytes:
-        return None
-    parts = _num_files(options, sum(num_rows), sum(num_bytes))
-    groups, first, rows, size, done = [], 0, 0, 0, 0
-    for place in range(len(num_rows)):
-        too_large = rows + num_rows[place] > max_rows or size + num_bytes[place] > max_bytes
-        if place > first and (too_large or done * parts >= (len(groups) + 1) * sum(num_rows)):
-            groups.append(range(first, place))
-            first, rows, size = place, 0, 0
-        rows, size, done = rows + num_rows[place], size + num_bytes[place], done + num_rows[place]
-    return [*groups, range(first, len(num_rows))]
-
-
-def file_limits(options: CompactionOptions, num_rows: int, num_bytes: int) -> FileLimits:
-    """Return where the files of a task are cut: as many equal ones as the targets ask for, and no larger than the limits.
-
-    Parameters
-    ----------
-    options
-        Targets and limits.
-    num_rows, num_bytes
-        Rows of the task that are not deleted, and bytes of its data files.
-    """
-    parts = _num_files(options, num_rows, num_bytes)
-    max_rows = max(-(-num_rows // parts), 1)
-    if options.max_bytes_per_file is None:
+def file_limits(task: CompactionTask) -> FileLimits:
+    """Return where files are cut that are written row by row: as many equal ones as wanted, and none larger than allowed."""
+    limits = task.limits
+    max_rows = max(-(-task.num_rows // limits.num_outputs(task.num_rows, task.num_bytes)), 1)
+    if limits.max_bytes is None:
         return FileLimits(max_rows, DEFAULT_BYTES_PER_FILE)
     # a writer looks at sizes from time to time: what it adds until it looks again must fit too
-    return FileLimits(max_rows, max(options.max_bytes_per_file * 3 // 4, 1))
+    return FileLimits(max_rows, max(limits.max_bytes * 3 // 4, 1))
 
 
-def with_lineage(store: Store, snapshot: Snapshot, new: Sequence[FragmentMetadata]) -> list[FragmentMetadata]:
+def with_lineage(snapshot: Snapshot, new: Sequence[FragmentMetadata]) -> list[FragmentMetadata]:
     """Give fragments the row ids and versions of the rows that they hold now (dataset.md 5).
 
     Parameters
@@ -294,6 +244,7 @@ def with_lineage(store: Store, snapshot: Snapshot, new: Sequence[FragmentMetadat
     FormatError
         The sequences are damaged, or there are more or fewer rows now.
     """
+    store = snapshot.store
     ids, updated, created = [], [], []
     for place, fragment in enumerate(snapshot.fragments):
         known = replace(fragment, physical_rows=snapshot.reader(place).physical_rows)
@@ -318,13 +269,3 @@ def with_lineage(store: Store, snapshot: Snapshot, new: Sequence[FragmentMetadat
         )
         for fragment, (start, stop) in zip(new, pairwise(ends), strict=True)
     ]
-
-
-def _storage_version(snapshot: Snapshot) -> Version:
-    """Return the file version of the dataset."""
-    version: Version = snapshot.manifest.storage_version  # type: ignore[attr-defined]
-    return version
-
-
-def _num_bytes(fragments: Sequence[FragmentMetadata]) -> int:
-    return sum(file.file_size_bytes or 0 for fragment in fragments for file in fragment.files)
