@@ -32,9 +32,12 @@ def rows(start: int, stop: int, seed: int = 0) -> pa.Table:
             "number": pa.array(random.normal(size=size), mask=nulls),
             "word": pa.array([None if null else f"word {n % 7}" for n, null in enumerate(nulls)]),
             "text": pa.array([str(value) for value in random.integers(0, 1 << 60, size)]),
-            "list": pa.array([list(range(n % 4)) if n % 11 else None for n in range(size)], pa.list_(pa.int32())),
+            "list": pa.array(
+                [list(range(n % 4)) if n % 11 else None for n in range(size)], pa.list_(pa.int32())
+            ),
             "point": pa.StructArray.from_arrays(
-                [pa.array(random.integers(0, 9, size)), pa.array([f"p{n % 3}" for n in range(size)])], ["x", "y"]
+                [pa.array(random.integers(0, 9, size)), pa.array([f"p{n % 3}" for n in range(size)])],
+                ["x", "y"],
             ),
             "vector": pa.FixedSizeListArray.from_arrays(pa.array(random.random(4 * size, np.float32)), 4),
             "nothing": pa.nulls(size, pa.int16()),
@@ -48,7 +51,9 @@ def made(path: Path, sizes: list[int], version: str = "2.2", *, stable: bool = F
     for number, size in enumerate(sizes):
         options: dict[str, Any] = {"mode": "append"} if number else {"enable_stable_row_ids": stable}
         table = rows(start, start + size)
-        lancelet.write_dataset(table, path, data_storage_version=version, max_rows_per_file=1 << 20, **options)
+        lancelet.write_dataset(
+            table, path, data_storage_version=version, max_rows_per_file=1 << 20, **options
+        )
         start += size
     return lancelet.dataset(path)
 

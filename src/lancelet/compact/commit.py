@@ -34,6 +34,16 @@ __all__ = ["blocking_indices", "commit_compaction", "discard_results"]
 
 #: Beginning of the names of indices that belong to the system and translate rows, not values.
 _SYSTEM = "__lance_"
+#: Kinds of indices that name rows by stable row ids, where there are some, and their versions. BTrees do so no more from version 1
+#: on; zone maps and Bloom filters do in some releases, and do not say so.
+_BY_STABLE_ID = {
+    "BTreeIndexDetails": {0},
+    "BitmapIndexDetails": {0},
+    "InvertedIndexDetails": {0, 1, 2},
+    "LabelListIndexDetails": {0, 1},
+    "NGramIndexDetails": {0},
+    "VectorIndexDetails": {0, 1},
+}
 
 
 def commit_compaction(
@@ -48,7 +58,7 @@ def commit_compaction(
     results
         What the tasks returned. Those of a plan may be committed in parts.
     drop_indices
-        Whether indices that know rows by their place are removed, with a version of its own, if they know some of these.
+        Whether indices that know some of these rows by their place are removed, in a version of its own.
 
     Returns
     -------
@@ -128,15 +138,21 @@ def blocking_indices(
                 f"index {index.name!r} of the system: such a dataset cannot be compacted here"
             )
         covered = set(decode_bitmap(index.fragment_bitmap).tolist()) if index.fragment_bitmap else None
-        if covered is None or (not manifest.has_stable_row_ids and covered & touched):
+        survives = manifest.has_stable_row_ids and _is_by_stable_id(index)
+        if covered is None or (covered & touched and not survives):
             found.append(index)
     if found and not drop_indices:
         names = ", ".join(repr(index.name) for index in found)
         raise UnsupportedError(
-            f"the rows that move are in {names}: the index names them by place and would not be true any more; "
+            f"rows that move are in index {names}, which names them by place and would not be true any more; "
             "remove it first, or with drop_indices=True"
         )
     return found
+
+
+def _is_by_stable_id(index: table_pb2.IndexMetadata) -> bool:
+    kind = index.index_details.type_url.rpartition("/")[2].rpartition(".")[2]
+    return index.index_version in _BY_STABLE_ID.get(kind, ())
 
 
 def discard_results(store: Store, results: Sequence[RewriteResult]) -> None:
