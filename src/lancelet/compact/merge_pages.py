@@ -17,8 +17,9 @@ from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from lancelet.blocks.arrow import fixed_bits
+from lancelet.compact.blob_rows import blob_fields
 from lancelet.compact.field_writer import FieldFileWriter
-from lancelet.compact.reencode import check_blobs, field_bytes, scan_bytes
+from lancelet.compact.reencode import field_bytes, scan_bytes
 from lancelet.errors import FormatError, OptionError
 from lancelet.schema.blobs import is_blob
 from lancelet.schema.limits import check_version
@@ -112,14 +113,15 @@ def merge_pages(
     FormatError
         A file is damaged.
     OptionError
-        The version is 2.0, or cannot hold a type of the schema.
+        The version is 2.0, or cannot hold a type of the schema; or there are blobs of the second kind.
     UnsupportedError
         Something is stored in a way that is not known here.
     """
     if version == Version.V2_0:
         raise OptionError("pages of version 2.0 are not merged: files are copied or re-encoded as a whole")
     check_version(snapshot.schema, version)
-    check_blobs(snapshot.schema)
+    if blob_fields(snapshot.schema):
+        raise OptionError("blobs of the second kind are moved with whole rows: such fragments are re-encoded")
     merging = _Merging(snapshot, version, memory_limit, batch_size)
     fragments, paths = [], []
     try:

@@ -308,7 +308,7 @@ class _Planner:
         self._options = options
         self._limits = limits_of(options)
         self._version = options.version or manifest.storage_version
-        check_version(snapshot.stored_schema, self._version)
+        check_version(snapshot.schema, self._version)
         self._wanted = WantedColumns(snapshot.stored_schema, self._version)
         self._blob = blob_column(snapshot.stored_schema)
         self._coverage = [

@@ -9,23 +9,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lancelet.errors import FormatError, UnsupportedError
-from lancelet.schema.blobs import BLOB_V2
+from lancelet.compact.blob_rows import blob_fields, rows_with_blobs, schema_with_blobs
+from lancelet.errors import FormatError
 from lancelet.schema.limits import check_version
-from lancelet.schema.logical import EXTENSION_NAME
 from lancelet.table.scanner import Scanner
 from lancelet.table.write_files import FragmentWriter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from lancelet.schema.fields import Schema
+    import pyarrow as pa
+
     from lancelet.table.metadata import FragmentMetadata
     from lancelet.table.snapshot import Snapshot
     from lancelet.table.write_files import FileLimits
     from lancelet.versions import Version
 
-__all__ = ["check_blobs", "field_bytes", "reencode", "scan_bytes", "writer_options"]
+__all__ = ["field_bytes", "reencode", "scan_bytes", "writer_options"]
 
 #: Of the memory, the parts that a scan and the queues of a writer take.
 _SCAN_PART, _QUEUE_PART, _PAGE_PART, _FIELD_PART = 8, 2, 8, 16
@@ -82,20 +82,11 @@ def reencode(
     """
     schema = snapshot.schema
     check_version(schema, version)
-    check_blobs(schema)
-    scanner = Scanner(
-        snapshot,
-        batch_size=batch_size,
-        blob_handling="all_binary",
-        io_buffer_size=scan_bytes(memory_limit),
-        strict_batch_size=False,
-    )
+    given, batches = _rows(snapshot, memory_limit, batch_size)
     options = writer_options(len(schema.fields), memory_limit, limits.max_bytes)
-    writer = FragmentWriter(
-        snapshot.store, schema, scanner.schema, version=version, limits=limits, options=options
-    )
+    writer = FragmentWriter(snapshot.store, schema, given, version=version, limits=limits, options=options)
     with writer:
-        for batch in scanner.to_batches():
+        for batch in batches:
             writer.write(batch)
             if progress is not None:
                 progress(batch.num_rows)
@@ -105,6 +96,26 @@ def reencode(
                 f"{writer.num_rows} rows were read of {snapshot.num_rows}", path=snapshot.store.name
             )
     return fragments, writer.paths
+
+
+def _rows(
+    snapshot: Snapshot, memory_limit: int, batch_size: int | None
+) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """Return the rows of a snapshot as they are to be written, and their schema."""
+    if blob_fields(snapshot.schema):
+        return schema_with_blobs(snapshot), rows_with_blobs(
+            snapshot,
+            max_bytes=max(memory_limit // _SCAN_PART, _LEAST_SCAN_BYTES),
+            scan_bytes=scan_bytes(memory_limit),
+            batch_size=batch_size,
+        )
+    scanner = Scanner(
+        snapshot,
+        batch_size=batch_size,
+        blob_handling="all_binary",
+        io_buffer_size=scan_bytes(memory_limit),
+    )
+    return scanner.schema, scanner.to_batches()
 
 
 def scan_bytes(memory_limit: int) -> int:
@@ -125,18 +136,3 @@ def field_bytes(memory_limit: int) -> tuple[int, int]:
     """Return how many bytes a single field may queue, and the size of the largest page before it is encoded."""
     cache = min(max(memory_limit // _FIELD_PART, _LEAST_CACHE_BYTES), _CACHE_BYTES_PER_FIELD)
     return cache, min(max(memory_limit // _PAGE_PART, _LEAST_PAGE_BYTES), _MOST_PAGE_BYTES)
-
-
-def check_blobs(schema: Schema) -> None:
-    """Check that no field holds blobs of the second kind.
-
-    Raises
-    ------
-    UnsupportedError
-        One does.
-    """
-    for field in schema.walk():
-        if field.metadata.get(EXTENSION_NAME) == BLOB_V2:
-            raise UnsupportedError(
-                f"field {field.name!r} holds blobs of the second kind, which are not compacted yet"
-            )
