@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from lancelet.compact.run import compact_files
+
 if TYPE_CHECKING:
     import lancelet
 
@@ -270,7 +272,14 @@ class History:
         )
 
     def _compact(self) -> Step:
-        return Step("compact", "ds.optimize.compact_files(target_rows_per_fragment=300)", None)
+        mode = self.chance.choice(["reencode", "hybrid", "try_binary_copy"])
+        options = {"target_rows_per_fragment": self.chance.choice([20, 300, 1 << 20])}
+        return Step(
+            f"compact {mode}",
+            "ds.optimize.compact_files(**options)",
+            lambda ds: compact_files(ds, compaction_mode=mode, **options),
+            {"options": options},
+        )
 
     def _update(self) -> Step | None:
         name = self._some_column("int32", "int64")

@@ -164,6 +164,7 @@ def _rewrite(draft: Draft, operation: Rewrite) -> None:
             raise OptionError(f"{old_rows} rows of fragments cannot be rewritten as {new_rows}")
         draft.remove(old)
         num_before = len(draft.message.fragments)
+        draft.allow_versions(file for fragment in group.new_fragments for file in fragment.files)
         draft.add(group.new_fragments, keep_ids=True)
         replaced.append((old, {entry.id for entry in draft.message.fragments[num_before:]}))
     draft.indices.move_fragments(replaced, is_stable=draft.is_stable)

@@ -140,6 +140,11 @@ class Draft:
         if fragment.physical_rows and path:
             raise self.refuse(f"column {path!r} must not be null, and a new fragment is without it")
 
+    def allow_versions(self, files: Iterable[DataFile]) -> None:
+        """Let files of other versions than the dataset's in; only readers that know of such datasets read it then."""
+        if any(file.version.text != self.message.data_format.version for file in files):
+            self.message.reader_feature_flags |= Flag.MIXED_FILE_VERSIONS
+
     def note_highest_id(self) -> None:
         """Raise ``max_fragment_id`` to the ids that are there; not every writer sets it.
 
@@ -250,9 +255,8 @@ class Draft:
     def _flags(self) -> tuple[int, int]:
         """Return the flags for readers and writers: what the manifest shows, and those that stay for ever."""
         message = self.message
-        flags = 0
-        if self.latest is not None:
-            flags = self.latest.message.reader_feature_flags & Flag.MIXED_FILE_VERSIONS
+        shown = message.reader_feature_flags | (self.latest.message.reader_feature_flags if self.latest else 0)
+        flags = shown & Flag.MIXED_FILE_VERSIONS
         if any(entry.HasField("deletion_file") for entry in message.fragments):
             flags |= Flag.DELETION_FILES
         if self.is_stable:

@@ -1,0 +1,216 @@
+"""The commit of a compaction: ids of fragments are reserved, then all results replace what they were made of (dataset.md 7.3, 7.4).
+
+The rewrite is checked against everything that was committed since the version that the tasks *read*, so a row that was deleted
+meanwhile is a conflict and never comes back. Its transaction has an id that the results determine: who does not know how a commit
+ended may do it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from lancelet.errors import CommitConflict, LanceletError, OptionError, UnsupportedError
+from lancelet.storage.store import missing
+from lancelet.table.bitmap import decode_bitmap
+from lancelet.table.commit import commit_transaction
+from lancelet.table.manifest import latest_manifest, list_versions, read_manifest
+from lancelet.table.names import DATA
+from lancelet.table.operations import CreateIndex, ReserveFragments, Rewrite, RewriteGroup
+from lancelet.table.transaction import Transaction
+from lancelet.table.write_files import remove_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from lancelet.compact.task import RewriteResult
+    from lancelet.pb import table_pb2
+    from lancelet.storage import Store
+    from lancelet.table.manifest import Manifest
+
+__all__ = ["blocking_indices", "commit_compaction", "discard_results"]
+
+#: Beginning of the names of indices that belong to the system and translate rows, not values.
+_SYSTEM = "__lance_"
+#: Kinds of indices that name rows by stable row ids, where there are some, and their versions. BTrees do so no more from version 1
+#: on; zone maps and Bloom filters do in some releases, and do not say so.
+_BY_STABLE_ID = {
+    "BTreeIndexDetails": {0},
+    "BitmapIndexDetails": {0},
+    "InvertedIndexDetails": {0, 1, 2},
+    "LabelListIndexDetails": {0, 1},
+    "NGramIndexDetails": {0},
+    "VectorIndexDetails": {0, 1},
+}
+
+
+def commit_compaction(
+    store: Store, results: Sequence[RewriteResult], *, drop_indices: bool = False
+) -> Manifest:
+    """Commit what tasks have made. If that cannot be, the files that they wrote are removed, unless a version names them.
+
+    Parameters
+    ----------
+    store
+        The dataset.
+    results
+        What the tasks returned. Those of a plan may be committed in parts.
+    drop_indices
+        Whether indices that know some of these rows by their place are removed, in a version of its own.
+
+    Returns
+    -------
+    Manifest
+        The new version.
+
+    Raises
+    ------
+    CommitConflict
+        Rows or columns of the fragments changed since they were read: compact them again.
+    OptionError
+        There are no results, or two of the same fragment.
+    UnsupportedError
+        An index would not be true any more; the message names it.
+    FileNotFoundError
+        There is no dataset.
+    """
+    _check_results(results)
+    try:
+        return _commit(store, results, drop_indices)
+    except LanceletError:
+        discard_results(store, results)
+        raise
+
+
+def _commit(store: Store, results: Sequence[RewriteResult], drop_indices: bool) -> Manifest:
+    latest = latest_manifest(store)
+    if latest is None:
+        raise missing(store.name)
+    read_version = min(result.read_version for result in results)
+    uuid = _uuid_of(results)
+    touched = {fragment.id for result in results for fragment in result.old_fragments}
+    blocking = blocking_indices(latest, touched, drop_indices=drop_indices)
+    if blocking:
+        _check_unchanged(results, latest)  # an index is not given up for a commit that cannot be
+    num_new = sum(len(result.new_fragments) for result in results)
+    next_id = 0
+    if num_new:
+        reserving = Transaction(latest.version, ReserveFragments(num_new))
+        reserved = commit_transaction(store, reserving)
+        next_id = (reserved.max_fragment_id or 0) - num_new + 1
+    if blocking:
+        removing = CreateIndex(removed_indices=tuple(blocking))
+        commit_transaction(store, Transaction(latest.version, removing))
+    groups = []
+    for result in sorted(results, key=lambda result: result.old_fragments[0].id):
+        new = tuple(replace(found, id=next_id + place) for place, found in enumerate(result.new_fragments))
+        next_id += len(new)
+        groups.append(RewriteGroup(result.old_fragments, new))
+    return commit_transaction(store, Transaction(read_version, Rewrite(tuple(groups)), uuid))
+
+
+def blocking_indices(
+    manifest: Manifest, fragments: Iterable[int], *, drop_indices: bool
+) -> list[table_pb2.IndexMetadata]:
+    """Return the indices that must go before rows of some fragments may move.
+
+    Parameters
+    ----------
+    manifest
+        The version.
+    fragments
+        Their ids.
+    drop_indices
+        Whether indices may go.
+
+    Raises
+    ------
+    UnsupportedError
+        There are such indices and they may not go, or they belong to the system.
+    """
+    touched = set(fragments)
+    found = []
+    for index in manifest.indices:
+        if index.name.startswith(_SYSTEM):
+            raise UnsupportedError(
+                f"index {index.name!r} of the system: such a dataset cannot be compacted here"
+            )
+        covered = set(decode_bitmap(index.fragment_bitmap).tolist()) if index.fragment_bitmap else None
+        survives = manifest.has_stable_row_ids and _is_by_stable_id(index)
+        if covered is None or (covered & touched and not survives):
+            found.append(index)
+    if found and not drop_indices:
+        names = ", ".join(repr(index.name) for index in found)
+        raise UnsupportedError(
+            f"rows that move are in index {names}, which names them by place and would not be true any more; "
+            "remove it first, or with drop_indices=True"
+        )
+    return found
+
+
+def _is_by_stable_id(index: table_pb2.IndexMetadata) -> bool:
+    kind = index.index_details.type_url.rpartition("/")[2].rpartition(".")[2]
+    return index.index_version in _BY_STABLE_ID.get(kind, ())
+
+
+def discard_results(store: Store, results: Sequence[RewriteResult]) -> None:
+    """Remove the files of results that are not committed. Files that a version names stay: somebody may commit twice."""
+    try:
+        named = _named_since(store, min(result.read_version for result in results))
+    except (LanceletError, OSError):  # not known: clean-up will tell
+        return
+    for result in results:
+        if not named & {f"{DATA}/{file.path}" for new in result.new_fragments for file in new.files}:
+            remove_files(store, result.files)
+
+
+def _named_since(store: Store, version: int) -> set[str]:
+    """Return the paths of all data files of the versions after `version`."""
+    found = set()
+    for number, path in list_versions(store):
+        if number > version:
+            manifest = read_manifest(store, path)
+            found |= {
+                f"{DATA}/{file.path}" for message in manifest.fragment_messages for file in message.files
+            }
+    return found
+
+
+def _uuid_of(results: Sequence[RewriteResult]) -> str:
+    """Return an id that these results have, and no others."""
+    names = sorted(
+        name
+        for result in results
+        for name in (*result.files, *(f"{found.id}@{result.read_version}" for found in result.old_fragments))
+    )
+    return str(UUID(bytes=hashlib.sha256("\n".join(names).encode()).digest()[:16], version=4))
+
+
+def _check_results(results: Sequence[RewriteResult]) -> None:
+    if not results:
+        raise OptionError("there are no results of a compaction to commit")
+    seen: set[int] = set()
+    for result in results:
+        own = {fragment.id for fragment in result.old_fragments}
+        if not own or len(own) < len(result.old_fragments) or own & seen:
+            raise OptionError(
+                f"fragments {sorted(own & seen) or sorted(own)}: compacted twice, or none at all"
+            )
+        seen |= own
+
+
+def _check_unchanged(results: Sequence[RewriteResult], manifest: Manifest) -> None:
+    """Check that a version has the fragments of results as they were read.
+
+    Raises
+    ------
+    CommitConflict
+        It has not.
+    """
+    there = {fragment.id: fragment for fragment in manifest.fragments}
+    for old in (old for result in results for old in result.old_fragments):
+        now = there.get(old.id)
+        if now is None or now.deletion_file != old.deletion_file or not set(now.files) <= set(old.files):
+            raise CommitConflict(f"fragment {old.id} changed since it was read", retryable=True)

@@ -1,0 +1,275 @@
+"""Compaction from plan to commit, in this process or on an executor (dataset.md 7).
+
+::
+
+    plan       which fragments, and how                                      plan.py
+    tasks      each writes its files, in threads or wherever the executor runs them     task.py
+    commit     all of them at once; whatever fails before leaves the dataset as it was  commit.py
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from lancelet.compact.commit import blocking_indices, commit_compaction, discard_results
+from lancelet.compact.options import CompactionOptions
+from lancelet.compact.pages import ColumnPages, joined_counts
+from lancelet.compact.plan import CompactionPlan, plan_compaction
+from lancelet.compact.task import RewriteResult, execute_task
+from lancelet.threads import num_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Executor, Future
+
+    from lancelet.compact.plan import CompactionTask
+    from lancelet.storage import Store
+    from lancelet.table.manifest import Manifest
+
+    Progress = Callable[[int, int | None], None] | None
+
+__all__ = ["Compaction", "CompactionMetrics", "compact_files"]
+
+#: Memory that a task should have at least, before there are several at a time.
+_TASK_BYTES = 128 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CompactionMetrics:
+    """What a compaction did.
+
+    Attributes
+    ----------
+    fragments_removed, fragments_added
+        Fragments.
+    files_removed, files_added
+        Data files and deletion files that the new version does not name any more, and data files that it names instead.
+    bytes_in, bytes_out
+        Sizes of the data files.
+    rows
+        Rows that were moved.
+    pages
+        Pages by column.
+    seconds
+        How long it took.
+    """
+
+    fragments_removed: int = 0
+    fragments_added: int = 0
+    files_removed: int = 0
+    files_added: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    rows: int = 0
+    pages: tuple[ColumnPages, ...] = ()
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, results: Sequence[RewriteResult], seconds: float) -> CompactionMetrics:
+        """Sum up results."""
+        old = [fragment for result in results for fragment in result.old_fragments]
+        new = [fragment for result in results for fragment in result.new_fragments]
+        return cls(
+            len(old),
+            len(new),
+            sum(len(fragment.files) + (fragment.deletion_file is not None) for fragment in old),
+            sum(len(fragment.files) for fragment in new),
+            sum(result.bytes_in for result in results),
+            sum(result.bytes_out for result in results),
+            sum(result.num_rows for result in results),
+            joined_counts(result.pages for result in results),
+            seconds,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the figures as plain Python."""
+        return asdict(self)
+
+
+class Compaction:
+    """The steps of a compaction, for programs that run the tasks themselves: on a cluster, for example.
+
+    Examples
+    --------
+    >>> plan = Compaction.plan(ds, {"target_rows_per_fragment": 1_000_000})  # doctest: +SKIP
+    >>> results = [execute_task(task) for task in plan.tasks]  # doctest: +SKIP
+    >>> Compaction.commit(ds, results)  # doctest: +SKIP
+    """
+
+    @staticmethod
+    def plan(dataset: Any, options: CompactionOptions | Mapping[str, Any] | None = None) -> CompactionPlan:
+        """Say what is to be compacted, and how; nothing is written.
+
+        Raises
+        ------
+        OptionError
+            An option is unknown or out of range.
+        """
+        return plan_compaction(dataset.snapshot, dataset.manifest, _options(dataset.manifest, options))
+
+    @staticmethod
+    def execute(
+        dataset: Any, options: CompactionOptions | Mapping[str, Any] | None = None
+    ) -> CompactionMetrics:
+        """Plan, do all tasks here, and commit; see :func:`compact_files`."""
+        return _run(dataset, _options(dataset.manifest, options), None, None)
+
+    @staticmethod
+    def commit(
+        dataset: Any,
+        rewrites: Sequence[RewriteResult],
+        options: CompactionOptions | Mapping[str, Any] | None = None,
+    ) -> CompactionMetrics:
+        """Commit results of tasks; the dataset goes on with the new version. Without results nothing happens.
+
+        Raises
+        ------
+        CommitConflict, OptionError, UnsupportedError
+            See :func:`~lancelet.compact.commit.commit_compaction`.
+        """
+        if rewrites:
+            drop_indices = _options(dataset.manifest, options).drop_indices
+            commit_compaction(dataset.store, rewrites, drop_indices=drop_indices)
+            dataset.checkout_latest()
+        return CompactionMetrics.of(rewrites, sum(result.seconds for result in rewrites))
+
+
+def compact_files(
+    dataset: Any, *, executor: Executor | None = None, progress: Progress = None, **options: Any
+) -> CompactionMetrics:
+    """Join small fragments and remove deleted rows; the dataset goes on with the new version.
+
+    Rows keep their ids where these are stable. Their order may change: rows that are moved come behind those that are not.
+
+    Parameters
+    ----------
+    dataset
+        A dataset at the version to compact.
+    executor
+        Where tasks run; by default in threads of this process. Tasks, results and the store of the dataset pickle.
+    progress
+        Called with the rows that are done, and all rows.
+    **options
+        See :class:`~lancelet.compact.options.CompactionOptions`.
+
+    Returns
+    -------
+    CompactionMetrics
+        What was done; zeros if there was nothing to do, and then there is no new version.
+
+    Raises
+    ------
+    CommitConflict
+        Others changed the fragments meanwhile: the dataset has their changes and nothing else, and this may be tried again.
+    OptionError
+        An option is unknown or out of range.
+    UnsupportedError
+        An index would not be true any more, and `drop_indices` is not given.
+    """
+    return _run(dataset, _options(dataset.manifest, options), executor, progress)
+
+
+def _options(manifest: Manifest, given: CompactionOptions | Mapping[str, Any] | None) -> CompactionOptions:
+    if isinstance(given, CompactionOptions):
+        return given
+    return CompactionOptions.of(manifest.config, **(given or {}))
+
+
+def _run(
+    dataset: Any, options: CompactionOptions, executor: Executor | None, progress: Progress
+) -> CompactionMetrics:
+    begun = time.perf_counter()
+    store, manifest = dataset.store, dataset.manifest
+    plan = plan_compaction(dataset.snapshot, manifest, options)
+    if not plan.tasks:
+        return CompactionMetrics()
+    touched = [fragment.id for task in plan.tasks for fragment in task.fragments]
+    blocking_indices(manifest, touched, drop_indices=options.drop_indices)
+    results = _execute_all(store, manifest, plan.tasks, options, executor, _Progress(plan.tasks, progress))
+    commit_compaction(store, results, drop_indices=options.drop_indices)
+    dataset.checkout_latest()
+    return CompactionMetrics.of(results, time.perf_counter() - begun)
+
+
+class _Progress:
+    """Adds up what tasks tell."""
+
+    def __init__(self, tasks: Iterable[CompactionTask], report: Progress) -> None:
+        self._total = sum(task.num_rows for task in tasks)
+        self._done = 0
+        self._report = report
+        self.add(0)
+
+    def add(self, num_rows: int) -> None:
+        """Note that rows are done."""
+        self._done += num_rows
+        if self._report is not None:
+            self._report(self._done, self._total)
+
+
+def _execute_all(
+    store: Store,
+    manifest: Manifest,
+    tasks: Sequence[CompactionTask],
+    options: CompactionOptions,
+    executor: Executor | None,
+    progress: _Progress,
+) -> list[RewriteResult]:
+    """Do all tasks; if one fails, what the others wrote is removed."""
+    if executor is not None:
+        return _on_executor(executor, [partial(execute_task, task) for task in tasks], store, progress)
+    at_once = _tasks_at_once(options, len(tasks))
+    shared = replace(options, memory_limit=max(options.memory_limit // at_once, 1))
+    jobs = [partial(execute_task, replace(task, options=shared), manifest=manifest) for task in tasks]
+    if at_once == 1:
+        return _one_by_one(jobs, store, progress)
+    with ThreadPoolExecutor(at_once, thread_name_prefix="lancelet-compact") as threads:
+        return _on_executor(threads, jobs, store, progress)
+
+
+def _tasks_at_once(options: CompactionOptions, num_tasks: int) -> int:
+    """Return how many tasks run at a time: one by default, which uses all processors for itself."""
+    if options.num_threads is None:
+        return max(min(num_threads(), options.memory_limit // _TASK_BYTES, num_tasks), 1)
+    return max(min(options.num_threads, num_tasks), 1)
+
+
+def _one_by_one(
+    jobs: Iterable[Callable[..., RewriteResult]], store: Store, progress: _Progress
+) -> list[RewriteResult]:
+    results: list[RewriteResult] = []
+    try:
+        for job in jobs:
+            results.append(job(progress=progress.add))
+    except BaseException:
+        if results:
+            discard_results(store, results)
+        raise
+    return results
+
+
+def _on_executor(
+    executor: Executor, jobs: Iterable[Callable[..., RewriteResult]], store: Store, progress: _Progress
+) -> list[RewriteResult]:
+    """Have an executor do jobs. If one fails the others are cancelled, and those that run are waited for."""
+    futures: list[Future[RewriteResult]] = []
+    try:
+        futures.extend(executor.submit(job) for job in jobs)
+        left = set(futures)
+        while left:
+            done, left = wait(left, return_when=FIRST_COMPLETED)
+            for future in done:
+                progress.add(future.result().num_rows)
+    except BaseException:
+        for future in futures:
+            future.cancel()
+        wait(futures)
+        made = [found.result() for found in futures if not found.cancelled() and found.exception() is None]
+        if made:
+            discard_results(store, made)
+        raise
+    return [future.result() for future in futures]

@@ -1,0 +1,271 @@
+"""A task of a compaction: some fragments become others with the same rows. Nothing is visible before the commit.
+
+Whoever has the store can do a task: a thread, another process, another machine. A task that fails removes what it wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lancelet.compact.copy import copy_files, cut_outputs
+from lancelet.compact.merge_pages import FULL_PAGE_BYTES, merge_pages
+from lancelet.compact.pages import ColumnPages, both_counts, count_pages
+from lancelet.compact.reencode import reencode
+from lancelet.errors import FormatError, OptionError
+from lancelet.table.deletions import read_deletions
+from lancelet.table.manifest import manifest_of
+from lancelet.table.metadata import FragmentMetadata
+from lancelet.table.names import DATA
+from lancelet.table.rowids import RowIds, Versions, read_row_ids, read_versions
+from lancelet.table.snapshot import Snapshot
+from lancelet.table.write_files import DEFAULT_BYTES_PER_FILE, FileLimits, remove_files
+from lancelet.versions import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import Self
+
+    from lancelet.compact.copy import OutputLimits
+    from lancelet.compact.plan import CompactionTask
+    from lancelet.table.manifest import Manifest
+
+    Written = tuple[list[FragmentMetadata], list[str]]
+    Progress = Callable[[int], None] | None
+
+__all__ = ["RewriteResult", "execute_task", "file_limits"]
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteResult:
+    """What a task has made, for the commit. It pickles, and has a form in JSON.
+
+    Attributes
+    ----------
+    read_version
+        The version of the dataset that was read.
+    old_fragments
+        What is replaced, as it was read.
+    new_fragments
+        What replaces it, in the order of the rows; ids are 0. Without any, all rows are deleted.
+    mode
+        ``"copy"``, ``"hybrid"`` or ``"reencode"``.
+    files
+        Paths of all files that were written.
+    bytes_in, bytes_out
+        Sizes of the data files.
+    num_rows
+        Rows of the result.
+    pages
+        Pages by column.
+    seconds
+        How long it took.
+    """
+
+    read_version: int
+    old_fragments: tuple[FragmentMetadata, ...]
+    new_fragments: tuple[FragmentMetadata, ...]
+    mode: str
+    files: tuple[str, ...]
+    bytes_in: int
+    bytes_out: int
+    num_rows: int
+    pages: tuple[ColumnPages, ...]
+    seconds: float
+
+    def to_json(self) -> str:
+        """Return the result as JSON text, for :meth:`from_json`."""
+        found: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        found["files"] = list(self.files)
+        found["pages"] = [asdict(pages) for pages in self.pages]
+        for name in ("old_fragments", "new_fragments"):
+            found[name] = [json.loads(fragment.to_json()) for fragment in getattr(self, name)]
+        return json.dumps(found)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Make a result of what :meth:`to_json` returned.
+
+        Raises
+        ------
+        OptionError
+            The text is something else.
+        """
+        try:
+            found = json.loads(text)
+            for name in ("old_fragments", "new_fragments"):
+                found[name] = tuple(FragmentMetadata.from_json(json.dumps(one)) for one in found[name])
+            found["pages"] = tuple(ColumnPages(**one) for one in found["pages"])
+            found["files"] = tuple(found["files"])
+            return cls(**found)
+        except (ValueError, TypeError, KeyError) as error:
+            raise OptionError(f"this is no result of a compaction in JSON: {error}") from None
+
+
+_PLAIN = ("read_version", "mode", "bytes_in", "bytes_out", "num_rows", "seconds")
+
+
+def execute_task(
+    task: CompactionTask, *, manifest: Manifest | None = None, progress: Progress = None
+) -> RewriteResult:
+    """Do a task.
+
+    Parameters
+    ----------
+    task
+        What to do.
+    manifest
+        The version that the task was planned for, if it is at hand; otherwise it is read.
+    progress
+        Called with numbers of rows that are done, which add up to those of the task.
+
+    Raises
+    ------
+    FormatError
+        A file is missing or damaged.
+    OptionError
+        The task is none of this dataset, or its file version cannot hold a type.
+    UnsupportedError
+        Something is stored in a way that is not known here, or cannot be copied.
+    """
+    begun = time.perf_counter()
+    store = task.store
+    manifest = _checked(task, manifest)
+    snapshot = Snapshot(store, manifest, fragments=task.fragments)
+    before = count_pages(snapshot, task.fragments)
+    new, paths = _written(snapshot, task, progress)
+    try:
+        if manifest.has_stable_row_ids:
+            new = with_lineage(snapshot, new)
+        after = count_pages(snapshot, new)
+    except BaseException:
+        remove_files(store, paths)
+        raise
+    return RewriteResult(
+        manifest.version,
+        task.fragments,
+        tuple(new),
+        task.mode,
+        tuple(paths),
+        task.num_bytes,
+        sum(file.file_size_bytes or 0 for fragment in new for file in fragment.files),
+        snapshot.num_rows,
+        both_counts(before, after),
+        time.perf_counter() - begun,
+    )
+
+
+def _checked(task: CompactionTask, manifest: Manifest | None) -> Manifest:
+    """Return the version that a task reads, once it is known to have the task's fragments."""
+    version = task.read_version
+    if manifest is None:
+        try:
+            manifest = manifest_of(task.store, version)
+        except FileNotFoundError:
+            raise OptionError(f"the task was planned for version {version}, which there is not") from None
+    if manifest.version != version:
+        raise OptionError(f"the task was planned for version {version}, not {manifest.version}")
+    there = {fragment.id: fragment for fragment in manifest.fragments}
+    for fragment in task.fragments:
+        if there.get(fragment.id) != fragment:
+            raise OptionError(f"version {version} has no fragment {fragment.id} like that of the task")
+    return manifest
+
+
+def _written(snapshot: Snapshot, task: CompactionTask, progress: Progress) -> Written:
+    """Write the new files; returns fragments without ids and row ids, and the paths of all files."""
+    mode: str = task.mode
+    if mode == "hybrid" and task.version == Version.V2_0:  # pages of 2.0 are not put together one by one
+        mode = "copy" if task.num_bytes >= FULL_PAGE_BYTES * task.num_pages else "reencode"
+    options = task.options
+    if mode == "copy":
+        return _copied(snapshot, task, progress)
+    decoding: dict[str, Any] = {
+        "version": task.version,
+        "memory_limit": options.memory_limit,
+        "batch_size": options.batch_size,
+        "progress": progress,
+    }
+    if mode == "hybrid":
+        return merge_pages(snapshot, _groups(snapshot, task.limits), **decoding)
+    return reencode(snapshot, limits=file_limits(task), **decoding)
+
+
+def _copied(snapshot: Snapshot, task: CompactionTask, progress: Progress) -> Written:
+    copied = copy_files(
+        snapshot.store,
+        task.fragments,
+        snapshot.stored_schema,
+        task.version,
+        limits=task.limits,
+        batch_bytes=task.options.binary_copy_read_batch_bytes,
+    )
+    if progress is not None:
+        progress(snapshot.num_rows)
+    new = [FragmentMetadata(0, (done.file,), done.num_rows) for done in copied]
+    return new, [f"{DATA}/{done.file.path}" for done in copied]
+
+
+def _groups(snapshot: Snapshot, limits: OutputLimits) -> list[range]:
+    """Return which fragments make up each new file, if files consist of whole fragments."""
+    num_bytes = [sum(file.file_size_bytes or 0 for file in found.files) for found in snapshot.fragments]
+    sizes = list(zip(np.diff(snapshot.starts).tolist(), num_bytes, strict=True))
+    ends = np.cumsum([0, *cut_outputs(sizes, limits)]).tolist()
+    return [range(*pair) for pair in pairwise(ends)]
+
+
+def file_limits(task: CompactionTask) -> FileLimits:
+    """Return where files are cut that are written row by row: as many equal ones as wanted, and none larger than allowed."""
+    limits = task.limits
+    max_rows = max(-(-task.num_rows // limits.num_outputs(task.num_rows, task.num_bytes)), 1)
+    if limits.max_bytes is None:
+        return FileLimits(max_rows, DEFAULT_BYTES_PER_FILE)
+    # a writer looks at sizes from time to time: what it adds until it looks again must fit too
+    return FileLimits(max_rows, max(limits.max_bytes * 3 // 4, 1))
+
+
+def with_lineage(snapshot: Snapshot, new: Sequence[FragmentMetadata]) -> list[FragmentMetadata]:
+    """Give fragments the row ids and versions of the rows that they hold now (dataset.md 5).
+
+    Parameters
+    ----------
+    snapshot
+        The fragments that the rows come from.
+    new
+        Fragments without them, in the order of the rows, without deletions.
+
+    Raises
+    ------
+    FormatError
+        The sequences are damaged, or there are more or fewer rows now.
+    """
+    store = snapshot.store
+    ids, updated, created = [], [], []
+    for place, fragment in enumerate(snapshot.fragments):
+        known = replace(fragment, physical_rows=snapshot.reader(place).physical_rows)
+        deleted = read_deletions(store, known)
+        ids.append(read_row_ids(store, known).without(deleted))
+        updated.append(read_versions(store, known, "last_updated_at").without(deleted))
+        created.append(read_versions(store, known, "created_at").without(deleted))
+    all_ids, all_updated, all_created = RowIds.concat(ids), Versions.concat(updated), Versions.concat(created)
+    ends = [0]
+    for fragment in new:
+        ends.append(ends[-1] + (fragment.physical_rows or 0))
+    if ends[-1] != len(all_ids):
+        raise FormatError(
+            f"{ends[-1]} rows were written, and there are {len(all_ids)} row ids", path=store.name
+        )
+    return [
+        replace(
+            fragment,
+            row_ids=all_ids.slice(start, stop).serialize(),
+            last_updated_at=all_updated.slice(start, stop).serialize(),
+            created_at=all_created.slice(start, stop).serialize(),
+        )
+        for fragment, (start, stop) in zip(new, pairwise(ends), strict=True)
+    ]
