@@ -14,7 +14,7 @@ from lancelet.compact.plan import CompactionTask
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lancelet.table.dataset import Dataset
+    from lancelet.datasets.dataset import Dataset
 
 MODES = ("reencode", "hybrid", "try_binary_copy")
 VERSIONS = ("2.0", "2.1", "2.2")

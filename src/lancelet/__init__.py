@@ -9,6 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lancelet.compact.options import CompactionOptions
+    from lancelet.compact.run import Compaction
+    from lancelet.datasets.dataset import Dataset, dataset
+    from lancelet.datasets.dataset import Dataset as LanceDataset
+    from lancelet.datasets.writing import commit, write_dataset, write_fragments
     from lancelet.errors import CommitConflict, FormatError, LanceletError, OptionError, UnsupportedError
     from lancelet.file.create import create_file_with_batches
     from lancelet.file.memory import encode_batch, read_mini
@@ -18,14 +23,11 @@ if TYPE_CHECKING:
     from lancelet.file.writer import FileWriter as LanceFileWriter
     from lancelet.table import operations as LanceOperation  # noqa: N812 - the name that users of pylance know
     from lancelet.table.blobs import BlobFile
-    from lancelet.table.dataset import Dataset, dataset
-    from lancelet.table.dataset import Dataset as LanceDataset
     from lancelet.table.fragment import Fragment
     from lancelet.table.fragment import Fragment as LanceFragment
     from lancelet.table.metadata import FragmentMetadata
     from lancelet.table.scanner import Scanner
     from lancelet.table.transaction import Transaction
-    from lancelet.table.writing import commit, write_dataset, write_fragments
     from lancelet.wishes.column import ColumnOptions
     from lancelet.wishes.rules import CompressionFieldParams, CompressionParams
 
@@ -33,6 +35,8 @@ __all__ = [
     "BlobFile",
     "ColumnOptions",
     "CommitConflict",
+    "Compaction",
+    "CompactionOptions",
     "CompressionFieldParams",
     "CompressionParams",
     "Dataset",
@@ -66,15 +70,17 @@ _HOMES = {
     "BlobFile": ("lancelet.table.blobs", "BlobFile"),
     "ColumnOptions": ("lancelet.wishes.column", "ColumnOptions"),
     "CommitConflict": ("lancelet.errors", "CommitConflict"),
+    "Compaction": ("lancelet.compact.run", "Compaction"),
+    "CompactionOptions": ("lancelet.compact.options", "CompactionOptions"),
     "CompressionFieldParams": ("lancelet.wishes.rules", "CompressionFieldParams"),
     "CompressionParams": ("lancelet.wishes.rules", "CompressionParams"),
-    "Dataset": ("lancelet.table.dataset", "Dataset"),
+    "Dataset": ("lancelet.datasets.dataset", "Dataset"),
     "FileReader": ("lancelet.file.reader", "FileReader"),
     "FileWriter": ("lancelet.file.writer", "FileWriter"),
     "FormatError": ("lancelet.errors", "FormatError"),
     "Fragment": ("lancelet.table.fragment", "Fragment"),
     "FragmentMetadata": ("lancelet.table.metadata", "FragmentMetadata"),
-    "LanceDataset": ("lancelet.table.dataset", "Dataset"),
+    "LanceDataset": ("lancelet.datasets.dataset", "Dataset"),
     "LanceFileReader": ("lancelet.file.reader", "FileReader"),
     "LanceFileWriter": ("lancelet.file.writer", "FileWriter"),
     "LanceFragment": ("lancelet.table.fragment", "Fragment"),
@@ -84,13 +90,13 @@ _HOMES = {
     "Scanner": ("lancelet.table.scanner", "Scanner"),
     "Transaction": ("lancelet.table.transaction", "Transaction"),
     "UnsupportedError": ("lancelet.errors", "UnsupportedError"),
-    "commit": ("lancelet.table.writing", "commit"),
+    "commit": ("lancelet.datasets.writing", "commit"),
     "create_file_with_batches": ("lancelet.file.create", "create_file_with_batches"),
-    "dataset": ("lancelet.table.dataset", "dataset"),
+    "dataset": ("lancelet.datasets.dataset", "dataset"),
     "encode_batch": ("lancelet.file.memory", "encode_batch"),
     "read_mini": ("lancelet.file.memory", "read_mini"),
-    "write_dataset": ("lancelet.table.writing", "write_dataset"),
-    "write_fragments": ("lancelet.table.writing", "write_fragments"),
+    "write_dataset": ("lancelet.datasets.writing", "write_dataset"),
+    "write_fragments": ("lancelet.datasets.writing", "write_fragments"),
 }
 
 

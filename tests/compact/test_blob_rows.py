@@ -19,7 +19,7 @@ from oracle.client import oracle
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lancelet.table.dataset import Dataset
+    from lancelet.datasets.dataset import Dataset
 
 TYPE = pa.struct([("data", pa.large_binary()), ("uri", pa.string())])
 FIELD = pa.field("blob", TYPE, metadata={"ARROW:extension:name": "lance.blob.v2"})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lancelet.compact.task import RewriteResult
-    from lancelet.table.dataset import Dataset
+    from lancelet.datasets.dataset import Dataset
 
 ALL = {"target_rows_per_fragment": 10_000}
 

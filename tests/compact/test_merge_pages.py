@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lancelet.container.metadata import PageMetadata
-    from lancelet.table.dataset import Dataset
+    from lancelet.datasets.dataset import Dataset
 
 MEMORY = 256 << 20
 

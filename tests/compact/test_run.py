@@ -22,7 +22,7 @@ from oracle.client import RELEASES, oracle
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lancelet.table.dataset import Dataset
+    from lancelet.datasets.dataset import Dataset
 
 READ = """
 dataset = lance.dataset(root, version=version)

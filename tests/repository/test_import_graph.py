@@ -39,6 +39,7 @@ UNITS = (
     "filters",
     "table",
     "compact",
+    "datasets",
     "anatomy",
     "interop",
     "cli",

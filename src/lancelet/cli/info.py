@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from lancelet.anatomy.summary import FileSummary
-    from lancelet.table.dataset import Dataset
+    from lancelet.datasets.dataset import Dataset
 
     Lines = list[tuple[str, str]]
 

@@ -12,7 +12,7 @@ from lancelet.errors import OptionError
 if TYPE_CHECKING:
     import argparse
 
-    from lancelet.table.dataset import Dataset
+    from lancelet.datasets.dataset import Dataset
 
 __all__ = ["blob_handling", "check_file", "check_no_dataset", "is_dataset", "open_dataset"]
 
@@ -79,7 +79,7 @@ def open_dataset(arguments: argparse.Namespace) -> Dataset:
         if not Path(path).exists():
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
         raise OptionError(f"{path} is a file; {arguments.verb} is for datasets, which are folders")
-    from lancelet.table.dataset import dataset
+    from lancelet.datasets.dataset import dataset
 
     return dataset(path, getattr(arguments, "version", None), tag=getattr(arguments, "tag", None))
 

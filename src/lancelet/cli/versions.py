@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
-    from lancelet.table.dataset import Dataset
+    from lancelet.datasets.dataset import Dataset
     from lancelet.table.transaction import Transaction
 
 NAME = "versions"
@@ -51,11 +51,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _versions(dataset: Dataset, limit: int | None) -> Iterator[dict[str, Any]]:
+    from lancelet.datasets.writing import COMMIT_MESSAGE
     from lancelet.errors import LanceletError
     from lancelet.table.commit import transaction_of
     from lancelet.table.manifest import list_versions, read_manifest
     from lancelet.table.versions import summary
-    from lancelet.table.writing import COMMIT_MESSAGE
 
     tags: dict[int, list[str]] = {}
     for name, tag in dataset.tags.list().items():

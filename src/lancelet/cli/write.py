@@ -60,9 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the dataset."""
+    from lancelet.datasets.writing import write_dataset
     from lancelet.interop.inputs import open_inputs
     from lancelet.table.write_files import DEFAULT_ROWS_PER_FILE
-    from lancelet.table.writing import write_dataset
 
     _check_target(arguments.target)
     options = read_options(arguments, known_types=_types_of_target(arguments))
@@ -117,7 +117,7 @@ def _types_of_target(arguments: argparse.Namespace) -> Mapping[str, pa.DataType]
     """Return the types that text is read with: those of the dataset that it is appended to."""
     if arguments.mode != "append":
         return {}
-    from lancelet.table.dataset import dataset
+    from lancelet.datasets.dataset import dataset
 
     try:
         schema = dataset(arguments.target).schema

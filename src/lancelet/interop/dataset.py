@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lancelet.datasets.dataset import dataset
 from lancelet.interop.base import Rows
-from lancelet.table.dataset import dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -255,7 +255,9 @@ class Draft:
     def _flags(self) -> tuple[int, int]:
         """Return the flags for readers and writers: what the manifest shows, and those that stay for ever."""
         message = self.message
-        shown = message.reader_feature_flags | (self.latest.message.reader_feature_flags if self.latest else 0)
+        shown = message.reader_feature_flags | (
+            self.latest.message.reader_feature_flags if self.latest else 0
+        )
         flags = shown & Flag.MIXED_FILE_VERSIONS
         if any(entry.HasField("deletion_file") for entry in message.fragments):
             flags |= Flag.DELETION_FILES

@@ -8,6 +8,7 @@ import time
 from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
+from lancelet.datasets.reads import ReadableDataset
 from lancelet.errors import CommitConflict, OptionError, UnsupportedError
 from lancelet.schema.project import find_field
 from lancelet.table.cleanup import CleanupPolicy, clean_up, plan_cleanup
@@ -18,7 +19,6 @@ from lancelet.table.field_ids import next_field_id
 from lancelet.table.manifest import latest_manifest, list_versions, manifest_of, read_manifest
 from lancelet.table.operations import CreateIndex, MapUpdate, Restore, UpdateConfig
 from lancelet.table.places import open_store
-from lancelet.table.reads import ReadableDataset
 from lancelet.table.schema_changes import Alteration
 from lancelet.table.snapshot import Snapshot
 from lancelet.table.tags import Tags
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+    from lancelet.datasets.optimize import DatasetOptimizer
     from lancelet.storage import Store
     from lancelet.table.cleanup import CleanupPlan, CleanupStats
     from lancelet.table.manifest import Manifest
@@ -123,7 +124,7 @@ def _manifest_asof(store: Store, asof: datetime) -> Manifest:
 
 
 class Dataset(ReadableDataset):
-    """A version of a dataset. Made by :func:`dataset` and :func:`~lancelet.table.writing.write_dataset`.
+    """A version of a dataset. Made by :func:`dataset` and :func:`~lancelet.datasets.writing.write_dataset`.
 
     Methods that change the dataset commit a new version and go on with it; other objects keep the version that they have. May be
     shared by threads as long as none of them changes it. Pickled, it carries its version.
@@ -131,14 +132,14 @@ class Dataset(ReadableDataset):
     Parameters
     ----------
     store, manifest, session
-        See :class:`~lancelet.table.reads.ReadableDataset`, which has the methods that read.
+        See :class:`~lancelet.datasets.reads.ReadableDataset`, which has the methods that read.
     """
 
     # ---- changing rows
 
     def insert(self, data: Any, *, mode: str = "append", **options: Any) -> None:
-        """Add rows, or replace all; see :func:`~lancelet.table.writing.write_dataset`."""
-        from lancelet.table.writing import write_dataset  # it makes datasets
+        """Add rows, or replace all; see :func:`~lancelet.datasets.writing.write_dataset`."""
+        from lancelet.datasets.writing import write_dataset  # it makes datasets
 
         self._set(write_dataset(data, self, mode=mode, **options).manifest)
 
@@ -295,6 +296,13 @@ class Dataset(ReadableDataset):
             known = ", ".join(sorted({repr(index.name) for index in self._manifest.indices})) or "none"
             raise OptionError(f"there is no index {name!r}; there are {known}")
         self._commit(CreateIndex(removed_indices=removed), self.version)
+
+    @property
+    def optimize(self) -> DatasetOptimizer:
+        """What makes the dataset smaller and faster to read: compaction."""
+        from lancelet.datasets.optimize import DatasetOptimizer  # few programs compact
+
+        return DatasetOptimizer(self)
 
     # ---- settings and notes
 

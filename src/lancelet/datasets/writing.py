@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from lancelet.datasets.dataset import Dataset
 from lancelet.errors import OptionError
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
 from lancelet.table.commit import ATTEMPTS, commit_transaction
 from lancelet.table.data import rows_of
-from lancelet.table.dataset import Dataset
 from lancelet.table.field_ids import check_ids
 from lancelet.table.manifest import latest_manifest
 from lancelet.table.names import Scheme

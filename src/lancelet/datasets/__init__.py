@@ -1,0 +1,1 @@
+"""Datasets as users see them: what the layers below offer, under the names that users know."""
