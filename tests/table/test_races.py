@@ -225,8 +225,8 @@ class Slow(MemoryStore):
         self.meanwhile: Any = None
 
     def put_if_absent(self, path: str, data: Any) -> None:
-        meanwhile, self.meanwhile = self.meanwhile, None
-        if meanwhile is not None:
+        if path.startswith("_versions/") and self.meanwhile is not None:
+            meanwhile, self.meanwhile = self.meanwhile, None
             meanwhile()
         super().put_if_absent(path, data)
 
