@@ -39,13 +39,25 @@ def some_rows(first: int, num_rows: int) -> pa.Table:
     return pa.table({"id": ids, "s": [f"row {number}" for number in ids]}, SCHEMA)
 
 
-def append_many(root: str, writer: int, num_appends: int, reopen: bool) -> None:
-    """Append rows 1000 * writer, 1000 * writer + 1, ..., each in a commit of its own."""
-    dataset = lancelet.dataset(root)
+def append_many(root: str, writer: int, num_appends: int, reopen: bool) -> int:
+    """Append rows 1000 * writer, 1000 * writer + 1, ..., each in a commit of its own; returns how often others were in the way.
+
+    A conflict that says so is no end: the dataset is opened anew, and the row appended again.
+    """
+    dataset, num_conflicts = lancelet.dataset(root), 0
     for number in range(num_appends):
-        if reopen:
-            dataset = lancelet.dataset(root)
-        dataset = lancelet.write_dataset(some_rows(1000 * writer + number, 1), dataset, mode="append")
+        table, missing = some_rows(1000 * writer + number, 1), True
+        while missing:
+            if reopen:
+                dataset = lancelet.dataset(root)
+            try:
+                dataset = lancelet.write_dataset(table, dataset, mode="append")
+                missing = False
+            except CommitConflict as error:
+                if not error.retryable:
+                    raise
+                num_conflicts += 1
+    return num_conflicts
 
 
 # ---- races of unlike changes

@@ -65,7 +65,9 @@ class CleanupPolicy:
     Attributes
     ----------
     older_than
-        Versions at least so old; ``None``: :data:`DEFAULT_AGE`, or any age where `retain_versions` is given.
+        Versions at least so old; ``None``: :data:`DEFAULT_AGE`, or any age where `retain_versions` is given. While others write, it
+        should be longer than a commit takes: a writer that is about to put the next version must not find a number free that was
+        taken and removed, because later versions would not have its rows.
     retain_versions
         All but so many of the newest ones; ``None``: any.
     delete_unverified
