@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lancelet.errors import OptionError
 from lancelet.table.deletions import write_deletions
 from lancelet.table.operations import Delete
 from lancelet.table.scanner import Scanner
+from lancelet.table.write_files import remove_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,22 +60,28 @@ def delete_rows(snapshot: Snapshot, predicate: Any, read_version: int) -> Deleti
     Raises
     ------
     OptionError
-        The predicate is none, or names a column that does not exist.
+        There is no predicate, it is no condition, or it names a column that does not exist.
     """
+    if predicate is None:
+        raise OptionError("delete needs a predicate; 'true' is the one that deletes all rows")
     updated: list[FragmentMetadata] = []
     gone: list[int] = []
     paths: list[str] = []
     num_rows = 0
-    for fragment_id, offsets in _matching(snapshot, predicate):
-        reader = snapshot.reader(snapshot.place_of(fragment_id))
-        num_rows += len(offsets)
-        deleted = np.union1d(reader.deletions, offsets)
-        if len(deleted) == reader.physical_rows:
-            gone.append(fragment_id)
-            continue
-        file = write_deletions(snapshot.store, fragment_id, read_version, deleted)
-        paths.append(file.path(fragment_id))
-        updated.append(replace(reader.metadata, deletion_file=file, physical_rows=reader.physical_rows))
+    try:
+        for fragment_id, offsets in _matching(snapshot, predicate):
+            reader = snapshot.reader(snapshot.place_of(fragment_id))
+            num_rows += len(offsets)
+            deleted = np.union1d(reader.deletions, offsets)
+            if len(deleted) == reader.physical_rows:
+                gone.append(fragment_id)
+                continue
+            file = write_deletions(snapshot.store, fragment_id, read_version, deleted)
+            paths.append(file.path(fragment_id))
+            updated.append(replace(reader.metadata, deletion_file=file, physical_rows=reader.physical_rows))
+    except BaseException:  # a later fragment is damaged, or the user gave up
+        remove_files(snapshot.store, paths)
+        raise
     return Deletion(Delete(tuple(updated), tuple(gone), str(predicate)), num_rows, tuple(paths))
 
 

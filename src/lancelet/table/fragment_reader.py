@@ -18,6 +18,7 @@ from lancelet.fields.joining import join
 from lancelet.fields.paths import shown, without_extensions
 from lancelet.fields.structure import positions
 from lancelet.pages.base import RowRanges
+from lancelet.table.column_names import CREATED_AT, ROW_ADDRESS, ROW_ID, UPDATED_AT
 from lancelet.table.deletions import read_deletions
 from lancelet.table.parts import assemble
 
@@ -33,14 +34,7 @@ if TYPE_CHECKING:
     Offsets = np.ndarray[Any, np.dtype[np.uint32]]
     Columns = list[list[pa.Array]]
 
-__all__ = ["CREATED_AT", "ROW_ADDRESS", "ROW_ID", "SYSTEM_COLUMNS", "UPDATED_AT", "FragmentReader", "picked"]
-
-ROW_ID = "_rowid"
-ROW_ADDRESS = "_rowaddr"
-CREATED_AT = "_row_created_at_version"
-UPDATED_AT = "_row_last_updated_at_version"
-#: Columns that no file holds, all of type uint64.
-SYSTEM_COLUMNS = (ROW_ID, ROW_ADDRESS, CREATED_AT, UPDATED_AT)
+__all__ = ["FragmentReader", "picked"]
 
 #: Rows between two wanted ones are read along, and dropped, if they take no more bytes: a read of its own costs more.
 _GAP_BYTES = 4 << 10
@@ -264,7 +258,7 @@ class FragmentReader:
         return self._sequence(ROW_ID)
 
     def system_column(self, name: str, rows: RowRanges) -> pa.Array:
-        """Return one of :data:`SYSTEM_COLUMNS` for physical rows.
+        """Return one of :data:`~lancelet.table.column_names.SYSTEM_COLUMNS` for physical rows.
 
         Raises
         ------

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from lancelet.errors import OptionError, UnsupportedError
+from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.schema.blobs import stored_schema
+from lancelet.table.column_names import is_reserved
 from lancelet.table.fragment_reader import FragmentReader
 from lancelet.table.parts import ReadFields
 from lancelet.table.session import Session
@@ -91,6 +92,11 @@ class Snapshot:
         UnsupportedError
             Blobs are declared in a way that is not known here.
         """
+        for field in self.manifest.schema.fields:
+            if is_reserved(field.name):
+                raise FormatError(
+                    f"column {field.name!r} has a name that is reserved for what readers make of rows"
+                )
         try:
             return stored_schema(self.manifest.schema)
         except OptionError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lancelet.errors import LanceletError, OptionError
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
+from lancelet.table.column_names import check_names
 from lancelet.table.commit import ATTEMPTS, commit_transaction
 from lancelet.table.data import rows_of
 from lancelet.table.dataset import Dataset
@@ -294,6 +295,7 @@ def _written(
     version = _storage_version(latest, mode, options.version)
     if latest is None or mode == "overwrite":
         schema = Schema.from_arrow(rows.schema)
+        check_names(schema.fields)
         check_version(schema, version)
         fields = schema
     else:
