@@ -154,6 +154,14 @@ ODD = [
 ]
 
 
+@pytest.mark.parametrize("path", ["n" * 256, "a/" + "ü" * 128 + "/b"])
+def test_names_that_no_file_system_takes(store, path):
+    with pytest.raises(OptionError, match="256 bytes"):
+        store.put(path, b"1")
+    with pytest.raises(OptionError, match="256 bytes"):
+        store.open_source(path)
+
+
 @pytest.mark.parametrize("path", ODD)
 def test_odd_paths_are_literal(store, path):
     store.put(path, b"1")

@@ -236,6 +236,26 @@ def test_two_fields_of_one_column(good) -> None:
     refused(store, [replace(file, column_indices=columns)], match="two fields have the same column")
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("column", [-1, -5])
+def test_a_field_in_no_column(version, column) -> None:
+    """Structs and lists own no column from 2.1 on; what has values must have one, or they would read as nulls."""
+    store = MemoryStore()
+    file = write_file(store, FIELDS, rows(20, nulls=False), version)
+    columns = dict(zip(file.fields, file.column_indices, strict=True))
+    for path in (["a"], ["st", "x"], ["l", "item", "u"]):
+        fields = FIELDS.fields
+        for name in path:
+            (field,) = [found for found in fields if found.name == name]
+            fields = field.children
+        damaged = {**columns, field.id: column}
+        refused(
+            store,
+            [replace(file, fields=tuple(damaged), column_indices=tuple(damaged.values()))],
+            match=f"fragment 0: a data file lists the field '{path[-1]}', and says that it is in no column",
+        )
+
+
 def test_rows_that_disagree(good) -> None:
     store, table, file = good
     refused(store, [file], num_rows=19, match=r"the file has 20 rows, and fragment 0 has 19")

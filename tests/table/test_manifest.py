@@ -289,8 +289,8 @@ def legacy(message: table_pb2.Manifest) -> None:
         (in_second_file(fields=[1]), FormatError, "2 fields"),
         (in_second_file(base_id=3), FormatError, "base path 3"),
         *[
-            (in_second_file(path=path), FormatError, "outside of the dataset")
-            for path in (".", "..", "../1.lance", "/etc/passwd", "a//b", "a\0b")
+            (in_second_file(path=path), FormatError, "no file below the dataset's folder of data")
+            for path in (".", "..", "../1.lance", "/etc/passwd", "a//b", "a\0b", "n" * 256, "ü" * 128)
         ],
         (in_second_fragment(physical_rows=(1 << 32) + 1), FormatError, "more than addresses"),
         (
@@ -309,6 +309,7 @@ def legacy(message: table_pb2.Manifest) -> None:
             FormatError,
             "more than one data file holds field 0",
         ),
+        (in_second_file(fields=[0], column_indices=[1]), FormatError, "lists a field twice"),
     ],
 )
 def test_fragments_that_contradict_the_manifest(damage, error, match):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import threading
+import weakref
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+import lancelet
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.storage import MemoryStore
 from lancelet.table.projection import Projection
@@ -166,7 +169,7 @@ def test_columns_by_expression_and_system_columns(made) -> None:
         ({"io_buffer_size": 0}, "io_buffer_size is 0"),
         ({"blob_handling": "some"}, "blob_handling is 'some'"),
         ({"filter": "names < 3"}, ""),
-        ({"columns": {"a": 3}}, "an expression in SQL"),
+        ({"columns": {"a": 3}}, "the expression in SQL"),
     ],
 )
 def test_wrong_arguments(made, options, message) -> None:
@@ -224,6 +227,37 @@ def test_a_session_keeps_files_open_and_no_more_than_allowed(made) -> None:
     for limits in ({"max_files": 0}, {"max_bytes": -1}, {"max_files": True}):
         with pytest.raises(OptionError):
             Session(**limits)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda ds: ds.to_table(filter="a > 3"),
+        lambda ds: next(ds.to_batches(batch_size=1)),
+        lambda ds: ds.take([0, 5]),
+        lambda ds: ds.take_rows([0, 5], columns=["a"]),
+        lambda ds: pa.table(ds),
+        lambda ds: ds.get_fragments()[0].to_table(),
+        lambda ds: ds.validate(),
+        lambda ds: ds.delete("a = 3"),
+        lambda ds: ds.add_columns({"b": "a + 1"}),
+    ],
+)
+def test_a_dropped_dataset_closes_its_files(read, tmp_path) -> None:
+    """At once, as files do: a program that opens many datasets runs out of descriptors long before it collects garbage."""
+    lancelet.write_dataset(
+        pa.table({"a": range(10)}), tmp_path, max_rows_per_file=2, enable_stable_row_ids=True
+    )
+    gc.collect()
+    gc.disable()
+    try:
+        opened = lancelet.dataset(tmp_path)
+        read(opened)
+        session = weakref.ref(opened.session)
+        del opened
+        assert session() is None
+    finally:
+        gc.enable()
 
 
 def test_threads_share_a_snapshot(made) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import random
 import time
-from datetime import UTC
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from lancelet.datasets.reads import ReadableDataset
@@ -27,8 +28,8 @@ from lancelet.table.validate import find_problems
 from lancelet.table.versions import summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import timedelta
 
     import pyarrow as pa
 
@@ -79,7 +80,7 @@ def dataset(
     FormatError
         The manifest is damaged.
     OptionError
-        There is no such tag, or more than one of `version`, `asof` and `tag` is given.
+        There is no such tag, more than one of `version`, `asof` and `tag` is given, or one is of a wrong type.
     UnsupportedError
         The dataset uses features that are not handled; the message names them.
 
@@ -115,7 +116,12 @@ def _manifest_at(store: Store, reference: int | str) -> Manifest:
 
 
 def _manifest_asof(store: Store, asof: datetime) -> Manifest:
-    moment = asof.astimezone(UTC)
+    if not isinstance(asof, datetime):
+        raise OptionError(f"asof is {asof!r}; it must be a datetime")
+    try:
+        moment = asof.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise OptionError(f"asof is {asof!r}, which is no time in UTC") from None
     for _, path in reversed(list_versions(store)):
         manifest = read_manifest(store, path)
         if manifest.timestamp <= moment:
@@ -163,7 +169,7 @@ class Dataset(ReadableDataset):
         CommitConflict
             Others were faster each time, or replaced all rows.
         OptionError
-            The predicate is none, or names a column that does not exist.
+            There is no predicate, it is no condition, or it names a column that does not exist.
         """
         snapshot, version = self._snapshot, self.version
         for attempt in range(conflict_retries + 1):
@@ -335,6 +341,8 @@ class Dataset(ReadableDataset):
         self, field_updates: Mapping[str, Mapping[str, str | None]], *, replace: bool = False
     ) -> None:
         """Set or, with ``None``, remove metadata of fields, by their paths; or replace all of these fields."""
+        if not isinstance(field_updates, Mapping):
+            raise OptionError(f"updates of fields are a mapping of paths, not {type(field_updates).__name__}")
         updates = {
             find_field(self.fields, path)[-1].id: MapUpdate(_texts(values), replace)
             for path, values in field_updates.items()
@@ -486,6 +494,8 @@ class Dataset(ReadableDataset):
 
 def _texts(values: Mapping[str, str | None]) -> dict[str, str | None]:
     """Check that keys and values are text."""
+    if not isinstance(values, Mapping):
+        raise OptionError(f"what is to be set is a mapping of keys to texts, not {type(values).__name__}")
     for key, value in values.items():
         if not isinstance(key, str) or not (value is None or isinstance(value, str)):
             raise OptionError(f"{key!r}: {value!r} is set, and both must be text")

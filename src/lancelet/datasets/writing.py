@@ -9,6 +9,7 @@ from lancelet.datasets.dataset import Dataset
 from lancelet.errors import OptionError
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
+from lancelet.table.column_names import check_names
 from lancelet.table.commit import ATTEMPTS, commit_transaction
 from lancelet.table.data import rows_of
 from lancelet.table.field_ids import check_ids
@@ -293,6 +294,7 @@ def _written(
     version = _storage_version(latest, mode, options.version)
     if latest is None or mode == "overwrite":
         schema = Schema.from_arrow(rows.schema)
+        check_names(schema.fields)
         check_version(schema, version)
         fields = schema
     else:

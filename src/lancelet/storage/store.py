@@ -50,6 +50,9 @@ __all__ = [
     "missing",
 ]
 
+#: What file systems take as the name of a file or a folder.
+_MOST_NAME_BYTES = 255
+
 
 class ObjectInfo(NamedTuple):
     """What a store knows of an object without reading it.
@@ -277,16 +280,19 @@ def check_path(path: str) -> str:
     Raises
     ------
     OptionError
-        The path is empty or absolute, has an empty, ``.`` or ``..`` part, a NUL, or characters without a UTF-8 form.
+        The path is empty or absolute, has an empty, ``.`` or ``..`` part, a NUL, a name of more than 255 bytes, or characters
+        without a UTF-8 form.
     """
     if not isinstance(path, str):
         raise OptionError(f"a path in a store is text, not {type(path).__name__}")
     if "\0" in path or any(part in ("", ".", "..") for part in path.split("/")):
         raise OptionError(f"{path!r} is no path below the root of a store")
     try:
-        path.encode()
+        longest = max(len(part) for part in path.encode().split(b"/"))
     except UnicodeEncodeError:
         raise OptionError(f"{path!r} has no UTF-8 form") from None
+    if longest > _MOST_NAME_BYTES:
+        raise OptionError(f"{path[:80]!r}...: a name of {longest} bytes is longer than any file system takes")
     return path
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import CommitConflict, OptionError, UnsupportedError
 from lancelet.pb import table_pb2
+from lancelet.table.column_names import check_names
 from lancelet.table.draft import MAX_FRAGMENT_ID, Draft, path_without_values
 from lancelet.table.field_ids import check_ids, max_field_id, missing_field
 from lancelet.table.index_section import IndexSection
@@ -351,6 +352,7 @@ def _replace_data(draft: Draft, operation: DataReplacement) -> None:
 def _set_schema(message: table_pb2.Manifest, schema: Schema, *, with_metadata: bool) -> None:
     """Put a schema into the manifest."""
     check_ids(schema)
+    check_names(schema.fields)
     stored = schema.to_message()
     del message.fields[:]
     message.fields.extend(stored.fields)

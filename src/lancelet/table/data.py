@@ -75,7 +75,7 @@ def _found(data: Any, schema: pa.Schema | None) -> Rows:
         if isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
             table = pa.Table.from_pylist(data, schema=schema)
             return Rows(table.schema, iter(table.to_batches()), table.num_rows)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError) as error:
+    except (pa.ArrowInvalid, TypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise OptionError(f"the data cannot be made a table: {error}") from None
     if isinstance(data, Iterable) and not isinstance(data, (str, bytes)):
         return _of_iterable(iter(data), schema)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from lancelet.errors import OptionError
 from lancelet.table.deletions import write_deletions
 from lancelet.table.operations import Delete
 from lancelet.table.scanner import Scanner
@@ -59,8 +60,10 @@ def delete_rows(snapshot: Snapshot, predicate: Any, read_version: int) -> Deleti
     Raises
     ------
     OptionError
-        The predicate is none, or names a column that does not exist.
+        There is no predicate, it is no condition, or it names a column that does not exist.
     """
+    if predicate is None:
+        raise OptionError("delete needs a predicate; 'true' is the one that deletes all rows")
     updated: list[FragmentMetadata] = []
     gone: list[int] = []
     paths: list[str] = []
@@ -76,7 +79,7 @@ def delete_rows(snapshot: Snapshot, predicate: Any, read_version: int) -> Deleti
             file = write_deletions(snapshot.store, fragment_id, read_version, deleted)
             paths.append(file.path(fragment_id))
             updated.append(replace(reader.metadata, deletion_file=file, physical_rows=reader.physical_rows))
-    except BaseException:
+    except BaseException:  # a later fragment is damaged, or the user gave up
         remove_files(snapshot.store, paths)
         raise
     return Deletion(Delete(tuple(updated), tuple(gone), str(predicate)), num_rows, tuple(paths))

@@ -18,6 +18,8 @@ from lancelet.fields.joining import join
 from lancelet.fields.paths import shown, without_extensions
 from lancelet.fields.structure import positions
 from lancelet.pages.base import RowRanges
+from lancelet.schema.blobs import stored_schema
+from lancelet.table.column_names import CREATED_AT, ROW_ADDRESS, ROW_ID, UPDATED_AT, is_reserved
 from lancelet.table.deletions import read_deletions
 from lancelet.table.parts import assemble
 
@@ -25,22 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lancelet.buffers import Allocate, Int64Array
+    from lancelet.schema.fields import Schema
+    from lancelet.storage import Store
     from lancelet.table.metadata import FragmentMetadata
     from lancelet.table.parts import FieldPart, Layout, ReadFields
-    from lancelet.table.session import OpenFile
-    from lancelet.table.snapshot import Snapshot
+    from lancelet.table.session import OpenFile, Session
+    from lancelet.table.snapshot import ReadableVersion
 
     Offsets = np.ndarray[Any, np.dtype[np.uint32]]
     Columns = list[list[pa.Array]]
 
-__all__ = ["CREATED_AT", "ROW_ADDRESS", "ROW_ID", "SYSTEM_COLUMNS", "UPDATED_AT", "FragmentReader", "picked"]
-
-ROW_ID = "_rowid"
-ROW_ADDRESS = "_rowaddr"
-CREATED_AT = "_row_created_at_version"
-UPDATED_AT = "_row_last_updated_at_version"
-#: Columns that no file holds, all of type uint64.
-SYSTEM_COLUMNS = (ROW_ID, ROW_ADDRESS, CREATED_AT, UPDATED_AT)
+__all__ = ["FragmentReader", "Origin", "picked"]
 
 #: Rows between two wanted ones are read along, and dropped, if they take no more bytes: a read of its own costs more.
 _GAP_BYTES = 4 << 10
@@ -70,19 +67,73 @@ class _KeptSequence:
     held_bytes: int
 
 
+class Origin:
+    """Where the fragments of a version come from. Threads share it.
+
+    It knows nothing of who reads, so that a dataset that is dropped takes its open files along at once, without a collector.
+
+    Parameters
+    ----------
+    store
+        The dataset.
+    manifest
+        The version.
+    session
+        Keeps files open.
+    """
+
+    def __init__(self, store: Store, manifest: ReadableVersion, session: Session) -> None:
+        self.store = store
+        self.session = session
+        self._manifest = manifest
+
+    @property
+    def has_stable_row_ids(self) -> bool:
+        """Whether rows keep their ids when they are moved."""
+        return self._manifest.has_stable_row_ids
+
+    @cached_property
+    def stored_schema(self) -> Schema:
+        """Fields of the dataset as data files store them: blobs of the second kind as their descriptors.
+
+        Raises
+        ------
+        FormatError
+            The schema of the dataset is damaged.
+        UnsupportedError
+            Blobs are declared in a way that is not known here.
+        """
+        for field in self._manifest.schema.fields:
+            if is_reserved(field.name):
+                raise FormatError(
+                    f"column {field.name!r} has a name that is reserved for what readers make of rows"
+                )
+        try:
+            return stored_schema(self._manifest.schema)
+        except OptionError as error:
+            raise UnsupportedError(str(error)) from None
+
+    @cached_property
+    def schema_key(self) -> str:
+        """Types of all fields, by id: what open files depend on."""
+        return ";".join(
+            f"{field.id}:{field.parent_id}:{field.logical_type}" for field in self.stored_schema.walk()
+        )
+
+
 class FragmentReader:
     """Reads the rows of a fragment. Threads share it.
 
     Parameters
     ----------
-    snapshot
+    origin
         The version of the dataset.
     metadata
         The fragment.
     """
 
-    def __init__(self, snapshot: Snapshot, metadata: FragmentMetadata) -> None:
-        self._snapshot = snapshot
+    def __init__(self, origin: Origin, metadata: FragmentMetadata) -> None:
+        self._origin = origin
         self.metadata = metadata
         self._last_layout: tuple[ReadFields | None, Layout | None] = (None, None)
 
@@ -113,10 +164,10 @@ class FragmentReader:
         if deleted is None:
             return _NONE
         key = ("deletions", self.metadata.id, deleted, self.metadata.physical_rows)
-        return self._snapshot.session.get(key, self._read_deletions).offsets
+        return self._origin.session.get(key, self._read_deletions).offsets
 
     def _read_deletions(self) -> _KeptOffsets:
-        return _KeptOffsets(read_deletions(self._snapshot.store, self.metadata))
+        return _KeptOffsets(read_deletions(self._origin.store, self.metadata))
 
     @property
     def num_rows(self) -> int:
@@ -244,8 +295,8 @@ class FragmentReader:
 
     def _open(self, number: int) -> OpenFile:
         """Open a data file and check that it has the rows of the fragment."""
-        snapshot, file = self._snapshot, self.metadata.files[number]
-        found = snapshot.session.open(snapshot.store, file, snapshot.schema_key)
+        origin, file = self._origin, self.metadata.files[number]
+        found = origin.session.open(origin.store, file, origin.schema_key)
         physical_rows = self.metadata.physical_rows
         if physical_rows is None and number:
             physical_rows = self.physical_rows
@@ -264,7 +315,7 @@ class FragmentReader:
         return self._sequence(ROW_ID)
 
     def system_column(self, name: str, rows: RowRanges) -> pa.Array:
-        """Return one of :data:`SYSTEM_COLUMNS` for physical rows.
+        """Return one of :data:`~lancelet.table.column_names.SYSTEM_COLUMNS` for physical rows.
 
         Raises
         ------
@@ -274,7 +325,7 @@ class FragmentReader:
             The dataset does not keep the versions of rows: it has no stable row ids.
         """
         offsets = positions(rows)
-        stable = self._snapshot.has_stable_row_ids
+        stable = self._origin.has_stable_row_ids
         if name == ROW_ADDRESS or (name == ROW_ID and not stable):
             return pa.array(offsets.astype(np.uint64) + np.uint64(self.metadata.id << 32))
         if not stable:
@@ -285,7 +336,7 @@ class FragmentReader:
         """Return a sequence with one value for each physical row."""
         from lancelet.table.rowids import read_row_ids, read_versions  # only with stable row ids
 
-        store, metadata = self._snapshot.store, self.metadata
+        store, metadata = self._origin.store, self.metadata
 
         def read() -> _KeptSequence:
             num_runs = 0  # those of versions are few
@@ -303,7 +354,7 @@ class FragmentReader:
             return _KeptSequence(sequence, 256 + 32 * num_runs)
 
         stored = (metadata.row_ids, metadata.created_at, metadata.last_updated_at)
-        return self._snapshot.session.get((name, metadata.id, stored), read).sequence
+        return self._origin.session.get((name, metadata.id, stored), read).sequence
 
 
 _NONE = np.empty(0, np.uint32)

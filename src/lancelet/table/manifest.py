@@ -59,6 +59,8 @@ _LEGACY = ("0.1", "legacy")
 _MAX_FRAGMENT_ID = (1 << 32) - 1
 _MAX_ROWS = 1 << 32
 _NAME_START = len(VERSIONS) + 1
+#: Names of data files that are so long, in characters, are looked at twice.
+_NAME = 60
 #: How often the latest version is looked for, if it vanishes before it can be read.
 _ATTEMPTS = 5
 
@@ -539,7 +541,7 @@ def _stored_numbers(version: Version) -> tuple[int, int]:
 def _check_files(fragment: FragmentMetadata, expected: tuple[int, int] | None, bases: set[int]) -> None:
     """Check versions and places of the files of a fragment."""
     for file in fragment.files:
-        if file.path in ("", ".", "..") or "/" in file.path or "\0" in file.path:
+        if file.path in ("", ".", "..") or "/" in file.path or "\0" in file.path or len(file.path) > _NAME:
             _check_name(file.path, fragment.id)
         numbers = (file.file_major_version, file.file_minor_version)
         if numbers[0] == 0:
@@ -564,7 +566,7 @@ def _check_name(path: str, fragment_id: int) -> None:
         check_path(path)
     except OptionError:
         raise FormatError(
-            f"data file {path!r} of fragment {fragment_id} lies outside of the dataset"
+            f"data file {path!r} of fragment {fragment_id} is no file below the dataset's folder of data"
         ) from None
 
 

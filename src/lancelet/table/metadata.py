@@ -221,12 +221,11 @@ class FragmentMetadata:
         Raises
         ------
         FormatError
-            A description of its files is damaged, or two files hold the same field.
+            A description of its files is damaged, or a field is held twice.
         """
         try:
             files = tuple(map(DataFile.from_message, message.files))
-            if len(files) > 1:
-                _check_distinct(files)
+            _check_distinct(files)
             deletion = (
                 DeletionFile.from_message(message.deletion_file)
                 if message.HasField("deletion_file")
@@ -309,10 +308,13 @@ class FragmentMetadata:
 
 
 def _check_distinct(files: tuple[DataFile, ...]) -> None:
-    """Check that no two files hold the same field."""
+    """Check that no field is held twice, by two files or by one."""
     seen: set[int] = set()
     for file in files:
-        own = {field for field in file.fields if field >= 0}
+        listed = [field for field in file.fields if field >= 0]
+        own = set(listed)
+        if len(own) < len(listed):
+            raise FormatError(f"data file {file.path!r} lists a field twice")
         if twice := seen & own:
             raise FormatError(f"more than one data file holds field {min(twice)}")
         seen |= own

@@ -28,7 +28,7 @@ from lancelet.schema.project import is_one_column
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from lancelet.schema.blobs import BlobView
     from lancelet.schema.fields import Field
@@ -108,7 +108,7 @@ class ReadFields:
         Raises
         ------
         FormatError
-            No file holds a field that is not nullable.
+            No file holds a field that is not nullable, or a file lists a field and says that it is in no column.
         """
         key = tuple(
             [
@@ -126,6 +126,7 @@ class ReadFields:
         read: list[tuple[int, Schema]] = []
         for number, file in enumerate(files):
             columns_of, version = file.columns_of, file.version
+            _check_columns(self.schema.fields, _without_columns(file), version)
             held = [held_part(field, columns_of, version) for field in self.schema.fields]
             own = Schema(tuple(part for part in held if part is not None))
             if not own.fields:
@@ -138,6 +139,23 @@ class ReadFields:
         for field, found in zip(self.shown.fields, parts, strict=True):
             _check_complete(field, [part.field for part in found], field.name)
         return Layout(tuple(read), tuple(map(tuple, parts)))
+
+
+def _without_columns(file: DataFile) -> set[int]:
+    """Return the ids of fields that a data file lists without a column: structs and lists, which own none from 2.1 on."""
+    pairs = zip(file.fields, file.column_indices, strict=True)
+    return {field for field, column in pairs if field >= 0 and column < 0}
+
+
+def _check_columns(fields: Iterable[Field], without: set[int], version: Version) -> None:
+    """Check that what is stored as one column has one: it would read as null."""
+    if not without:
+        return
+    for field in fields:
+        if not is_one_column(field, version):
+            _check_columns(field.children, without, version)
+        elif field.id in without:
+            raise FormatError(f"a data file lists the field {field.name!r}, and says that it is in no column")
 
 
 def held_part(field: Field, columns_of: Mapping[int, int], version: Version) -> Field | None:

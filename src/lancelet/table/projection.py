@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import copy
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,10 +13,10 @@ from lancelet.errors import FormatError, OptionError
 from lancelet.fields.joining import join
 from lancelet.schema.fields import Schema
 from lancelet.schema.project import find_field, project_overlapping
-from lancelet.table.fragment_reader import ROW_ADDRESS, ROW_ID, SYSTEM_COLUMNS
+from lancelet.table.column_names import ROW_ADDRESS, ROW_ID, SYSTEM_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from lancelet.schema.blobs import BlobView
     from lancelet.schema.fields import Field
@@ -130,14 +130,15 @@ class Projection:
         self._shown = snapshot.fields(self._schema, blobs).shown
         self.filter: Any = None if filter is None else _compile_filter(filter, self._with_system())
         self.outputs = self._outputs(columns, flat)
-        chosen = {output.source for output in self.outputs}
+        chosen = {output.source for output in self.outputs if output.source == output.field.name}
         for name, wanted in ((ROW_ID, with_row_id), (ROW_ADDRESS, with_row_address)):
             if wanted and name not in chosen:
                 self.outputs.append(Output(pa.field(name, pa.uint64()), name))
-        names = [output.field.name for output in self.outputs]
-        for name in names:
-            if names.count(name) > 1:
-                raise OptionError(f"column {name!r} is asked for twice")
+        given: set[str] = set()
+        for output in self.outputs:
+            if output.field.name in given:
+                raise OptionError(f"column {output.field.name!r} is asked for twice")
+            given.add(output.field.name)
         metadata = snapshot.stored_schema.metadata or None
         self.arrow_schema = pa.schema([output.field for output in self.outputs], metadata=metadata)
         early_names = () if self.filter is None else self.filter.columns
@@ -178,8 +179,8 @@ class Projection:
             return [Output(field.to_arrow(), field.name) for field in self._shown.fields]
         if isinstance(columns, Mapping):
             return [self._computed(name, text) for name, text in columns.items()]
-        if isinstance(columns, str):
-            raise OptionError(f"columns must be a list of names, not the string {columns!r}")
+        if isinstance(columns, str) or not isinstance(columns, Iterable):
+            raise OptionError(f"columns must be a list of names, not {columns!r}")
         if flat:
             return [self._named(name) for name in columns]
         system = [name for name in columns if name in SYSTEM_COLUMNS]
@@ -206,8 +207,10 @@ class Projection:
         )
 
     def _computed(self, name: str, text: str) -> Output:
-        if not isinstance(text, str):
-            raise OptionError(f"column {name!r} must be an expression in SQL, not {type(text).__name__}")
+        if not isinstance(name, str) or not isinstance(text, str):
+            raise OptionError(
+                f"column {name!r} is {text!r}; both the name and the expression in SQL are text"
+            )
         plain = text.strip()
         if plain in SYSTEM_COLUMNS or any(field.name == plain for field in self._shown.fields):
             found = self._named(plain)

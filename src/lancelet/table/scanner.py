@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Arrays = list[pa.Array]
 
-__all__ = ["Scanner", "blob_view"]
+__all__ = ["Scanner", "blob_view", "check_number"]
 
 #: Chunks of a table are joined until they take so many bytes; larger ones are not copied.
 _CHUNK_BYTES = 1 << 20

@@ -6,6 +6,7 @@ keeps them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -18,11 +19,11 @@ from lancelet.schema.blobs import is_blob
 from lancelet.schema.fields import Field, Schema
 from lancelet.schema.limits import check_version
 from lancelet.schema.project import find_field, is_packed
+from lancelet.table.column_names import check_names
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 __all__ = ["Alteration", "Change", "altered", "numbered", "with_added", "without"]
 
@@ -60,6 +61,8 @@ class Alteration:
         OptionError
             A key is unknown or missing, a value is of the wrong type, or nothing is to change.
         """
+        if not isinstance(wanted, Mapping):
+            raise OptionError(f"an alteration is a mapping with a path, not {type(wanted).__name__}")
         known: dict[str, type] = {"path": str, "name": str, "nullable": bool, "data_type": pa.DataType}
         for key, value in dict(wanted).items():
             if key not in known:
@@ -112,14 +115,17 @@ def with_added(schema: Schema, added: pa.Schema, first_id: int, version: Version
     Raises
     ------
     OptionError
-        A column exists already, or files of `version` cannot hold it.
+        A column exists already, its name is none, files of `version` cannot hold it, or there are no columns.
     """
     taken = {field.name for field in schema.fields}
     for name in added.names:
         if name in taken:
             raise OptionError(f"there is a column {name!r} already")
+    if not added.names:
+        raise OptionError("no column is added: give at least one")
     made = Schema.from_arrow(added)
     new = Schema(numbered(made.fields, count(first_id)), schema.metadata)
+    check_names(new.fields)
     check_version(new, version)
     return Schema((*schema.fields, *new.fields), schema.metadata), new
 
@@ -132,7 +138,7 @@ def without(schema: Schema, paths: Sequence[str]) -> tuple[Schema, set[int]]:
     OptionError
         A field is unknown or stored together with others, nothing is to be dropped, or nothing would be left.
     """
-    if isinstance(paths, str) or not len(paths):
+    if isinstance(paths, str) or not isinstance(paths, Sized) or not len(paths):
         raise OptionError("drop_columns takes a list of names with at least one name")
     gone = set()
     for path in paths:
@@ -190,7 +196,7 @@ def altered(schema: Schema, alterations: Sequence[Alteration], first_id: int, ve
         (fields[top],) = numbered([fields[top]], ids)
         recast[top] = fields[top]
     changed = Schema(tuple(fields.values()), schema.metadata)
-    _check_names(changed.fields)
+    check_names(changed.fields)
     check_version(changed, version)
     return Change(changed, recast, not_null)
 
@@ -230,17 +236,3 @@ def _check_apart(outer: Sequence[Field], path: str) -> None:
     for struct in outer:
         if is_blob(struct) or any(is_packed(struct, version) for version in _VERSIONS):
             raise OptionError(f"{path!r} cannot be changed alone: {struct.name!r} is stored as one column")
-
-
-def _check_names(fields: Iterable[Field], prefix: str = "") -> None:
-    """Check that names are there, and differ among neighbours; at top level they hold no dots."""
-    seen = set()
-    for field in fields:
-        path = prefix + field.name
-        if not field.name or (not prefix and "." in field.name):
-            raise OptionError(f"{path!r} is no name of a column: it is empty or holds a dot")
-        if field.name in seen:
-            raise OptionError(f"there would be two columns {path!r}")
-        seen.add(field.name)
-        if field.logical_type == "struct":
-            _check_names(field.children, f"{path}.")

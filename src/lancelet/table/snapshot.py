@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from lancelet.errors import OptionError, UnsupportedError
-from lancelet.schema.blobs import stored_schema
-from lancelet.table.fragment_reader import FragmentReader
+from lancelet.errors import OptionError
+from lancelet.table.fragment_reader import FragmentReader, Origin
 from lancelet.table.parts import ReadFields
 from lancelet.table.session import Session
 
@@ -75,6 +74,7 @@ class Snapshot:
         self.store = store
         self.manifest = manifest
         self.session = Session() if session is None else session
+        self._origin = Origin(store, manifest, self.session)
         self._fragments = None if fragments is None else tuple(fragments)
         self._readers: dict[int, FragmentReader] = {}
         self._fields: dict[tuple[tuple[int, ...], BlobView], ReadFields] = {}
@@ -84,33 +84,20 @@ class Snapshot:
         """Fields of the dataset, as they were declared."""
         return self.manifest.schema
 
-    @cached_property
+    @property
     def stored_schema(self) -> Schema:
-        """Fields of the dataset as data files store them: blobs of the second kind as their descriptors.
-
-        Raises
-        ------
-        FormatError
-            The schema of the dataset is damaged.
-        UnsupportedError
-            Blobs are declared in a way that is not known here.
-        """
-        try:
-            return stored_schema(self.manifest.schema)
-        except OptionError as error:
-            raise UnsupportedError(str(error)) from None
+        """Fields of the dataset as data files store them; see :attr:`Origin.stored_schema`."""
+        return self._origin.stored_schema
 
     @cached_property
     def arrow_schema(self) -> pa.Schema:
         """The same as an Arrow schema."""
         return self.schema.to_arrow()
 
-    @cached_property
+    @property
     def schema_key(self) -> str:
         """Types of all fields, by id: what open files depend on."""
-        return ";".join(
-            f"{field.id}:{field.parent_id}:{field.logical_type}" for field in self.stored_schema.walk()
-        )
+        return self._origin.schema_key
 
     @property
     def has_stable_row_ids(self) -> bool:
@@ -126,7 +113,7 @@ class Snapshot:
         """Return what reads the fragment at `place` among :attr:`fragments`."""
         found = self._readers.get(place)
         if found is None:
-            made = FragmentReader(self, self.fragments[place])
+            made = FragmentReader(self._origin, self.fragments[place])
             found = self._readers.setdefault(place, made)
         return found
 

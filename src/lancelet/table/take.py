@@ -18,6 +18,7 @@ from lancelet.fields.paths import empty_array
 from lancelet.file.budget import Budget, physical_memory
 from lancelet.file.rows import as_row_numbers
 from lancelet.pages.base import RowRanges
+from lancelet.table.scanner import check_number
 from lancelet.threads import OrderedTasks, num_threads
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ def sample_rows(
     if isinstance(num_rows, bool) or not isinstance(num_rows, int) or num_rows < 0:
         raise OptionError(f"num_rows is {num_rows!r}; it must be a whole number of at least 0")
     total = snapshot.num_rows
+    check_number("seed", seed, 0)
     chance = np.random.default_rng(seed)
     found = chance.choice(total, min(num_rows, total), replace=False, shuffle=randomize_order)
     return take_positions(snapshot, found if randomize_order else np.sort(found), projection)

@@ -1,0 +1,119 @@
+"""What users give datasets: what is none ends as an OptionError that says so, before anything is written."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+import pyarrow as pa
+import pytest
+
+import lancelet
+from lancelet.errors import FormatError, OptionError
+from lancelet.schema.fields import Schema
+from lancelet.storage import MemoryStore
+from lancelet.table.deletions import write_deletions
+from lancelet.table.operations import Overwrite
+from oracle.client import RELEASES, oracle
+
+RESERVED = ("_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version")
+
+
+@pytest.fixture
+def made() -> lancelet.Dataset:
+    table = pa.table({"a": range(10), "s": [{"x": number} for number in range(10)]})
+    return lancelet.write_dataset(table, MemoryStore(), max_rows_per_file=4)
+
+
+def test_no_predicate_deletes_nothing(made) -> None:
+    """A filter that is left out means all rows to a scan; to a deletion it must mean a mistake."""
+    with pytest.raises(OptionError, match="needs a predicate"):
+        made.delete(None)
+    assert lancelet.dataset(made.store).count_rows() == 10
+    assert made.delete("true") == {"num_deleted_rows": 10}
+
+
+@pytest.mark.parametrize("name", [*RESERVED, ""])
+def test_names_that_hide_what_readers_make_of_rows(made, name) -> None:
+    """Values of a column ``_rowid`` could be stored, but row ids would come in their place."""
+    own = pa.table({"k": [1], name: pa.array([7], pa.uint64())})
+    store = MemoryStore()
+    with pytest.raises(OptionError, match="is no name of a column"):
+        lancelet.write_dataset(own, store)
+    assert list(store.list("")) == []
+    for change in (
+        lambda: lancelet.write_dataset(own, made, mode="overwrite"),
+        lambda: made.add_columns({name: "a"}),
+        lambda: made.add_columns(pa.field(name, pa.int8())),
+        lambda: made.alter_columns({"path": "a", "name": name}),
+        lambda: lancelet.commit(made, Overwrite(Schema.from_arrow(own.schema), ())),
+    ):
+        with pytest.raises(OptionError, match="is no name of a column"):
+            change()
+    assert made.latest_version == 1
+    made.alter_columns({"path": "s.x", "name": name or "y"})  # below a struct it hides nothing
+    assert made.take([3]).to_pylist() == [{"a": 3, "s": {name or "y": 3}}]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_pylance_reserves_the_same_names(release, tmp_path) -> None:
+    code = """
+result = []
+for name in names:
+    try:
+        lance.write_dataset(pa.table({name: pa.array([7], pa.uint64())}), f"{root}/{name}").to_table()
+    except BaseException:
+        result.append(name)
+"""
+    names = [*RESERVED, "_score", "_distance", "_row"]
+    assert oracle(release).run(code, names=names, root=str(tmp_path)) == [*RESERVED]
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda ds: lancelet.dataset(ds, asof="2020-01-01"), "must be a datetime"),
+        (lambda ds: lancelet.dataset(ds, asof=date(2030, 1, 1)), "must be a datetime"),
+        (lambda ds: lancelet.dataset(ds, asof=datetime.min), "no time in UTC"),
+        (lambda ds: ds.to_table(columns=5), "list of names"),
+        (lambda ds: ds.take([1], columns=5), "list of names"),
+        (lambda ds: ds.to_table(columns={5: "a"}), "both the name and the expression"),
+        (lambda ds: ds.sample(3, seed=-1), "seed is -1"),
+        (lambda ds: ds.sample(3, seed="x"), "seed is 'x'"),
+        (lambda ds: ds.add_columns({"b": 5}), "cannot be made a table"),
+        (lambda ds: ds.add_columns(pa.schema([])), "no column is added"),
+        (lambda ds: ds.drop_columns(None), "list of names"),
+        (lambda ds: ds.alter_columns(None), "an alteration is a mapping"),
+        (lambda ds: ds.alter_columns(5), "an alteration is a mapping"),
+        (lambda ds: ds.update_config(None), "a mapping of keys"),
+        (lambda ds: ds.update_metadata("x"), "a mapping of keys"),
+        (lambda ds: ds.update_field_metadata({"a": None}), "a mapping of keys"),
+        (lambda ds: ds.update_field_metadata(None), "a mapping"),
+    ],
+)
+def test_what_is_no_argument(made, act, message) -> None:
+    with pytest.raises(OptionError, match=message):
+        act(made)
+    assert made.latest_version == 1
+
+
+def test_a_deletion_that_fails_leaves_nothing(made, monkeypatch) -> None:
+    """The first fragments have their deletion files by then."""
+    written = []
+
+    def write(store, fragment_id, read_version, offsets):
+        if fragment_id == 2:
+            raise FormatError("this fragment is damaged")
+        written.append(fragment_id)
+        return write_deletions(store, fragment_id, read_version, offsets)
+
+    monkeypatch.setattr("lancelet.table.deleting.write_deletions", write)
+    with pytest.raises(FormatError, match="this fragment is damaged"):
+        made.delete("a % 2 = 0")
+    assert written == [0, 1]
+    assert made.store.list("_deletions") == []
+
+
+def test_a_row_id_under_another_name_is_not_the_row_id(made) -> None:
+    found = made.to_table(columns={"id": "_rowid", "a": "a"}, with_row_id=True, limit=5)
+    assert found.column_names == ["id", "a", "_rowid"]
+    assert found["id"].to_pylist() == found["_rowid"].to_pylist() == [0, 1, 2, 3, 1 << 32]
