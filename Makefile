@@ -30,10 +30,10 @@ test-all: lint  ## lint, then all tests at full length
 
 BENCH := $(BIN)/python -m benchmarks --json .bench/results.json --svg .bench/results.svg
 
-bench: .stamps/test .stamps/packaged .stamps/vortex  ## lancelet beside pylance, Parquet and Vortex (half an hour, 5 GB on disk)
+bench: .stamps/test .stamps/packaged .stamps/vortex  ## lancelet beside pylance, Parquet and Vortex (an hour, 8 GB on disk)
 	$(BENCH) --engines all
 
-bench-quick: .stamps/test .stamps/packaged  ## lancelet beside pylance on a tenth of the rows (3 minutes)
+bench-quick: .stamps/test .stamps/packaged  ## lancelet beside pylance on a tenth of the rows (6 minutes)
 	$(BENCH) --scale 0.1 --rounds 3 --imports 5
 
 lint: .stamps/build .stamps/test  ## ruff, mypy, codespell, clang-format
