@@ -13,9 +13,11 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from compact.copying import VERSIONS, copied, data_files, latest, plain_tables, write_fragments
 from lancelet.compact.copy import OutputLimits, copy_files
 from lancelet.container.reader import Container
+from lancelet.container.spill import SpilledPages
 from lancelet.container.writer import ContainerWriter
 from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
 from lancelet.pb import file2_pb2, file_pb2
+from lancelet.storage.local import LocalSink
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
@@ -277,3 +279,26 @@ def test_any_damage_of_the_metadata_is_an_error_or_harmless(version: str, tmp_pa
         with pytest.raises(FormatError):
             copied(store)
         assert data_files(store) == before
+
+
+# ---- what the envelope offers to those who move pages
+
+
+def test_blocks_of_columns_are_as_stored(tmp_path: Path) -> None:
+    store = write_fragments(tmp_path / "d", plain_tables(1), "2.1")
+    container = Container.open(store.open_source(f"data/{latest(store).fragments[0].files[0].path}"))
+    for column in range(container.num_columns):
+        message = file2_pb2.ColumnMetadata.FromString(bytes(container.column_block(column)))
+        assert [list(page.buffer_offsets) for page in message.pages] == [
+            [buffer.position for buffer in page.buffers] for page in container.column(column).pages
+        ]
+    for column in (-1, container.num_columns):
+        with pytest.raises(IndexError):
+            container.column_block(column)
+
+
+def test_joined_pages_cannot_be_spilled(tmp_path: Path) -> None:
+    with LocalSink(tmp_path / "f.lance") as sink:
+        writer = ContainerWriter(sink, Version.V2_1, pages=SpilledPages(tmp_path / "pages"))
+        with pytest.raises(ValueError, match="cannot be spilled"):
+            writer.add_pages(0, b"\x12\x00")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -292,6 +293,19 @@ def test_tasks_without_data_are_refused(tmp_path: Path) -> None:
     bare = Snapshot(store, manifest, fragments=[replace(manifest.fragments[0], files=())])
     with pytest.raises(OptionError, match="fragment 0 has no data files"):
         plan_compaction(bare, manifest, CompactionOptions())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"mode": "fast"}, {"storage_version": "9"}, {"num_rows": "5"}, {"number": -1}, {"read_version": True}],
+)
+def test_impossible_tasks_are_refused(changes: dict[str, Any], tmp_path: Path) -> None:
+    (task,) = planned(sized(tmp_path / "d", [10, 10])).tasks
+    with pytest.raises(OptionError):
+        replace(task, **changes)
+    text = json.dumps(json.loads(task.to_json()) | changes)
+    with pytest.raises(OptionError):
+        CompactionTask.from_json(text)
 
 
 def test_damaged_and_missing_files_are_errors(tmp_path: Path) -> None:

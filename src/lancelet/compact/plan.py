@@ -75,7 +75,7 @@ class CompactionTask:
     Raises
     ------
     OptionError
-        There are no fragments, or one has no data files.
+        There are no fragments, or one has no data files; or a value is none that it may have.
     """
 
     store: Store
@@ -97,6 +97,13 @@ class CompactionTask:
         for fragment in self.fragments:
             if not fragment.files:
                 raise OptionError(f"fragment {fragment.id} has no data files, and so nothing to compact")
+        Version.parse(self.storage_version)
+        if self.mode not in ("copy", "hybrid", "reencode"):
+            raise OptionError(f"a task is done by 'copy', 'hybrid' or 'reencode', not by {self.mode!r}")
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise OptionError(f"{name} of a task is {value!r}; it must be a whole number")
 
     @property
     def version(self) -> Version:
@@ -148,16 +155,8 @@ class CompactionTask:
             raise OptionError(f"this is no task of a compaction in JSON: {error}") from None
 
 
-_PLAIN = (
-    "read_version",
-    "number",
-    "mode",
-    "storage_version",
-    "num_rows",
-    "num_bytes",
-    "num_pages",
-    "num_outputs",
-)
+_NUMBERS = ("read_version", "number", "num_rows", "num_bytes", "num_pages", "num_outputs")
+_PLAIN = (*_NUMBERS, "mode", "storage_version")
 
 
 @dataclass(frozen=True, slots=True)

@@ -313,7 +313,7 @@ class SourceFile:
     def moved_pages(
         self, runs: Sequence[Run], targets: Sequence[int], first_row: int
     ) -> Iterator[tuple[int, bytes]]:
-        """Yield each column and its pages as they stand in a file to which the buffers were moved. Can be done once.
+        """Yield each column and its pages as they stand in a file to which the buffers were moved.
 
         Columns that say how many structs there are have one page in a file, and are left to the caller.
 
