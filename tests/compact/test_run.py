@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -16,7 +18,9 @@ from lancelet.compact import run as run_module
 from lancelet.compact.run import Compaction, CompactionMetrics, compact_files
 from lancelet.compact.task import RewriteResult, execute_task
 from lancelet.errors import FormatError, OptionError
+from lancelet.table.deletions import write_deletions
 from lancelet.table.manifest import manifest_of
+from lancelet.table.operations import Delete
 from oracle.client import RELEASES, oracle
 
 if TYPE_CHECKING:
@@ -212,15 +216,40 @@ def test_limits_of_files(mode: str, tmp_path: Path) -> None:
     assert kept(ds) == before
 
 
-def test_fragments_without_rows(tmp_path: Path) -> None:
-    """Other writers leave fragments of which all rows are deleted."""
-    ds = made(tmp_path / "dataset", [100, 100, 100])
-    before = kept(ds).slice(100)
-    code = "ds = lance.dataset(root); ds.delete('id < 99'); ds.delete('id = 99')"
-    oracle("4.0.1").run(code, root=ds.uri)
-    ds.checkout_latest()
-    compact_files(ds, compaction_mode="reencode")
+@pytest.mark.parametrize("stable", [False, True])
+@pytest.mark.parametrize("mode", MODES)
+def test_fragments_of_which_all_rows_are_deleted(mode: str, stable: bool, tmp_path: Path) -> None:
+    """Others may leave them; nothing takes their place."""
+    ds = made(tmp_path / "dataset", [100, 1000, 100, 100], stable=stable)
+    gone = []
+    for fragment in (ds.manifest.fragments[0], ds.manifest.fragments[2]):
+        file = write_deletions(ds.store, fragment.id, ds.version, np.arange(100, dtype=np.uint32))
+        gone.append(replace(fragment, deletion_file=file))
+    operation = Delete(tuple(gone), ())
+    ds = lancelet.commit(ds, operation, ds.version)
+    before = kept(ds)
+    assert before.num_rows == 1100
+    metrics = compact_files(ds, compaction_mode=mode, target_rows_per_fragment=500)
     assert kept(ds) == before
+    assert [found.num_rows for found in ds.manifest.fragments] == [1000, 100]
+    assert (metrics.fragments_removed, metrics.fragments_added) == (3, 1)
+    by_pylance("14.0.2", ds, before)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("mode", MODES)
+def test_a_thousand_fragments_of_one_row(mode: str, version: str, tmp_path: Path) -> None:
+    ds = lancelet.write_dataset(
+        rows(0, 1000), tmp_path / "dataset", max_rows_per_file=1, data_storage_version=version
+    )
+    before = kept(ds)
+    assert len(ds.manifest.fragments) == 1000
+    metrics = compact_files(ds, compaction_mode=mode)
+    assert len(ds.manifest.fragments) == 1
+    assert kept(ds) == before
+    after = {found.path: found.after for found in metrics.pages}
+    assert after["id"] == (1000 if mode == "try_binary_copy" else 1)
+    by_pylance("14.0.2", ds, before)
 
 
 def test_time_travel_after_clean_up_of_nothing(tmp_path: Path) -> None:
