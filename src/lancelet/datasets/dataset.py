@@ -482,7 +482,8 @@ class Dataset(ReadableDataset):
     def _commit(self, operation: Operation, read_version: int, files: Sequence[str] = ()) -> None:
         """Commit, and go on with the new version; `files` that were written for it are removed if it is refused."""
         transaction = Transaction(read_version, operation)
-        manifest = commit_transaction(self._store, transaction, files=files)
+        base = self._manifest if self.version == read_version else None
+        manifest = commit_transaction(self._store, transaction, files=files, base=base)
         self._set(manifest)
 
     def __reduce__(self) -> tuple[Any, ...]:

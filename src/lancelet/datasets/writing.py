@@ -141,6 +141,7 @@ def write_dataset(
         storage_version=_storage_version(latest, mode, options.version),
         stable_row_ids=enable_stable_row_ids,
         files=paths,
+        base=latest,
     )
     return Dataset(store, manifest, uri.session if isinstance(uri, Dataset) else None)
 

@@ -11,7 +11,7 @@ from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.fields.blob import DEDICATED, EXTERNAL, INLINE, PACKED
 from lancelet.schema.blobs import is_blob
 from lancelet.schema.project import find_field
-from lancelet.table.fragment_reader import ROW_ADDRESS
+from lancelet.table.column_names import ROW_ADDRESS
 from lancelet.table.names import DATA
 from lancelet.table.projection import Projection
 from lancelet.table.sidecars import sidecar_path

@@ -65,9 +65,9 @@ class CleanupPolicy:
     Attributes
     ----------
     older_than
-        Versions at least so old; ``None``: :data:`DEFAULT_AGE`, or any age where `retain_versions` is given. While others write, it
-        should be longer than a commit takes: a writer that is about to put the next version must not find a number free that was
-        taken and removed, because later versions would not have its rows.
+        Versions at least so old; ``None``: :data:`DEFAULT_AGE`, or any age where `retain_versions` is given. While programs of
+        others write, it should be longer than a commit of theirs takes: they do not notice when they take the number of a version
+        that was removed (:mod:`lancelet.table.free_numbers`).
     retain_versions
         All but so many of the newest ones; ``None``: any.
     delete_unverified

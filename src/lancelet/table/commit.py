@@ -9,6 +9,7 @@
         rebase my operation on what they changed                    field_ids.py, and deletion files here
         write the transaction file
         put the next manifest, unless its name is taken             build.py; the commit is this and nothing else
+        look whether newer versions were there already              free_numbers.py
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from lancelet.table.conflicts import check_conflict
 from lancelet.table.deletions import read_deletions, write_deletions
 from lancelet.table.field_ids import check_same_fields, check_still_nullable, with_current_meaning
 from lancelet.table.filling import complete_operation
+from lancelet.table.free_numbers import is_unseen
 from lancelet.table.manifest import (
     Manifest,
     check_writable,
@@ -84,6 +86,7 @@ def commit_transaction(
     stable_row_ids: bool = False,
     attempts: int = ATTEMPTS,
     files: Sequence[str] = (),
+    base: Manifest | None = None,
 ) -> Manifest:
     """Commit a transaction as the version after the latest.
 
@@ -104,6 +107,8 @@ def commit_transaction(
     files
         Paths of files that were written for the transaction. They are removed if it fails, unless nobody can know whether it did:
         where the store broke down while the manifest was put, they stay, and clean-up finds them if no version names them.
+    base
+        The read version, where it is at hand. The first attempt takes it for the latest, which saves a listing.
 
     Returns
     -------
@@ -125,7 +130,7 @@ def commit_transaction(
     """
     if attempts < 1:
         raise OptionError(f"a commit in {attempts} attempts is none")
-    commit = _Commit(store, transaction, scheme, storage_version, stable_row_ids, files)
+    commit = _Commit(store, transaction, scheme, storage_version, stable_row_ids, files, base)
     try:
         commit.complete()
         for attempt in range(attempts):
@@ -185,13 +190,16 @@ class _Commit:
         storage_version: Version | None,
         stable_row_ids: bool,
         files: Sequence[str],
+        base: Manifest | None,
     ) -> None:
         self._store = store
         self._transaction = transaction
         self._scheme = scheme
         self._storage_version = storage_version
         self._stable_row_ids = stable_row_ids
-        self._base: Manifest | None = None
+        self._base = base
+        #: What the first attempt takes for the latest version.
+        self._presumed = base
         #: Versions that others committed since the one that was looked at, with what they did.
         self._others: list[tuple[Manifest, Operation]] = []
         #: Fragments of which others deleted rows too.
@@ -211,7 +219,7 @@ class _Commit:
     def attempt(self) -> Manifest | None:
         """Commit, or return ``None`` if somebody else was faster."""
         store, operation = self._store, self._transaction.operation
-        latest = latest_manifest(store)
+        latest, self._presumed = self._presumed or latest_manifest(store), None
         if latest is None and self._transaction.read_version:
             raise missing(store.name)
         if latest is not None:
@@ -241,9 +249,14 @@ class _Commit:
         except UnsupportedError:
             self.may_be_committed = False
             raise
-        return Manifest(
+        made = Manifest(
             message, index_section=index_section, transaction_bytes=data, path=path, scheme=scheme
         )
+        if is_unseen(store, made, latest):
+            store.delete(path)
+            self.may_be_committed = False
+            return None
+        return made
 
     def find(self) -> Manifest | None:
         """Return the version that is this transaction, if it is committed."""
