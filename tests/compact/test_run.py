@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from dataclasses import replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -18,10 +16,9 @@ from lancelet.compact import run as run_module
 from lancelet.compact.run import Compaction, CompactionMetrics, compact_files
 from lancelet.compact.task import RewriteResult, execute_task
 from lancelet.errors import FormatError, OptionError
-from lancelet.table.deletions import write_deletions
 from lancelet.table.manifest import manifest_of
-from lancelet.table.operations import Delete
 from oracle.client import RELEASES, oracle
+from tiers import sample_or_full
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -216,27 +213,7 @@ def test_limits_of_files(mode: str, tmp_path: Path) -> None:
     assert kept(ds) == before
 
 
-@pytest.mark.parametrize("stable", [False, True])
-@pytest.mark.parametrize("mode", MODES)
-def test_fragments_of_which_all_rows_are_deleted(mode: str, stable: bool, tmp_path: Path) -> None:
-    """Others may leave them; nothing takes their place."""
-    ds = made(tmp_path / "dataset", [100, 1000, 100, 100], stable=stable)
-    gone = []
-    for fragment in (ds.manifest.fragments[0], ds.manifest.fragments[2]):
-        file = write_deletions(ds.store, fragment.id, ds.version, np.arange(100, dtype=np.uint32))
-        gone.append(replace(fragment, deletion_file=file))
-    operation = Delete(tuple(gone), ())
-    ds = lancelet.commit(ds, operation, ds.version)
-    before = kept(ds)
-    assert before.num_rows == 1100
-    metrics = compact_files(ds, compaction_mode=mode, target_rows_per_fragment=500)
-    assert kept(ds) == before
-    assert [found.num_rows for found in ds.manifest.fragments] == [1000, 100]
-    assert (metrics.fragments_removed, metrics.fragments_added) == (3, 1)
-    by_pylance("14.0.2", ds, before)
-
-
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", sample_or_full(VERSIONS[-1:], VERSIONS))
 @pytest.mark.parametrize("mode", MODES)
 def test_a_thousand_fragments_of_one_row(mode: str, version: str, tmp_path: Path) -> None:
     ds = lancelet.write_dataset(
@@ -244,6 +221,7 @@ def test_a_thousand_fragments_of_one_row(mode: str, version: str, tmp_path: Path
     )
     before = kept(ds)
     assert len(ds.manifest.fragments) == 1000
+    ds.session.clear()  # the oracle's client waits by select, which knows 1,024 descriptors
     metrics = compact_files(ds, compaction_mode=mode)
     assert len(ds.manifest.fragments) == 1
     assert kept(ds) == before

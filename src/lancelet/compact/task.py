@@ -134,20 +134,26 @@ def execute_task(
         Something is stored in a way that is not known here, or cannot be copied.
     """
     begun = time.perf_counter()
-    store = task.store
     manifest = _checked(task, manifest)
-    snapshot = Snapshot(store, manifest, fragments=task.fragments)
+    snapshot = Snapshot(task.store, manifest, fragments=task.fragments)
+    try:
+        return _result(snapshot, task, progress, begun)
+    finally:
+        snapshot.session.clear()  # descriptors are few; the snapshot itself waits for the garbage collector
+
+
+def _result(snapshot: Snapshot, task: CompactionTask, progress: Progress, begun: float) -> RewriteResult:
     before = count_pages(snapshot, task.fragments)
     new, paths = _written(snapshot, task, progress)
     try:
-        if manifest.has_stable_row_ids:
+        if snapshot.has_stable_row_ids:
             new = with_lineage(snapshot, new)
         after = count_pages(snapshot, new)
     except BaseException:
-        remove_files(store, paths)
+        remove_files(snapshot.store, paths)
         raise
     return RewriteResult(
-        manifest.version,
+        task.read_version,
         task.fragments,
         tuple(new),
         task.mode,
