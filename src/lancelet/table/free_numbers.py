@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lancelet.errors import LanceletError
-from lancelet.table.manifest import list_versions, read_manifest
+from lancelet.table.manifest import latest_path, list_versions, read_manifest
 from lancelet.table.operations import Append, CreateIndex, Project, ReserveFragments, UpdateConfig
 from lancelet.table.transaction import Transaction
 
@@ -41,6 +41,8 @@ def is_unseen(store: Store, mine: Manifest, base: Manifest | None) -> bool:
     bool
         Also true where the change can be made once more without harm, because it brings no files and nobody can tell.
     """
+    if latest_path(store) == mine.path:
+        return False
     paths = dict(list_versions(store))
     newer = [path for number, path in sorted(paths.items()) if number > mine.version]
     if not newer:

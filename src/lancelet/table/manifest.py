@@ -41,6 +41,7 @@ __all__ = [
     "check_writable",
     "encode_manifest",
     "latest_manifest",
+    "latest_path",
     "list_versions",
     "manifest_of",
     "parse_manifest",
@@ -399,7 +400,7 @@ def latest_manifest(store: Store) -> Manifest | None:
         See :func:`read_manifest`; or manifests are named by both schemes.
     """
     for _ in range(_ATTEMPTS):
-        path = _latest_path(store)
+        path = latest_path(store)
         if path is None:
             return None
         try:
@@ -430,7 +431,7 @@ def manifest_of(store: Store, version: int) -> Manifest:
     return read_manifest(store, manifest_path(version, Scheme.V1))
 
 
-def _latest_path(store: Store) -> str | None:
+def latest_path(store: Store) -> str | None:
     """Return the path of the newest manifest that is not detached."""
     paths = store.list(VERSIONS)
     # Names of scheme V2 have one length, and the newest comes first: thousands of others need not be parsed.
