@@ -262,6 +262,12 @@ class FragmentReader:
             for place, parts in enumerate(layout.parts)
         ]
 
+    def release(self, fields: ReadFields) -> None:
+        """Say that scattered rows of some fields were read: pages that were mapped around them will hardly be looked at again."""
+        for number, _ in self._layout(fields).files:
+            container = self._open(number).container
+            container.source.release([(0, container.data_stop)])
+
     def _layout(self, fields: ReadFields) -> Layout:
         known, layout = self._last_layout
         if known is fields and layout is not None:

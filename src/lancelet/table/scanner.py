@@ -60,7 +60,7 @@ class Scanner:
     blob_handling
         ``"all_binary"``: values of blobs; by default, or with ``"blobs_descriptions"``, structs that tell where they lie.
     io_buffer_size
-        Most bytes of decoded rows in memory, by default 64 MiB. Also called `max_bytes_in_flight`.
+        Most bytes of decoded rows in memory, by default 40 MiB. Also called `max_bytes_in_flight`.
     strict_batch_size
         All batches but the last have exactly `batch_size` rows; otherwise batches are cut where that saves copying.
 

@@ -235,6 +235,7 @@ def _read_run(
 ) -> None:
     reader, wanted = snapshot.reader(place), projection.late
     arrays = reader.read(wanted.fields, rows, allocate)
+    reader.release(wanted.fields)
     arrays += [[reader.system_column(name, rows)] for name in wanted.system]
     for name, found in zip(wanted.names, arrays, strict=True):
         values[name] += found

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DEFAULT_BYTES_IN_FLIGHT", "Piece", "Scan"]
 
-DEFAULT_BYTES_IN_FLIGHT = 64 << 20
+DEFAULT_BYTES_IN_FLIGHT = 40 << 20
 #: A window takes so many bytes at most, and not less than the other if memory allows.
 _MOST_WINDOW_BYTES, _LEAST_WINDOW_BYTES = 8 << 20, 1 << 20
 #: Rows of a window, whatever they take: views of the file take nothing.
@@ -196,6 +196,7 @@ class Scan:
                 physical = left + rows.starts[0] if len(rows.starts) == 1 else positions(rows)[left]
                 some = RowRanges.from_sorted(physical)
                 values |= self._values(projection.late, place, some, allocate)
+                self.snapshot.reader(place).release(projection.late.fields)
             else:
                 late = self._values(projection.late, place, rows, allocate)
                 values |= {name: picked(arrays, left, num_rows) for name, arrays in late.items()}
