@@ -125,6 +125,8 @@ def _turned_columns(fields: Schema, given: pa.Schema) -> dict[str, tuple[Field, 
     """
     found = {}
     for field, own in zip(fields.fields, Schema.from_arrow(given).fields, strict=True):
+        if any(below.metadata.get(EXTENSION_NAME) == BLOB_V2 for below in field.walk()):
+            continue  # values of blobs come in forms of their own, which sidecar writers know
         if [below.name for below in field.walk()] != [below.name for below in own.walk()]:
             found[field.name] = (field, _with_ids(own, field))
     return found
