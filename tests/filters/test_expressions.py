@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import random
+from decimal import Context, Decimal
 
 import pyarrow as pa
 import pytest
@@ -162,6 +164,42 @@ def test_a_guard_keeps_the_other_side_from_rows_that_it_cannot_take() -> None:
         ("CASE WHEN b <> 0 THEN a / b END = 2", [None, True, None]),
     ]:
         assert compile_expression(text, table.schema).evaluate(table).to_pylist() == expected
+
+
+@pytest.mark.parametrize("type_", [pa.int8(), pa.uint32(), pa.int64()])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a / 2.0", [0.5, 1.5]),
+        ("a / 4e0", [0.25, 0.75]),
+        ("3.0 / a", [3.0, 1.0]),
+        ("a * 1.0", [1.0, 3.0]),
+        ("a % 2.0", [1.0, 1.0]),
+        ("a * 2.5", [2.5, 7.5]),
+    ],
+)
+def test_a_fraction_beside_integers_is_no_integer(type_, text, expected) -> None:
+    """Whoever writes ``minutes / 60.0`` wants hours with a fraction, and pylance refuses."""
+    batch = pa.record_batch({"a": pa.array([1, 3, None], type_)})
+    expression = compile_expression(text, batch.schema)
+    found = expression.evaluate(batch)
+    assert found.type == expression.type == pa.float64()
+    assert found.to_pylist() == [*expected, None]
+
+
+@pytest.mark.parametrize("type_", [pa.decimal128(10, 2), pa.decimal128(38, 20), pa.decimal256(60, 6)])
+def test_decimals_become_the_nearest_floating_point_numbers(type_) -> None:
+    """Arrow multiplies by a rounded power of ten: 0.050000 was not 0.05, and ``dec / 2 = 0.05`` not true for 0.10."""
+    chance = random.Random(6)
+    digits = min(type_.precision, 30)
+    values = [Decimal(chance.randrange(10**digits)).scaleb(-type_.scale, Context(80)) for _ in range(500)]
+    batch = pa.record_batch({"d": pa.array([*values, None], type_)})
+    for text in ("CAST(d AS DOUBLE)", "coalesce(CAST(d AS DOUBLE), 0.0)"):
+        found = compile_expression(text, batch.schema).evaluate(batch).to_pylist()
+        assert found[:-1] == [float(value) for value in values]
+    halves = pa.record_batch({"d": pa.array([Decimal("0.10"), Decimal("0.30"), None], pa.decimal128(10, 2))})
+    found = compile_expression("d / 2 = 0.05 OR d / 2 = 0.15", halves.schema).evaluate(halves)
+    assert found.to_pylist() == [True, True, None]
 
 
 def test_slices_are_read_where_they_are() -> None:

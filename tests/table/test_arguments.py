@@ -96,6 +96,31 @@ def test_what_is_no_argument(made, act, message) -> None:
     assert made.latest_version == 1
 
 
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (pa.table({"a": range(5)}).select([]), "has no columns"),
+        ({}, "has no columns"),
+        (pa.array([1]), "cannot be made a table"),
+        (pa.chunked_array([[1]]), "cannot be made a table"),
+        ({"a": [1], "b": 5}, "cannot be made a table"),
+    ],
+)
+def test_what_is_no_table(made, data, message) -> None:
+    """Fragments without a column could be written, and no release of pylance opens a dataset that has one."""
+    store = MemoryStore()
+    for target, mode in ((store, "create"), (made, "append"), (made, "overwrite")):
+        with pytest.raises(OptionError, match=message):
+            lancelet.write_dataset(data, target, mode=mode)
+    assert store.list("") == []
+    assert made.latest_version == 1
+
+
+def test_rows_as_mappings_may_differ_in_their_keys() -> None:
+    made = lancelet.write_dataset([{"a": 1}, {"b": 2, "a": 3}, {"c": "x"}], MemoryStore())
+    assert made.to_table().to_pydict() == {"a": [1, 3, None], "b": [None, 2, None], "c": [None, None, "x"]}
+
+
 def test_a_deletion_that_fails_leaves_nothing(made, monkeypatch) -> None:
     """The first fragments have their deletion files by then."""
     written = []

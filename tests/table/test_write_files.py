@@ -6,12 +6,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+import lancelet
 from lancelet.errors import OptionError
 from lancelet.file.reader import FileReader
 from lancelet.schema.fields import Schema
 from lancelet.storage import MemoryStore
 from lancelet.table.write_files import FileLimits, FragmentWriter, fields_for, write_column_file
 from lancelet.versions import Version
+from oracle.client import oracle
 
 SCHEMA = pa.schema(
     [
@@ -107,6 +109,33 @@ def test_missing_columns_and_other_orders():
     (fragment,) = write(store, table)
     assert fragment.files[0].fields == (0, 4)
     assert read(store, fragment).to_pydict() == {"id": [1, 2], "st": [{"y": "a"}, None]}
+
+
+@pytest.mark.parametrize("version", ["2.0", "2.1", "2.2"])
+def test_children_of_structs_in_another_order_and_items_of_another_name(version, tmp_path) -> None:
+    """Nested fields are matched by name as columns are; those of lists by place. Views and slices change nothing."""
+    item = pa.struct([("u", pa.int32()), ("v", pa.string())])
+    whole = pa.struct([("x", pa.int64()), ("y", pa.string()), ("l", pa.list_(item))])
+    schema = pa.schema([("a", pa.int64()), ("s", whole), ("l", pa.large_list(pa.int8()))])
+    turned_item = pa.struct([("v", pa.string_view()), ("u", pa.int32())])
+    turned = pa.struct(
+        [("l", pa.list_(pa.field("element", turned_item))), ("y", pa.string_view()), ("x", pa.int64())]
+    )
+    other = pa.schema([("l", pa.large_list(pa.field("element", pa.int8()))), ("s", turned)])
+    none = None if version > "2.0" else {"u": 7, "v": None}
+    rows = [
+        {"a": 1, "s": {"x": 1, "y": "p", "l": [{"u": 1, "v": "q"}]}, "l": [1, 2]},
+        {"a": 2, "s": None if version > "2.0" else {"x": None, "y": "", "l": None}, "l": None},
+        {"a": 3, "s": {"x": None, "y": "z", "l": [none, {"u": None, "v": "k"}]}, "l": []},
+    ]
+    lancelet.write_dataset(rows, tmp_path, schema, data_storage_version=version)
+    slice_ = pa.Table.from_pylist([*rows, rows[0]], schema=other).slice(1)
+    made = lancelet.write_dataset(slice_, tmp_path, mode="append")
+    made.validate(read_data=True)
+    expected = [*rows, *({**row, "a": None} for row in (*rows[1:], rows[0]))]
+    assert made.to_table().to_pylist() == expected
+    read = "result = lance.dataset(root).to_table().to_pylist()"
+    assert oracle("14.0.2").run(read, root=str(tmp_path)) == expected
 
 
 def test_a_null_that_may_not_be_leaves_nothing():

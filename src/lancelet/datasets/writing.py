@@ -293,6 +293,8 @@ def _written(
 ) -> tuple[Append | Overwrite, list[str]]:
     """Write the data files; returns the operation that makes them visible, and their paths."""
     version = _storage_version(latest, mode, options.version)
+    if not rows.schema.names:
+        raise OptionError("the data has no columns; a dataset has at least one")
     if latest is None or mode == "overwrite":
         schema = Schema.from_arrow(rows.schema)
         check_names(schema.fields)

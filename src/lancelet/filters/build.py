@@ -166,8 +166,9 @@ def arithmetic(name: str, left: Node, right: Node, keep_column_type: bool) -> No
     ----------
     keep_column_type
         Whether a constant takes the type of the column beside it (pylance does so for a whole expression, not inside of one).
+        Never does a fraction beside integers, which pylance refuses: ``minutes / 60.0`` is no division of integers.
     """
-    if keep_column_type:
+    if keep_column_type and not (_is_fraction_beside(left, right) or _is_fraction_beside(right, left)):
         left, right = _beside(left, right), _beside(right, left)
     if pa.types.is_date32(left.type) and pa.types.is_date32(right.type) and name == "-":
         return operator("days", (left, right))
@@ -181,6 +182,11 @@ def arithmetic(name: str, left: Node, right: Node, keep_column_type: bool) -> No
     else:
         sides = [as_type(side, type_) for side in (left, right)]
     return operator(name, sides)
+
+
+def _is_fraction_beside(node: Node, other: Node) -> bool:
+    """Tell whether a constant that is written with a point or an exponent stands beside integers."""
+    return isinstance(node, Literal) and pa.types.is_floating(node.type) and pa.types.is_integer(other.type)
 
 
 def _as_decimal(node: Node) -> Node:

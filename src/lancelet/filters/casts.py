@@ -39,6 +39,9 @@ def widen(value: Datum, type_: pa.DataType) -> Datum:
         return value.cast(decimal_type(*as_decimal(given))).cast(type_)
     if pa.types.is_float16(given) or pa.types.is_float16(type_):
         return value.cast(pa.float32(), safe=False).cast(type_, safe=False)
+    if pa.types.is_decimal(given) and pa.types.is_floating(type_):
+        # A direct cast multiplies by a power of ten that is rounded itself: 0.050000 is not 0.05 then.
+        return value.cast(pa.string()).cast(type_)
     return value.cast(type_, safe=not pa.types.is_floating(type_))
 
 

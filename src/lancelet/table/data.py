@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
@@ -62,18 +63,18 @@ def _found(data: Any, schema: pa.Schema | None) -> Rows:
         return Rows(data.schema, iter([data]), data.num_rows)
     if isinstance(data, pa.Table):
         return Rows(data.schema, iter(data.to_batches()), data.num_rows)
-    if hasattr(data, "__arrow_c_stream__"):
-        reader = pa.RecordBatchReader.from_stream(data)
-        return Rows(reader.schema, iter(reader), _length(data))
-    if hasattr(data, "__arrow_c_array__"):
-        batch = pa.record_batch(data)
-        return Rows(batch.schema, iter([batch]), batch.num_rows)
     try:
+        if hasattr(data, "__arrow_c_stream__"):
+            reader = pa.RecordBatchReader.from_stream(data)
+            return Rows(reader.schema, iter(reader), _length(data))
+        if hasattr(data, "__arrow_c_array__"):
+            batch = pa.record_batch(data)
+            return Rows(batch.schema, iter([batch]), batch.num_rows)
         if isinstance(data, Mapping):
             table = pa.table(dict(data), schema=schema)
             return Rows(table.schema, iter(table.to_batches()), table.num_rows)
         if isinstance(data, list) and data and all(isinstance(row, Mapping) for row in data):
-            table = pa.Table.from_pylist(data, schema=schema)
+            table = pa.Table.from_pylist(_with_all_keys(data) if schema is None else data, schema=schema)
             return Rows(table.schema, iter(table.to_batches()), table.num_rows)
     except (pa.ArrowInvalid, TypeError, pa.ArrowNotImplementedError, OverflowError) as error:
         raise OptionError(f"the data cannot be made a table: {error}") from None
@@ -82,6 +83,11 @@ def _found(data: Any, schema: pa.Schema | None) -> Rows:
     raise OptionError(
         f"cannot take rows from {type(data).__name__}: a table, batches, or an object with an Arrow stream is needed"
     )
+
+
+def _with_all_keys(rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Give the first row the keys of all: pyarrow takes the columns from there, and would drop what others have beside them."""
+    return [{**dict.fromkeys(chain.from_iterable(rows)), **rows[0]}, *rows[1:]]
 
 
 def _length(data: Any) -> int | None:

@@ -6,7 +6,7 @@ that fail remove their own.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ from lancelet.schema.fields import Schema
 from lancelet.schema.logical import EXTENSION_NAME
 from lancelet.table.metadata import DataFile, FragmentMetadata
 from lancelet.table.names import DATA, data_file_name
+from lancelet.table.parts import assemble
 from lancelet.table.sidecars import SidecarWriter
 from lancelet.versions import Version
 
@@ -117,6 +118,30 @@ def _match(field: Field, other: Field, name: str) -> Field:
     return field if children == field.children else field.with_children(children)
 
 
+def _turned_columns(fields: Schema, given: pa.Schema) -> dict[str, tuple[Field, Field]]:
+    """Return the columns whose children come in another order or under other names than the dataset has.
+
+    By name: the field of the dataset, and the same as it comes, with the ids of the dataset.
+    """
+    found = {}
+    for field, own in zip(fields.fields, Schema.from_arrow(given).fields, strict=True):
+        if any(below.metadata.get(EXTENSION_NAME) == BLOB_V2 for below in field.walk()):
+            continue  # values of blobs come in forms of their own, which sidecar writers know
+        if [below.name for below in field.walk()] != [below.name for below in own.walk()]:
+            found[field.name] = (field, _with_ids(own, field))
+    return found
+
+
+def _with_ids(own: Field, field: Field) -> Field:
+    """Return a field as it comes, with ids: children of structs are matched by name, others by place."""
+    if own.logical_type == "struct":
+        by_name = {child.name: child for child in field.children}
+        children = [_with_ids(child, by_name[child.name]) for child in own.children]
+    else:
+        children = [_with_ids(*pair) for pair in zip(own.children, field.children, strict=True)]
+    return replace(own, id=field.id, children=tuple(children))
+
+
 class FragmentWriter:
     """Writes rows as data files, a fragment each. Belongs to one thread.
 
@@ -156,6 +181,10 @@ class FragmentWriter:
         self._store = store
         self._fields = fields
         self._given = pa.schema([given.field(field.name) for field in fields.fields])
+        self._turned = _turned_columns(fields, self._given)
+        for name, (field, _) in self._turned.items():
+            position = self._given.get_field_index(name)
+            self._given = self._given.set(position, self._given.field(position).with_type(field.arrow_type))
         self._version = version
         self._limits = limits or FileLimits()
         self._options = {"data_cache_bytes": self._cache_bytes(), **(options or {})}
@@ -176,6 +205,8 @@ class FragmentWriter:
         OptionError
             A column is missing or has another type, or there is a null where none may be.
         """
+        if self._turned:
+            batch = self._in_order(batch)
         for part in self._parts(batch):
             if self._file is None:
                 self._file = _OpenFile(self._store, self._fields, self._given, self._version, self._options)
@@ -183,6 +214,22 @@ class FragmentWriter:
             self.num_rows += part.num_rows
             if self._file.num_rows >= self._limits.max_rows or self._file.is_full(self._limits.max_bytes):
                 self._end_file()
+
+    def _in_order(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return a batch whose structs have their children as the dataset does."""
+        for name, (field, given) in self._turned.items():
+            position = batch.schema.get_field_index(name)
+            array = batch.column(position)
+            try:
+                plain = array if array.type == given.arrow_type else array.cast(given.arrow_type)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+                raise OptionError(
+                    f"column {name!r}: the children of its structs are in another order than in the dataset, "
+                    f"and cannot be put in order: {error}"
+                ) from None
+            turned = assemble(field, [(given, plain)], len(plain))
+            batch = batch.set_column(position, self._given.field(name), turned)
+        return batch
 
     def _parts(self, batch: pa.RecordBatch) -> Iterable[pa.RecordBatch]:
         """Yield parts of `batch`, none of which crosses the end of a file or is a large part of one."""
