@@ -76,22 +76,27 @@ class LocalStore(Store):
 
     def list(self, folder: str = "") -> list[str]:
         """Return the paths of the files below a folder, without those that are being written; see :meth:`Store.list`."""
-        prefix = check_prefix(folder)
-        return sorted([path for path, _ in self._found(prefix, unfinished=False)])
+        start = self._start
+        return sorted([entry.path[start:] for entry in self._found(folder, unfinished=False)])
 
     def describe(self, folder: str = "", *, unfinished: bool = False) -> Sequence[ObjectInfo]:
         """Return sizes and times of the files below a folder, or of those that are being written; see :meth:`Store.describe`."""
         found = []
-        for path, entry in self._found(check_prefix(folder), unfinished=unfinished):
+        for entry in self._found(folder, unfinished=unfinished):
             try:
                 known = entry.stat()
             except FileNotFoundError:
                 continue
-            found.append(ObjectInfo(path, known.st_size, known.st_mtime))
+            found.append(ObjectInfo(entry.path[self._start :], known.st_size, known.st_mtime))
         return sorted(found)
 
-    def _found(self, prefix: str, *, unfinished: bool) -> Sequence[tuple[str, os.DirEntry[str]]]:
-        return _files(os.path.join(self.name, prefix), prefix, unfinished)  # noqa: PTH118
+    @property
+    def _start(self) -> int:
+        """Where paths of the store begin in those of the system."""
+        return len(self.name.rstrip("/")) + 1
+
+    def _found(self, folder: str, *, unfinished: bool) -> Sequence[os.DirEntry[str]]:
+        return _files(os.path.join(self.name, check_prefix(folder)), unfinished)  # noqa: PTH118
 
     def delete(self, path: str) -> None:
         """Remove a file; see :meth:`Store.delete`."""
@@ -158,8 +163,8 @@ def _make_folder(folder: str) -> None:
     sync_directory(parent)
 
 
-def _files(folder: str, prefix: str, unfinished: bool) -> list[tuple[str, os.DirEntry[str]]]:
-    """Return the files below a folder with their paths; what vanishes meanwhile, and what no path can name, is left out."""
+def _files(folder: str, unfinished: bool) -> list[os.DirEntry[str]]:
+    """Return the files below a folder; what vanishes meanwhile, and what no path can name, is left out."""
     try:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
@@ -169,15 +174,15 @@ def _files(folder: str, prefix: str, unfinished: bool) -> list[tuple[str, os.Dir
         name = entry.name
         if name[0] != "." and name.isascii() and entry.is_file():
             if not unfinished:
-                found.append((prefix + name, entry))
+                found.append(entry)
         elif name.isascii() or _has_utf8(name):
             if not entry.is_file():
                 folders.append(entry)
             elif (_TEMPORARY.fullmatch(name) is not None) == unfinished:
-                found.append((prefix + name, entry))
+                found.append(entry)
     for entry in folders:
         if entry.is_dir() and not _leads_back(entry):
-            found += _files(entry.path, f"{prefix}{entry.name}/", unfinished)
+            found += _files(entry.path, unfinished)
     return found
 
 

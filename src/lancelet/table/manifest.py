@@ -130,7 +130,7 @@ class Manifest:
         """Rows that are not deleted, without making :attr:`fragments`; ``None``: fragments do not say, or not what can be true."""
         stored = self.message.fragments
         counts = [found.physical_rows for found in stored]
-        if not all(0 < count <= _MAX_ROWS for count in counts):
+        if counts and not 0 < min(counts) <= max(counts) <= _MAX_ROWS:
             return None
         shrunk = [found for found in stored if found.HasField("deletion_file")]
         deleted = [found.deletion_file.num_deleted_rows for found in shrunk]
@@ -436,8 +436,8 @@ def latest_path(store: Store) -> str | None:
     paths = store.list(VERSIONS)
     # Names of scheme V2 have one length, and the newest comes first: thousands of others need not be parsed.
     length = len(manifest_path(0))
-    same = [path for path in paths if len(path) == length]
     rest = [path for path in paths if len(path) != length]
+    same = (path for path in paths if len(path) == length)
     newest = next((path for path in same if parse_manifest_name(path[_NAME_START:])), None)
     found = _parsed(store, [*rest, newest] if newest else rest)
     return max(found)[1] if found else None
