@@ -186,9 +186,13 @@ def test_a_writer_that_fails_leaves_nothing(job: str, tmp_path: Path) -> None:
         if before is not None:
             shutil.copytree(tmp_path / "before", root)
         was = files_below(root)
+        committed = is_committed(calls, at)
+        if committed and is_committed(calls, at - 1):  # a look at what is done already
+            JOBS[job](Failing(str(root), at, fail))
+            assert read(root) == after
+            continue
         with pytest.raises(FullError):
             JOBS[job](Failing(str(root), at, fail))
-        committed = is_committed(calls, at)
         assert read(root) == (after if committed else before), (at, calls[at])
         if (
             " _versions/" not in calls[at]

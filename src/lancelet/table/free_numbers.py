@@ -39,11 +39,15 @@ def is_unseen(store: Store, mine: Manifest, base: Manifest | None) -> bool:
     Returns
     -------
     bool
-        Also true where the change can be made once more without harm, because it brings no files and nobody can tell.
+        False too where the store cannot be looked at: the version is there, and in almost all cases seen. Also true where the
+        change can be made once more without harm, because it brings no files and nobody can tell.
     """
-    if latest_path(store) == mine.path:
+    try:
+        if latest_path(store) == mine.path:
+            return False
+        paths = dict(list_versions(store))
+    except (OSError, LanceletError):
         return False
-    paths = dict(list_versions(store))
     newer = [path for number, path in sorted(paths.items()) if number > mine.version]
     if not newer:
         return False
@@ -65,7 +69,7 @@ def is_unseen(store: Store, mine: Manifest, base: Manifest | None) -> bool:
 def _read(store: Store, path: str) -> Manifest | None:
     try:
         return read_manifest(store, path)
-    except (FileNotFoundError, LanceletError):  # gone, or not for us to judge
+    except (OSError, LanceletError):  # gone, or not for us to judge
         return None
 
 
