@@ -52,13 +52,24 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
 
 
 def with_index(
-    store: Store, latest: Manifest, fields: list[int], fragments: list[int] | None, name: str = "i"
+    store: Store,
+    latest: Manifest,
+    fields: list[int],
+    fragments: list[int] | None,
+    name: str = "i",
+    kind: str = "Bitmap",
+    version: int = 0,
 ) -> Manifest:
     bitmap = b"" if fragments is None else encode_bitmap(np.array(fragments, np.uint32))
     number = len(latest.indices)
     index = table_pb2.IndexMetadata(
-        uuid=table_pb2.UUID(uuid=bytes([number] * 16)), fields=fields, name=name, fragment_bitmap=bitmap
+        uuid=table_pb2.UUID(uuid=bytes([number] * 16)),
+        fields=fields,
+        name=name,
+        fragment_bitmap=bitmap,
+        index_version=version,
     )
+    index.index_details.type_url = f"/lance.table.{kind}IndexDetails" if kind else ""
     return commit(store, latest, CreateIndex((index,)))
 
 
@@ -119,6 +130,34 @@ def test_indices_of_stable_row_ids_follow_their_rows(store: Store) -> None:
     assert decode_bitmap(done.indices[0].fragment_bitmap).tolist() == [3]
     with pytest.raises(UnsupportedError, match="rows that change"):
         commit(store, done, Update((3,), (), ()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "version", "stays"),
+    [
+        ("BTree", 0, True),
+        ("BTree", 1, False),  # the releases that write it name rows by place, stable ids or not
+        ("Bitmap", 0, True),
+        ("Bitmap", 1, False),
+        ("Vector", 1, True),
+        ("ZoneMap", 0, False),
+        ("BloomFilter", 0, False),
+        ("", 0, False),
+    ],
+)
+def test_kinds_of_indices_that_name_rows_by_place(
+    kind: str, version: int, stays: bool, store: Store
+) -> None:
+    latest = create(store, rows(0), rows(1), rows(2), stable_row_ids=True)
+    latest = with_index(store, latest, [0], [0, 1], kind=kind, version=version)
+    if stays:
+        done = commit(store, latest, rewritten(store, latest, [0, 1], 0, 1))
+        assert decode_bitmap(done.indices[0].fragment_bitmap).tolist() == [3]
+    else:
+        with pytest.raises(UnsupportedError, match="index 'i' names rows by place"):
+            commit(store, latest, rewritten(store, latest, [0, 1], 0, 1))
+    done = commit(store, latest, rewritten(store, latest, [2], 2)) if not stays else done
+    assert [index.name for index in done.indices] == ["i"]  # what it does not know may move
 
 
 @pytest.mark.parametrize(

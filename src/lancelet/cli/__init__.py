@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 from lancelet.cli import (
     cat,
     cleanup,
+    compact,
     convert,
     head,
     info,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-_VERBS = (info, schema, pages, plan, head, cat, convert, write, versions, validate, cleanup)
+_VERBS = (info, schema, pages, plan, head, cat, convert, write, versions, validate, compact, cleanup)
 
 _DESCRIPTION = "Look into Lance files and datasets, write and convert them."
 _EPILOG = """\

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 __all__ = [
     "add_columns",
@@ -12,10 +13,14 @@ __all__ = [
     "add_json",
     "add_path",
     "add_version",
+    "num_bytes",
     "positive",
     "row_range",
     "rows",
 ]
+
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([kmgt]?)(i?)b?", re.ASCII | re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def add_file(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +74,17 @@ def positive(text: str) -> int:
     if number == 0:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
+
+
+def num_bytes(text: str) -> int:
+    """Parse a size of at least one byte: a number, and ``kB``, ``MB``, ``GB``, ``TB`` or the same with ``i``, in any case."""
+    found = _SIZE.fullmatch(text)
+    if found is None or (found[3] and not found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size; write a number and a unit, for example 1GB or 64MiB")
+    size = int(float(found[1]) * (1024 if found[3] else 1000) ** _POWERS[found[2].lower()])
+    if size == 0:
+        raise argparse.ArgumentTypeError("must be at least 1 byte")
+    return size
 
 
 def row_range(text: str) -> tuple[int, int | None]:

@@ -14,8 +14,8 @@ from uuid import UUID
 
 from lancelet.errors import CommitConflict, LanceletError, OptionError, UnsupportedError
 from lancelet.storage.store import missing
-from lancelet.table.bitmap import decode_bitmap
 from lancelet.table.commit import commit_transaction
+from lancelet.table.index_section import fragments_of, is_of_system, knows_stable_ids
 from lancelet.table.manifest import latest_manifest, list_versions, read_manifest
 from lancelet.table.names import DATA
 from lancelet.table.operations import CreateIndex, ReserveFragments, Rewrite, RewriteGroup
@@ -31,19 +31,6 @@ if TYPE_CHECKING:
     from lancelet.table.manifest import Manifest
 
 __all__ = ["blocking_indices", "commit_compaction", "discard_results"]
-
-#: Beginning of the names of indices that belong to the system and translate rows, not values.
-_SYSTEM = "__lance_"
-#: Kinds of indices that name rows by stable row ids, where there are some, and their versions. BTrees do so no more from version 1
-#: on; zone maps and Bloom filters do in some releases, and do not say so.
-_BY_STABLE_ID = {
-    "BTreeIndexDetails": {0},
-    "BitmapIndexDetails": {0},
-    "InvertedIndexDetails": {0, 1, 2},
-    "LabelListIndexDetails": {0, 1},
-    "NGramIndexDetails": {0},
-    "VectorIndexDetails": {0, 1},
-}
 
 
 def commit_compaction(
@@ -133,12 +120,12 @@ def blocking_indices(
     touched = set(fragments)
     found = []
     for index in manifest.indices:
-        if index.name.startswith(_SYSTEM):
+        if is_of_system(index):
             raise UnsupportedError(
                 f"index {index.name!r} of the system: such a dataset cannot be compacted here"
             )
-        covered = set(decode_bitmap(index.fragment_bitmap).tolist()) if index.fragment_bitmap else None
-        survives = manifest.has_stable_row_ids and _is_by_stable_id(index)
+        covered = fragments_of(index)
+        survives = manifest.has_stable_row_ids and knows_stable_ids(index)
         if covered is None or (covered & touched and not survives):
             found.append(index)
     if found and not drop_indices:
@@ -148,11 +135,6 @@ def blocking_indices(
             "remove it first, or with drop_indices=True"
         )
     return found
-
-
-def _is_by_stable_id(index: table_pb2.IndexMetadata) -> bool:
-    kind = index.index_details.type_url.rpartition("/")[2].rpartition(".")[2]
-    return index.index_version in _BY_STABLE_ID.get(kind, ())
 
 
 def discard_results(store: Store, results: Sequence[RewriteResult]) -> None:

@@ -9,7 +9,7 @@ gives files of a sensible size.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -19,15 +19,16 @@ from lancelet.compact.options import CompactionOptions
 from lancelet.compact.source import WantedColumns, file_bytes, open_data_file
 from lancelet.errors import OptionError, UnsupportedError
 from lancelet.schema.limits import check_version
-from lancelet.table.bitmap import decode_bitmap
+from lancelet.table.index_section import fragments_of
 from lancelet.table.metadata import FragmentMetadata
 from lancelet.table.places import open_store
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Self
 
+    from lancelet.compact.task import RewriteResult
     from lancelet.storage import Store
     from lancelet.table.manifest import Manifest
     from lancelet.table.metadata import DataFile
@@ -114,6 +115,20 @@ class CompactionTask:
     def limits(self) -> OutputLimits:
         """How the rows are shared out to new files."""
         return limits_of(self.options)
+
+    def execute(self, dataset: Any = None, *, progress: Callable[[int], None] | None = None) -> RewriteResult:
+        """Do the task, here and now; see :func:`~lancelet.compact.task.execute_task`.
+
+        Parameters
+        ----------
+        dataset
+            The dataset, where the task came from a machine that has it in another place; by default the store of the task.
+        progress
+            Called with numbers of rows that are done.
+        """
+        from lancelet.compact.task import execute_task  # tasks are made without what does them
+
+        return execute_task(self if dataset is None else replace(self, store=dataset.store), progress=progress)
 
     def to_json(self) -> str:
         """Return the task as JSON text, for :meth:`from_json`; of the store only its name."""
@@ -310,10 +325,7 @@ class _Planner:
         check_version(snapshot.schema, self._version)
         self._wanted = WantedColumns(snapshot.stored_schema, self._version)
         self._blob = blob_column(snapshot.stored_schema)
-        self._coverage = [
-            set(decode_bitmap(index.fragment_bitmap).tolist()) if index.fragment_bitmap else set()
-            for index in manifest.indices
-        ]
+        self._coverage = [fragments_of(index) or set() for index in manifest.indices]
         #: Fragment id -> why it cannot be copied, and its pages.
         self._examined: dict[int, tuple[str | None, int]] = {}
 

@@ -93,10 +93,13 @@ class CompactionMetrics:
 class Compaction:
     """The steps of a compaction, for programs that run the tasks themselves: on a cluster, for example.
 
+    Plans, tasks and results pickle, and have forms in JSON. Tasks do not depend on each other; any number of their results can be
+    committed together. Whoever does not commit a result leaves files behind that no version names, and clean-up finds them.
+
     Examples
     --------
     >>> plan = Compaction.plan(ds, {"target_rows_per_fragment": 1_000_000})  # doctest: +SKIP
-    >>> results = [execute_task(task) for task in plan.tasks]  # doctest: +SKIP
+    >>> results = [task.execute() for task in plan.tasks]  # doctest: +SKIP
     >>> Compaction.commit(ds, results)  # doctest: +SKIP
     """
 

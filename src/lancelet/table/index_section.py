@@ -18,10 +18,20 @@ from lancelet.table.bitmap import decode_bitmap, encode_bitmap
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["IndexSection"]
+__all__ = ["IndexSection", "fragments_of", "is_of_system", "knows_stable_ids"]
 
 #: Beginning of the names of indices that belong to the system and translate rows, not values.
 _SYSTEM = "__lance_"
+#: Kinds of indices that name rows by stable row ids, where there are some, and their versions. BTrees do so no more from version 1
+#: on; zone maps and Bloom filters do in some releases, and do not say so.
+_BY_STABLE_ID = {
+    "BTreeIndexDetails": {0},
+    "BitmapIndexDetails": {0},
+    "InvertedIndexDetails": {0, 1, 2},
+    "LabelListIndexDetails": {0, 1},
+    "NGramIndexDetails": {0},
+    "VectorIndexDetails": {0, 1},
+}
 
 
 class IndexSection:
@@ -92,7 +102,7 @@ class IndexSection:
             One is, or there is one of the system.
         """
         for index in self._indices() if fields else ():
-            if not fields.isdisjoint(index.fields) or index.name.startswith(_SYSTEM):
+            if not fields.isdisjoint(index.fields) or is_of_system(index):
                 raise UnsupportedError(f"index {index.name!r} would not be true any more; remove it first")
 
     def check_untouched(self, fragments: set[int]) -> None:
@@ -104,7 +114,7 @@ class IndexSection:
             One does, or may.
         """
         for index in self._indices() if fragments else ():
-            if fragments & (_covered(index) or fragments):
+            if fragments & (fragments_of(index) or fragments):
                 raise UnsupportedError(f"index {index.name!r} has rows that change; remove it first")
 
     def move_fragments(self, replaced: Sequence[tuple[set[int], set[int]]], *, is_stable: bool) -> None:
@@ -115,27 +125,27 @@ class IndexSection:
         replaced
             Ids of old fragments, and of those that have their rows now.
         is_stable
-            Whether indices name rows by ids that stay.
+            Whether the dataset has row ids that stay. Not all kinds of indices name rows by them.
 
         Raises
         ------
         UnsupportedError
-            Indices that name rows by address would have to be written anew, or there is one of the system.
+            An index that names rows by address would have to be written anew, or there is one of the system.
         OptionError
             An index knows some of the fragments that became one, and not the others.
         """
         changed = False
         indices = self._indices()
         for index in indices:
-            covered = _covered(index)
-            if index.name.startswith(_SYSTEM) or covered is None:
+            covered = fragments_of(index)
+            if is_of_system(index) or covered is None:
                 raise UnsupportedError(
                     f"index {index.name!r}: it is not known which rows it has; remove it first"
                 )
             for old, new in replaced:
                 if covered.isdisjoint(old):
                     continue
-                if not is_stable:
+                if not (is_stable and knows_stable_ids(index)):
                     raise UnsupportedError(
                         f"index {index.name!r} names rows by place, and they move; remove it first"
                     )
@@ -159,6 +169,23 @@ class IndexSection:
         self._data = table_pb2.IndexSection(indices=indices).SerializeToString() if indices else b""
 
 
-def _covered(index: table_pb2.IndexMetadata) -> set[int] | None:
-    """Return the fragments whose rows an index has; ``None``: it does not say."""
+def fragments_of(index: table_pb2.IndexMetadata) -> set[int] | None:
+    """Return the fragments whose rows an index has; ``None``: it does not say.
+
+    Raises
+    ------
+    FormatError
+        The bitmap is damaged.
+    """
     return set(decode_bitmap(index.fragment_bitmap).tolist()) if index.fragment_bitmap else None
+
+
+def is_of_system(index: table_pb2.IndexMetadata) -> bool:
+    """Tell whether an index belongs to the system: it says where rows went, not where values are."""
+    return index.name.startswith(_SYSTEM)
+
+
+def knows_stable_ids(index: table_pb2.IndexMetadata) -> bool:
+    """Tell whether an index names rows by stable row ids, in datasets that have them: then it stays true when they move."""
+    kind = index.index_details.type_url.rpartition("/")[2].rpartition(".")[2]
+    return index.index_version in _BY_STABLE_ID.get(kind, ())
