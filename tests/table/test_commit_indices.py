@@ -145,9 +145,7 @@ def test_indices_of_stable_row_ids_follow_their_rows(store: Store) -> None:
         ("", 0, False),
     ],
 )
-def test_kinds_of_indices_that_name_rows_by_place(
-    kind: str, version: int, stays: bool, store: Store
-) -> None:
+def test_kinds_of_indices_that_name_rows_by_place(kind: str, version: int, stays: bool, store: Store) -> None:
     latest = create(store, rows(0), rows(1), rows(2), stable_row_ids=True)
     latest = with_index(store, latest, [0], [0, 1], kind=kind, version=version)
     if stays:

@@ -80,7 +80,9 @@ def num_bytes(text: str) -> int:
     """Parse a size of at least one byte: a number, and ``kB``, ``MB``, ``GB``, ``TB`` or the same with ``i``, in any case."""
     found = _SIZE.fullmatch(text)
     if found is None or (found[3] and not found[2]):
-        raise argparse.ArgumentTypeError(f"{text!r} is no size; write a number and a unit, for example 1GB or 64MiB")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no size; write a number and a unit, for example 1GB or 64MiB"
+        )
     size = int(float(found[1]) * (1024 if found[3] else 1000) ** _POWERS[found[2].lower()])
     if size == 0:
         raise argparse.ArgumentTypeError("must be at least 1 byte")

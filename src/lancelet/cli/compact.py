@@ -63,10 +63,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_dataset(parser)
     parser.add_argument("--dry-run", action="store_true", help="only list what would be done, and why")
     parser.add_argument(
-        "--target-rows", metavar="N", type=positive, help="rows that a fragment should have (default: 1048576)"
+        "--target-rows",
+        metavar="N",
+        type=positive,
+        help="rows that a fragment should have (default: 1048576)",
     )
     parser.add_argument(
-        "--target-bytes", metavar="SIZE", type=num_bytes, help="size from which on a fragment is full (default: none)"
+        "--target-bytes",
+        metavar="SIZE",
+        type=num_bytes,
+        help="size from which on a fragment is full (default: none)",
     )
     parser.add_argument(
         "--max-rows-per-file", metavar="N", type=positive, help="most rows of a new file (default: no limit)"
@@ -92,9 +98,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--storage-version", metavar="V", help="file version of what is written (default: the dataset's)"
     )
     parser.add_argument(
-        "--memory-limit", metavar="SIZE", type=num_bytes, help="memory for decoding and encoding (default: 256MiB)"
+        "--memory-limit",
+        metavar="SIZE",
+        type=num_bytes,
+        help="memory for decoding and encoding (default: 256MiB)",
     )
-    parser.add_argument("--threads", metavar="N", type=positive, help="tasks at the same time (default: by memory)")
+    parser.add_argument(
+        "--threads", metavar="N", type=positive, help="tasks at the same time (default: by memory)"
+    )
     parser.add_argument(
         "--drop-indices", action="store_true", default=None, help="remove the indices that do not survive"
     )
@@ -124,14 +135,20 @@ def _part(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number; write a part of 1, for example 0.1") from None
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no number; write a part of 1, for example 0.1"
+        ) from None
 
 
 def _show_plan(dataset: Dataset, plan: CompactionPlan, arguments: argparse.Namespace) -> None:
     from lancelet.compact.commit import blocking_indices
 
     touched = [fragment.id for task in plan.tasks for fragment in task.fragments]
-    indices = [index.name for index in blocking_indices(dataset.manifest, touched, drop_indices=True)] if touched else []
+    indices = (
+        [index.name for index in blocking_indices(dataset.manifest, touched, drop_indices=True)]
+        if touched
+        else []
+    )
     if arguments.json:
         show_json(_to_dict(dataset, plan, indices))
         return
@@ -166,10 +183,8 @@ def _to_dict(dataset: Dataset, plan: CompactionPlan, indices: list[str]) -> dict
 
 
 def _show_metrics(version: int, metrics: CompactionMetrics) -> None:
-    show_line(
-        f"version {version}: {metrics.fragments_removed:,} fragments became {metrics.fragments_added:,}, "
-        f"{metrics.rows:,} rows in {metrics.seconds:.2f} seconds"
-    )
+    show_line(f"version {version}: {metrics.rows:,} rows moved in {metrics.seconds:.2f} seconds")
+    show_line(f"fragments: {metrics.fragments_removed:,} became {metrics.fragments_added:,}")
     show_line(f"files: {metrics.files_removed:,} became {metrics.files_added:,}")
     show_line(f"data: {exact_bytes(metrics.bytes_in)} became {exact_bytes(metrics.bytes_out)}")
     show_table(

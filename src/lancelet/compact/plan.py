@@ -128,7 +128,9 @@ class CompactionTask:
         """
         from lancelet.compact.task import execute_task  # tasks are made without what does them
 
-        return execute_task(self if dataset is None else replace(self, store=dataset.store), progress=progress)
+        return execute_task(
+            self if dataset is None else replace(self, store=dataset.store), progress=progress
+        )
 
     def to_json(self) -> str:
         """Return the task as JSON text, for :meth:`from_json`; of the store only its name."""

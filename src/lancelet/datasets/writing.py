@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,19 @@ if TYPE_CHECKING:
 __all__ = ["COMMIT_MESSAGE", "commit", "write_dataset", "write_fragments"]
 
 _MODES = ("create", "append", "overwrite")
+#: Options of writers of files that writers of datasets have too.
+WRITER_OPTIONS = (
+    "data_cache_bytes",
+    "max_page_bytes",
+    "keep_original_array",
+    "columns",
+    "compression_params",
+    "profile",
+    "encoding_strategy",
+    "page_spill",
+    "page_spill_bytes",
+    "buffer_alignment",
+)
 #: The property of a transaction that holds the message of a commit.
 COMMIT_MESSAGE = "__lance_commit_message"
 
@@ -273,6 +287,10 @@ def _options(
 ) -> _Options:
     if version is not None:
         version = Version.parse(version)
+    for name in writer:
+        if name not in WRITER_OPTIONS:
+            near = difflib.get_close_matches(name, WRITER_OPTIONS, n=3) or WRITER_OPTIONS
+            raise OptionError(f"there is no option {name!r}; the nearest are {', '.join(near)}")
     return _Options(FileLimits(max_rows, max_bytes), version, writer, progress)
 
 

@@ -124,8 +124,17 @@ class LocalStore(Store):
         file = self._file(path)
         if _TEMPORARY.fullmatch(os.path.basename(file)):  # noqa: PTH119
             raise OptionError(f"{path!r} is a name of files that are being written")
-        _make_folder(os.path.dirname(file))  # noqa: PTH120
-        return LocalSink(file, replace=replace, durable=durable)
+        try:
+            _make_folder(os.path.dirname(file))  # noqa: PTH120
+            return LocalSink(file, replace=replace, durable=durable)
+        except IsADirectoryError:
+            raise FormatError("a folder stands where a file should be", path=file) from None
+        except NotADirectoryError:
+            if os.path.isdir(self.name):  # noqa: PTH112
+                raise FormatError(
+                    "a file stands where a folder should be, above this one", path=file
+                ) from None
+            raise OptionError(f"{self.name} is no folder, or lies below a file") from None
 
     def _open(self, path: str, mmap: bool) -> LocalSource:
         file = self._file(path)

@@ -29,7 +29,7 @@ from lancelet.table.build import next_manifest
 from lancelet.table.conflicts import check_conflict
 from lancelet.table.deletions import read_deletions, write_deletions
 from lancelet.table.field_ids import check_same_fields, check_still_nullable, with_current_meaning
-from lancelet.table.filling import complete_operation
+from lancelet.table.filling import check_new_files, complete_operation
 from lancelet.table.free_numbers import is_unseen
 from lancelet.table.manifest import (
     Manifest,
@@ -40,6 +40,7 @@ from lancelet.table.manifest import (
     read_manifest,
 )
 from lancelet.table.names import TRANSACTIONS, Scheme, manifest_path, transaction_path
+from lancelet.table.operation_checks import check_operation
 from lancelet.table.operations import (
     Append,
     CreateIndex,
@@ -128,8 +129,8 @@ def commit_transaction(
     UnsupportedError
         The dataset or the change needs what is not handled.
     """
-    if attempts < 1:
-        raise OptionError(f"a commit in {attempts} attempts is none")
+    if isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 1:
+        raise OptionError(f"a commit in {attempts!r} attempts is none")
     commit = _Commit(store, transaction, scheme, storage_version, stable_row_ids, files, base)
     try:
         commit.complete()
@@ -212,8 +213,12 @@ class _Commit:
         self.may_be_committed = False
 
     def complete(self) -> None:
-        """Note of the files of the transaction what it does not say."""
-        operation = complete_operation(self._store, self._transaction.operation)
+        """Check what the transaction says, and note of its files what it does not say."""
+        operation = self._transaction.operation
+        if not self._files:  # who wrote files just now, and says so, knows them
+            check_operation(operation)
+            check_new_files(self._store, operation)
+        operation = complete_operation(self._store, operation)
         self._transaction = replace(self._transaction, operation=operation)
 
     def attempt(self) -> Manifest | None:
@@ -246,7 +251,7 @@ class _Commit:
             store.put_if_absent(path, encoded)
         except FileExistsError:
             return None
-        except UnsupportedError:
+        except (FormatError, UnsupportedError):  # nothing can be put there
             self.may_be_committed = False
             raise
         made = Manifest(

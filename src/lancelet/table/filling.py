@@ -1,4 +1,7 @@
-"""What a writer of fragments may leave out, read from its files before they are committed (dataset.md 3.5)."""
+"""What a writer of fragments may leave out, read from its files before they are committed (dataset.md 3.5).
+
+Fragments travel, and files get lost: before a commit names the files of others, it is seen that they are there.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +9,22 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lancelet.errors import OptionError
+from lancelet.storage import LocalStore, MemoryStore
 from lancelet.table.deletions import read_deletions
 from lancelet.table.names import DATA
-from lancelet.table.operations import Append, Delete, Merge, Overwrite, Rewrite, Update
+from lancelet.table.operations import Append, DataReplacement, Delete, Merge, Overwrite, Rewrite, Update
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from lancelet.storage import Store
     from lancelet.table.metadata import DataFile, FragmentMetadata
     from lancelet.table.operations import Operation
 
-__all__ = ["complete_operation"]
+__all__ = ["check_new_files", "complete_operation"]
+
+#: Stores that tell the size of a file at once; of others only the files that do not say their size are asked for.
+_NEAR = (LocalStore, MemoryStore)
 
 
 def complete_operation(store: Store, operation: Operation) -> Operation:
@@ -46,6 +55,40 @@ def complete_operation(store: Store, operation: Operation) -> Operation:
     return operation
 
 
+def check_new_files(store: Store, operation: Operation) -> None:
+    """Check that the data files that an operation brings are there, and as large as it says. None is opened.
+
+    Raises
+    ------
+    OptionError
+        One is not.
+    """
+    if not isinstance(store, _NEAR):
+        return
+    for file in _new_files(operation):
+        if file.base_id is None:
+            size = _size_of(store, file)
+            if file.file_size_bytes is not None and file.file_size_bytes != size:
+                raise OptionError(
+                    f"data file {file.path!r} has {size} bytes, and its fragment says {file.file_size_bytes}"
+                )
+
+
+def _new_files(operation: Operation) -> Iterator[DataFile]:
+    if isinstance(operation, DataReplacement):
+        yield from (file for _, file in operation.replacements)
+        return
+    fragments: tuple[FragmentMetadata, ...] = ()
+    if isinstance(operation, Append | Overwrite):
+        fragments = operation.fragments
+    elif isinstance(operation, Update):
+        fragments = operation.new_fragments
+    elif isinstance(operation, Rewrite):
+        fragments = tuple(fragment for group in operation.groups for fragment in group.new_fragments)
+    for fragment in fragments:
+        yield from fragment.files
+
+
 def _complete(store: Store, fragments: tuple[FragmentMetadata, ...]) -> tuple[FragmentMetadata, ...]:
     return tuple(_complete_one(store, fragment) for fragment in fragments)
 
@@ -65,8 +108,12 @@ def _complete_one(store: Store, fragment: FragmentMetadata) -> FragmentMetadata:
 def _with_size(store: Store, file: DataFile) -> DataFile:
     if file.file_size_bytes is not None or file.base_id is not None:
         return file
+    return replace(file, file_size_bytes=_size_of(store, file))
+
+
+def _size_of(store: Store, file: DataFile) -> int:
     try:
-        return replace(file, file_size_bytes=store.size(f"{DATA}/{file.path}"))
+        return store.size(f"{DATA}/{file.path}")
     except FileNotFoundError:
         raise OptionError(f"there is no data file {file.path!r} to commit") from None
 

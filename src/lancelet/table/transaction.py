@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid as uuids
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Literal
 
 from google.protobuf.message import DecodeError
@@ -95,7 +96,12 @@ class Transaction:
     properties: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if isinstance(self.read_version, bool) or not 0 <= self.read_version <= _MAX_U64:
+        version = self.read_version
+        if (
+            isinstance(version, bool)
+            or not isinstance(version, Integral)
+            or not 0 <= int(version) <= _MAX_U64
+        ):
             raise OptionError(f"{self.read_version!r} is no version that a transaction may have read")
         try:
             is_uuid = str(uuids.UUID(self.uuid)) == self.uuid.lower()
