@@ -135,6 +135,18 @@ def write_distributed(dataset: Dataset) -> Dataset:
     return dataset
 
 
+def compact(dataset: Dataset) -> None:
+    """Join the small fragments: rows stay, though in another order, and stable row ids find them."""
+    before = dataset.to_table(with_row_id=True).sort_by("id")
+    plan = dataset.optimize.plan()
+    print(f"{'':12}compaction would do {plan.num_tasks} task, since: {plan.tasks[0].reasons[0]}")
+    metrics = dataset.optimize.compact_files()
+    show(dataset, f"{metrics.fragments_removed} fragments compacted to {metrics.fragments_added}")
+    check(len(dataset.get_fragments()) == 1, "what is small becomes one fragment")
+    check(dataset.to_table(with_row_id=True).sort_by("id") == before, "rows and their ids stay")
+    check(dataset.optimize.plan().num_tasks == 0, "then there is nothing to compact any more")
+
+
 def clean_up(dataset: Dataset) -> None:
     """Look at what would go, and remove it; the version with a tag stays."""
     plan = dataset.plan_cleanup(older_than=timedelta(0), error_if_tagged_old_versions=False)
@@ -155,7 +167,9 @@ def run(path: str) -> None:
     delete(dataset)
     change_columns(dataset)
     travel(dataset)
-    clean_up(write_distributed(dataset))
+    dataset = write_distributed(dataset)
+    compact(dataset)
+    clean_up(dataset)
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ def test_dataset(tmp_path: Path) -> None:
     command = [sys.executable, "-W", "error", EXAMPLES / "dataset.py", tmp_path / "weather"]
     run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, cwd=tmp_path)
     assert (run.returncode, run.stderr) == (0, "")
-    assert "left are versions 7, 10" in run.stdout
+    assert "left are versions 7, 12" in run.stdout
     dataset = lancelet.dataset(tmp_path / "weather")
     assert dataset.version == 10
     assert dataset.count_rows() == 1750
