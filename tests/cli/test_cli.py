@@ -18,7 +18,7 @@ from lancelet.cli import main
 
 FILES = Path(__file__).parent / "files"
 VERBS = ("info", "schema", "pages", "head", "cat", "convert")
-EVERY_VERB = (*VERBS, "plan", "write", "versions", "validate", "cleanup")
+EVERY_VERB = (*VERBS, "plan", "write", "versions", "validate", "compact", "cleanup")
 
 
 @pytest.fixture

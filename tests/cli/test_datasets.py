@@ -29,8 +29,8 @@ PEOPLE = pa.table(
         "at": pa.array([{"x": 1}, None, {"x": 3}, {"x": 4}]),
     }
 )
-ALL = ("info", "schema", "head", "cat", "versions", "validate", "cleanup")
-FOR_DATASETS = ("versions", "validate", "cleanup")
+ALL = ("info", "schema", "head", "cat", "versions", "validate", "compact", "cleanup")
+FOR_DATASETS = ("versions", "validate", "compact", "cleanup")
 
 
 @pytest.fixture

@@ -337,3 +337,44 @@ def test_the_task_of_a_test_is_one_of_a_plan(tmp_path: Path) -> None:
         planned.num_bytes,
         planned.version,
     )
+
+
+#: What makes an index of a column, what asks it, and its index version.
+SEARCHES = [
+    (
+        "lance.dataset(root).create_scalar_index('text', 'INVERTED', with_position=False)",
+        "found = lance.dataset(root).to_table(['id'], full_text_query='w7')",
+    ),
+    (
+        "lance.dataset(root).create_index('vector', 'IVF_FLAT', num_partitions=1)",
+        "found = lance.dataset(root).to_table(['id'], nearest={'column': 'vector', 'q': [7.0, 7.0], 'k': 5})",
+    ),
+    (
+        "lance.dataset(root).create_index('vector', 'IVF_PQ', num_partitions=1, num_sub_vectors=1)",
+        "found = lance.dataset(root).to_table(['id'], nearest={'column': 'vector', 'q': [7.0, 7.0], 'k': 300})",
+    ),
+]
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize(("code", "search"), SEARCHES, ids=["INVERTED", "IVF_FLAT", "IVF_PQ"])
+def test_searches_of_stable_row_ids_go_on(code: str, search: str, release: str, tmp_path: Path) -> None:
+    path = tmp_path / "dataset"
+    tables = []
+    for start in (0, 100, 200, 300):
+        numbers = range(start, start + 100)
+        vectors = pa.array([[float(n), float(n)] for n in numbers], pa.list_(pa.float32(), 2))
+        tables.append(pa.table({"id": numbers, "text": [f"w{n % 20} x" for n in numbers], "vector": vectors}))
+    ds = lancelet.write_dataset(tables[0], path, enable_stable_row_ids=True)
+    for table in tables[1:]:
+        ds.insert(table)
+    oracle(release).run(code, root=ds.uri)
+    ds.checkout_latest()
+    (name,) = [index["name"] for index in ds.list_indices()]
+    ask = search + "\nresult = sorted(found['id'].to_pylist())"
+    before = oracle(release).run(ask, root=ds.uri)
+    assert before
+    compact_files(ds)
+    assert [index["name"] for index in ds.list_indices()] == [name]
+    assert len(ds.manifest.fragments) == 1
+    assert oracle(release).run(ask, root=ds.uri) == before

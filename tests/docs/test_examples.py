@@ -17,7 +17,7 @@ def test_dataset(tmp_path: Path) -> None:
     assert (run.returncode, run.stderr) == (0, "")
     assert "left are versions 7, 12" in run.stdout
     dataset = lancelet.dataset(tmp_path / "weather")
-    assert dataset.version == 10
+    assert dataset.version == 12
     assert dataset.count_rows() == 1750
     assert dataset.to_table(filter="id = 2399").to_pylist() == [
         {"id": 2399, "city": "Hanoi", "celsius": None, "is_freezing": None}

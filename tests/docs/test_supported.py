@@ -13,11 +13,12 @@ import pyarrow as pa
 import pytest
 
 from golden_index import golden_files, superseded_files
-from lancelet import Dataset, FileReader, FileWriter, OptionError, UnsupportedError, write_dataset
+from lancelet import Dataset, FileReader, FileWriter, OptionError, UnsupportedError, dataset, write_dataset
 from lancelet.blocks.jsonb import jsonb_of_text
 from lancelet.cli import main
 from lancelet.table.flags import KNOWN_TO_READ, KNOWN_TO_WRITE, Flag
 from lancelet.testing import assert_tables_equal
+from oracle.client import OracleError, oracle
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "supported.md"
 DAY = datetime.date(2013, 1, 31)
@@ -226,3 +227,21 @@ def test_versions_of_datasets(row: dict[str, str], tmp_path: Path) -> None:
     else:
         with pytest.raises(UnsupportedError):
             write_dataset({"n": [1, 2]}, tmp_path / "new", data_storage_version=version)
+
+
+def test_fixed_size_lists_of_structs_are_nothing_that_the_newest_pylance_reads(tmp_path: Path) -> None:
+    """Not its own either; see below the table of types."""
+    table = pa.table({"id": [1, 2, 3], "l": SAMPLES["fixed_size_list of struct"][0]})
+    ours = write_dataset(table, tmp_path / "ours", data_storage_version="2.2")
+    assert ours.to_table() == table
+    theirs = str(tmp_path / "theirs")
+    oracle("14.0.2").run(
+        "lance.write_dataset(table, root, data_storage_version='2.2')", root=theirs, table=table
+    )
+    assert dataset(theirs).to_table() == table
+    for root in (ours.uri, theirs):
+        assert oracle("4.0.1").run("result = lance.dataset(root).to_table()", root=root) == table
+        with pytest.raises(OracleError, match="columns of differing lengths"):
+            oracle("14.0.2").run("result = lance.dataset(root).to_table()", root=root)
+        ids = oracle("14.0.2").run("result = lance.dataset(root).to_table(['id'])", root=root)
+        assert ids == table.select(["id"])

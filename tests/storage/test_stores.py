@@ -349,7 +349,7 @@ def test_folders_are_no_objects(tmp_path):
         for ask in (store.size, store.delete, store.open_source, lambda path: store.get_range(path, 0, 0)):
             with pytest.raises(FileNotFoundError):
                 ask(path)
-        with pytest.raises(OSError, match="a"):
+        with pytest.raises(FormatError, match="stands where"):
             store.put(path, b"")
     assert store.list() == ["a/b"]
 

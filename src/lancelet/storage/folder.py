@@ -26,8 +26,8 @@ class LocalStore(Store):
     """The files below a folder.
 
     Folders are made when something is written into them, and stay when the last file is deleted. Links are followed: who may make
-    links in the folder may lead out of it. A file that is deleted or replaced can be read on by those who opened it. Pickled, a
-    store carries its path.
+    links in the folder may lead out of it. A file that is deleted or replaced can be read on by those who opened it. To write where
+    a folder has the name of the file, or a file that of a folder, is a :class:`FormatError`. Pickled, a store carries its path.
 
     Parameters
     ----------
