@@ -254,6 +254,22 @@ def test_an_index_is_not_dropped_for_nothing(tmp_path: Path) -> None:
     assert [index["name"] for index in lancelet.dataset(tmp_path / "dataset").list_indices()] == ["id_idx"]
 
 
+def test_results_whose_files_are_gone_change_nothing(tmp_path: Path) -> None:
+    """Neither are ids reserved nor indices given up for them."""
+    ds = made(tmp_path / "dataset", [10] * 4)
+    oracle("14.0.2").run(INDEX, root=ds.uri)
+    ds.checkout_latest()
+    results, before, version = executed(ds), kept(ds), ds.version
+    for path in results[0].files:
+        ds.store.delete(path)
+    with pytest.raises(OptionError, match="there is no data file"):
+        Compaction.commit(ds, results, {"drop_indices": True})
+    latest = lancelet.dataset(tmp_path / "dataset")
+    assert latest.version == version
+    assert [index["name"] for index in latest.list_indices()] == ["id_idx"]
+    assert kept(latest) == before
+
+
 def test_fragments_without_an_index_are_free(tmp_path: Path) -> None:
     ds = made(tmp_path / "dataset", [10] * 3)
     oracle("14.0.2").run(INDEX, root=ds.uri)

@@ -15,9 +15,11 @@ from uuid import UUID
 from lancelet.errors import CommitConflict, LanceletError, OptionError, UnsupportedError
 from lancelet.storage.store import missing
 from lancelet.table.commit import commit_transaction
+from lancelet.table.filling import check_new_files
 from lancelet.table.index_section import fragments_of, is_of_system, knows_stable_ids
 from lancelet.table.manifest import latest_manifest, list_versions, read_manifest
 from lancelet.table.names import DATA
+from lancelet.table.operation_checks import check_operation
 from lancelet.table.operations import CreateIndex, ReserveFragments, Rewrite, RewriteGroup
 from lancelet.table.transaction import Transaction
 from lancelet.table.write_files import remove_files
@@ -57,7 +59,7 @@ def commit_compaction(
     CommitConflict
         Rows or columns of the fragments changed since they were read: compact them again.
     OptionError
-        There are no results, or two of the same fragment.
+        There are no results, or two of the same fragment, or files of them are gone.
     UnsupportedError
         An index would not be true any more; the message names it.
     FileNotFoundError
@@ -75,6 +77,9 @@ def _commit(store: Store, results: Sequence[RewriteResult], drop_indices: bool) 
     latest = latest_manifest(store)
     if latest is None:
         raise missing(store.name)
+    wanted = Rewrite(tuple(RewriteGroup(result.old_fragments, result.new_fragments) for result in results))
+    check_operation(wanted)
+    check_new_files(store, wanted)  # before anything is reserved or given up
     read_version = min(result.read_version for result in results)
     uuid = _uuid_of(results)
     touched = {fragment.id for result in results for fragment in result.old_fragments}
