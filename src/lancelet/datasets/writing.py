@@ -78,6 +78,7 @@ def write_dataset(
     mode: str = "create",
     *,
     max_rows_per_file: int = DEFAULT_ROWS_PER_FILE,
+    max_rows_per_group: int | None = None,
     max_bytes_per_file: int = DEFAULT_BYTES_PER_FILE,
     data_storage_version: str | Version | None = None,
     enable_stable_row_ids: bool = False,
@@ -103,6 +104,8 @@ def write_dataset(
         version with nothing but these rows. The last two create the dataset where there is none.
     max_rows_per_file, max_bytes_per_file
         Where data files end, each of which is a fragment; see :class:`~lancelet.table.write_files.FileLimits`.
+    max_rows_per_group
+        Taken for the sake of programs that give it: only files of the first format had groups.
     data_storage_version
         File version: ``"2.0"``, ``"2.1"``, ``"2.2"`` or ``"stable"`` (2.2), by default that of the dataset, and 2.2 for new ones.
         Rows are always appended in that of the dataset.
@@ -168,6 +171,7 @@ def write_fragments(
     return_transaction: bool = False,
     mode: str = "append",
     max_rows_per_file: int = DEFAULT_ROWS_PER_FILE,
+    max_rows_per_group: int | None = None,
     max_bytes_per_file: int = DEFAULT_BYTES_PER_FILE,
     data_storage_version: str | Version | None = None,
     progress: Progress = None,
@@ -179,7 +183,7 @@ def write_fragments(
     ----------
     return_transaction
         Return a transaction for :func:`commit` in place of fragments.
-    data, schema, mode, max_rows_per_file, max_bytes_per_file, data_storage_version, progress, **writer_options
+    data, schema, mode, max_rows_per_file, max_rows_per_group, max_bytes_per_file, data_storage_version, progress, **writer_options
         See :func:`write_dataset`.
     dataset_uri
         Where the dataset lies, or will.
