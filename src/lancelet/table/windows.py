@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from lancelet.blocks.arrow import fixed_bits
 from lancelet.fields.joining import join
@@ -26,8 +27,6 @@ from lancelet.threads import OrderedTasks, num_threads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    import pyarrow as pa
 
     from lancelet.buffers import Allocate, Int64Array
     from lancelet.file.budget import Meter
@@ -49,6 +48,9 @@ _FIRST_ROWS, _GROWTH = 1 << 14, 4
 _MOST_SEGMENTS = 32
 #: Less than this, in bytes, is not worth a hand-over to another thread.
 _INLINE_BYTES = 256 << 10
+#: Arrow's pool keeps what is freed, in huge pages that are not packed well: three times what is in use. After so many bytes of
+#: windows it is told to let go; more often, and what comes again from the system takes longer.
+_RELEASED_BYTES = 16 << 20
 #: Bytes of a row of unknown width, where files do not tell.
 _SOME_BYTES = 64
 #: Parts of a window with more rows than this are worth a second read, after the filter.
@@ -128,6 +130,7 @@ class Scan:
         tasks: OrderedTasks[Piece] = OrderedTasks(min(2 * threads, ahead))
         waiting: list[tuple[int, Meter]] = []
         budget_bytes = physical_memory()
+        unreleased = 0
         with tasks:
             while True:
                 while not tasks.is_full and (window := next(windows, None)) is not None:
@@ -139,7 +142,12 @@ class Scan:
                 if not waiting:
                     return
                 piece = tasks.take()
-                pace.learn(*waiting.pop(0))
+                num_rows, meter = waiting.pop(0)
+                pace.learn(num_rows, meter)
+                unreleased += meter.spent
+                if unreleased >= _RELEASED_BYTES:
+                    unreleased = 0
+                    pa.default_memory_pool().release_unused()
                 if piece.num_rows:
                     yield piece
 
