@@ -146,7 +146,7 @@ class Selection:
     blobs
         What is shown of blobs.
     shown
-        The fields as they are shown, and their Arrow schema, where somebody has them.
+        The fields as they are shown, where somebody has them.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Selection:
         columns: Columns,
         schema: Schema,
         blobs: BlobView,
-        shown: tuple[Schema, pa.Schema] | None = None,
+        shown: Schema | None = None,
     ) -> None:
         self._columns = columns
         self._schema = schema
@@ -164,12 +164,12 @@ class Selection:
 
     @cached_property
     def _shown(self) -> Schema:
-        return self._known_shown[0] if self._known_shown else shown_schema(self._schema, self._blobs)
+        return self._known_shown or shown_schema(self._schema, self._blobs)
 
     @cached_property
     def arrow_schema(self) -> pa.Schema:
         """Arrow schema of the result."""
-        return self._known_shown[1] if self._known_shown else self._shown.to_arrow()
+        return self._shown.to_arrow()
 
     @property
     def _pairs(self) -> list[tuple[Field, Field]]:

@@ -14,8 +14,6 @@ from lancelet.schema.logical import EXTENSION_NAME, JSON
 from lancelet.schema.project import columns_of
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from lancelet.pb import file_pb2
     from lancelet.schema.blobs import BlobView
     from lancelet.schema.fields import Schema
@@ -40,7 +38,7 @@ class KnownSchema:
     def __init__(self, message: file_pb2.Schema) -> None:
         self.stored = StoredSchema(message)
         self._columns_of: dict[Version, dict[int, int]] = {}
-        self._shown: dict[BlobView, tuple[Schema, pa.Schema]] = {}
+        self._shown: dict[BlobView, Schema] = {}
 
     @cached_property
     def whole(self) -> Schema:
@@ -54,12 +52,11 @@ class KnownSchema:
             found = self._columns_of.setdefault(version, columns_of(self.stored, version))
         return found
 
-    def shown(self, view: BlobView) -> tuple[Schema, pa.Schema]:
-        """Return the schema that a reader of all columns shows, and the same as an Arrow schema."""
+    def shown(self, view: BlobView) -> Schema:
+        """Return the schema that a reader of all columns shows."""
         found = self._shown.get(view)
         if found is None:
-            shown = shown_schema(self.whole, view)
-            found = self._shown.setdefault(view, (shown, shown.to_arrow()))
+            found = self._shown.setdefault(view, shown_schema(self.whole, view))
         return found
 
 

@@ -222,7 +222,9 @@ class FragmentReader:
     def row_bytes(self, fields: ReadFields) -> float:
         """About how many bytes a row of some fields takes when it is decoded; opens the files."""
         files = self._layout(fields).files
-        return sum(self._open(number).select(own, fields.blobs).row_bytes for number, own in files)
+        return sum(
+            self._open(number).select(own, visible, fields.blobs).row_bytes for number, own, visible in files
+        )
 
     def read(self, fields: ReadFields, rows: RowRanges, allocate: Allocate) -> Columns:
         """Read physical rows of some fields: for each its arrays, in order; together ``rows.num_rows`` values.
@@ -247,8 +249,8 @@ class FragmentReader:
         if int(rows.stops[-1]) > self.physical_rows:
             raise OptionError(f"fragment {self.metadata.id} has only {self.physical_rows} rows")
         read: list[Columns] = []
-        for number, own in layout.files:
-            selection = self._open(number).select(own, fields.blobs)
+        for number, own, visible in layout.files:
+            selection = self._open(number).select(own, visible, fields.blobs)
             group = selection.groups(selection.reads, 1)[0]
             around, wanted = (rows, None) if fields.has_bodies else _widened(rows, group.row_bytes)
             columns: Columns = [[] for _ in own.fields]
@@ -264,7 +266,7 @@ class FragmentReader:
 
     def release(self, fields: ReadFields) -> None:
         """Say that scattered rows of some fields were read: pages that were mapped around them will hardly be looked at again."""
-        for number, _ in self._layout(fields).files:
+        for number, _, _ in self._layout(fields).files:
             container = self._open(number).container
             container.source.release([(0, container.data_stop)])
 

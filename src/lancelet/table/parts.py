@@ -66,12 +66,13 @@ class Layout:
     Attributes
     ----------
     files
-        The files that hold something: their numbers in the fragment, and the fields to read, as they are stored.
+        The files that hold something: their numbers in the fragment, and the fields to read, as they are stored and as they are
+        shown.
     parts
         For each field of the read its parts.
     """
 
-    files: tuple[tuple[int, Schema], ...]
+    files: tuple[tuple[int, Schema, Schema], ...]
     parts: tuple[tuple[FieldPart, ...], ...]
 
 
@@ -123,7 +124,7 @@ class ReadFields:
 
     def _find(self, files: Sequence[DataFile]) -> Layout:
         parts: list[list[FieldPart]] = [[] for _ in self.schema.fields]
-        read: list[tuple[int, Schema]] = []
+        read: list[tuple[int, Schema, Schema]] = []
         for number, file in enumerate(files):
             columns_of, version = file.columns_of, file.version
             _check_columns(self.schema.fields, _without_columns(file), version)
@@ -131,11 +132,12 @@ class ReadFields:
             own = Schema(tuple(part for part in held if part is not None))
             if not own.fields:
                 continue
-            visible = iter(enumerate(shown_schema(own, self.blobs).fields))
+            own_shown = shown_schema(own, self.blobs)
+            visible = iter(enumerate(own_shown.fields))
             for place, part in enumerate(held):
                 if part is not None:
                     parts[place].append(FieldPart(len(read), *next(visible)))
-            read.append((number, own))
+            read.append((number, own, own_shown))
         for field, found in zip(self.shown.fields, parts, strict=True):
             _check_complete(field, [part.field for part in found], field.name)
         return Layout(tuple(read), tuple(map(tuple, parts)))

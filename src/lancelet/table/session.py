@@ -70,13 +70,13 @@ class OpenFile:
         """About how many bytes of memory it takes."""
         return self._envelope_bytes + self._columns.held_bytes
 
-    def select(self, schema: Schema, blobs: BlobView) -> Selection:
-        """Return what reads the fields of `schema`, which is the same object in repeated reads."""
+    def select(self, schema: Schema, shown: Schema, blobs: BlobView) -> Selection:
+        """Return what reads the fields of `schema`, which is the same object in repeated reads; `shown` is how it is shown."""
         key = (id(schema), blobs)
         kept = self._selections.get(key)
         if kept is not None and kept[0] is schema:
             return kept[1]
-        selection = Selection(self._columns, schema, blobs)
+        selection = Selection(self._columns, schema, blobs, shown)
         while len(self._selections) >= _MOST_SELECTIONS:
             try:
                 self._selections.popitem(last=False)
