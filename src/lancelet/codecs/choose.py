@@ -54,7 +54,7 @@ _FSST_MIN_LENGTH = 5
 _GENERAL_MIN_LENGTH = 32768
 _PACKABLE = (8, 16, 32, 64)
 
-#: Where nobody asks for zstd, it has to leave less than this part.
+#: What nobody asks for (zstd, bit-packing of dictionaries) has to leave less than this part.
 _WORTHWHILE = 0.9
 
 _PACKED_LEVELS, _LEVEL_RUNS, _FLAT_LEVELS = InlineBitpacking(16), Rle(Flat(16), Flat(8)), Flat(16)
@@ -288,4 +288,6 @@ def _packed_block_codec(items: FixedWidth, params: CodecParams) -> BlockCodec | 
         size = 128 * width if params.is_reference else stats.inline_bitpacking_bytes
         return InlineBitpacking(bits) if size < stats.data_size else None
     size = _out_of_line_bytes(np.array([items.num_values]), bits, width)
-    return OutOfLineBitpacking(bits, width) if size < stats.data_size else None
+    # a bit or two less of each value are not worth a reader's time, and leave compressors nothing to find
+    share = 1.0 if params.is_reference else _WORTHWHILE
+    return OutOfLineBitpacking(bits, width) if size < share * stats.data_size else None
