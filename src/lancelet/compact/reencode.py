@@ -1,6 +1,6 @@
 """Re-encoding: the rows of fragments that are not deleted, read and written anew (dataset.md 7.3).
 
-Rows stream from a scan to a writer. What either keeps is a part of the memory that the whole may take: a sixteenth for rows that
+Rows stream from a scan to a writer. What either keeps is a part of the memory that the whole may take: a 32nd part for rows that
 are read and wait, half for rows that wait for their page, for each column no more than makes a full one; the rest is for pages in
 the making.
 """
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["field_bytes", "reencode", "scan_bytes", "writer_options"]
 
 #: Of the memory, the parts that a scan and the queues of a writer take.
-_SCAN_PART, _QUEUE_PART, _PAGE_PART, _FIELD_PART = 16, 2, 8, 16
+_SCAN_PART, _QUEUE_PART, _PAGE_PART, _FIELD_PART = 32, 2, 8, 16
 _LEAST_SCAN_BYTES = 2 << 20
 #: What a column queues unless memory is short, and the least that makes a page worth its description.
 _CACHE_BYTES_PER_FIELD, _LEAST_CACHE_BYTES = 8 << 20, 64 << 10
