@@ -248,12 +248,13 @@ class PagesGroup(_FieldsGroup):
         with self.orderly(rows):
             return self._read_fields(slice(0, len(self._pairs)), rows, allocate, True, meanwhile)
 
-    def announce(self, rows: RowRanges) -> None:
-        """Have the system read what is needed to plan a read, if it is not known yet."""
+    def announce(self, rows: RowRanges) -> bool:
+        """Have the system read what is needed to plan a read, if it is not known yet; tells whether that was so."""
         first = self._columns[0][0]
         if all(first.kept(part.page) is not None for part in first.split(rows)):
-            return  # the pages of the others were opened with these; if not, nothing is lost but a hint
+            return False  # the pages of the others were opened with these; if not, nothing is lost but a hint
         announce_heads([pages for leaves in self._columns for pages in leaves], rows, self._source)
+        return True
 
     def _read_fields(
         self,
@@ -402,9 +403,10 @@ class DirectGroup(_FieldsGroup):
         Fields that were read the general way before the direct one was refused have their `arrays`, and are not read again.
         """
         flat, direct, others, general = self._parts
-        is_both = general is not None and direct is not None and is_scattered(rows)
-        if general is not None and is_both:
-            general.announce(rows)
+        # What comes from pages that were open before is likely to be in memory: nobody needs to wait for it.
+        is_beside = (
+            general is not None and direct is not None and is_scattered(rows) and general.announce(rows)
+        )
         begun = None if direct is None else direct.begin(rows)
 
         def read_direct() -> None:
@@ -418,11 +420,13 @@ class DirectGroup(_FieldsGroup):
         found: list[list[pa.Array]] = []
         if general is not None and left:
             found = (
-                general.read_beside(rows, allocate, read_direct) if is_both else general.read(rows, allocate)
+                general.read_beside(rows, allocate, read_direct)
+                if is_beside
+                else general.read(rows, allocate)
             )
         for place, parts in zip(left, found, strict=True):
             arrays[place] = parts
-        if not (is_both and left):
+        if not (is_beside and left):
             read_direct()
 
     def table(self, rows: RowRanges, allocate: Allocate) -> TableReader:
