@@ -142,10 +142,12 @@ class Scanner:
             Something is stored in a way that is not known here.
         """
         gathered: list[Piece] = []
+        num_rows = num_bytes = 0
         for piece in self._pieces(is_lazy=True):
             gathered.append(piece)
-            num_rows = sum(found.num_rows for found in gathered)
-            size = self._batch_size or batch_rows(_num_bytes(gathered) / num_rows)
+            num_rows += piece.num_rows
+            num_bytes += 0 if self._batch_size else _num_bytes(piece)
+            size = self._batch_size or batch_rows(num_bytes / num_rows)
             if num_rows < size:
                 continue
             rest = num_rows % size
@@ -154,6 +156,7 @@ class Scanner:
             whole = _joined(gathered)
             gathered = [_slice(whole, num_rows - rest, num_rows)] if rest else []
             yield from _batches(whole.columns, num_rows - rest, size, self.schema)
+            num_rows, num_bytes = rest, num_bytes * rest // num_rows
             del whole, piece
         if gathered:
             whole = _joined(gathered)
@@ -303,8 +306,8 @@ def check_number(name: str, value: Any, least: int) -> None:
         raise OptionError(f"{name} is {value!r}; it must be a whole number of at least {least}")
 
 
-def _num_bytes(pieces: Sequence[Piece]) -> int:
-    return sum(array.nbytes for piece in pieces for column in piece.columns for array in column)
+def _num_bytes(piece: Piece) -> int:
+    return sum([array.nbytes for column in piece.columns for array in column])
 
 
 def _joined(pieces: Sequence[Piece]) -> Piece:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter, thread_time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -51,6 +52,8 @@ _INLINE_BYTES = 256 << 10
 #: Arrow's pool keeps what is freed, in huge pages that are not packed well: three times what is in use. After so many bytes of
 #: windows it is told to let go; more often, and what comes again from the system takes longer.
 _RELEASED_BYTES = 16 << 20
+#: A thread that works less than this part of the time waits for something.
+_BUSY = 0.75
 #: Bytes of a row of unknown width, where files do not tell.
 _SOME_BYTES = 64
 #: Parts of a window with more rows than this are worth a second read, after the filter.
@@ -128,7 +131,7 @@ class Scan:
         pace = _Pace(self, window_bytes)
         windows = _windows(self, pace)
         tasks: OrderedTasks[Piece] = OrderedTasks(min(2 * threads, ahead))
-        waiting: list[tuple[int, Meter]] = []
+        waiting: list[tuple[int, Meter, bool]] = []
         budget_bytes = physical_memory()
         unreleased = 0
         with tasks:
@@ -136,13 +139,16 @@ class Scan:
                 while not tasks.is_full and (window := next(windows, None)) is not None:
                     meter = Budget(budget_bytes).meter()
                     num_rows = sum(segment.stop - segment.start for segment in window)
-                    waiting.append((num_rows, meter))
-                    inline = pace.is_small and not waiting[1:]
+                    inline = pace.is_alone or (pace.is_small and not waiting)
+                    waiting.append((num_rows, meter, inline))
                     tasks.put(partial(self._read, window, meter), inline=inline)
                 if not waiting:
                     return
+                num_rows, meter, inline = waiting.pop(0)
+                begun = perf_counter(), thread_time()
                 piece = tasks.take()
-                num_rows, meter = waiting.pop(0)
+                if inline:
+                    pace.watch(perf_counter() - begun[0], thread_time() - begun[1])
                 pace.learn(num_rows, meter)
                 unreleased += meter.spent
                 if unreleased >= _RELEASED_BYTES:
@@ -232,8 +238,10 @@ def _compact(arrays: Arrays) -> Arrays:
 def _left(projection: Projection, values: dict[str, Any], num_rows: int) -> Int64Array:
     """Return the rows that satisfy the filter."""
     batch = as_batch({name: values[name] for name in projection.early.names}, num_rows)
-    mask = projection.filter.mask(batch)
-    return np.flatnonzero(mask.to_numpy(zero_copy_only=False))
+    import pyarrow.compute as pc  # filters have loaded it
+
+    rows: Int64Array = pc.indices_nonzero(projection.filter.mask(batch)).to_numpy().astype(np.int64)
+    return rows
 
 
 def _joined(pieces: list[Piece]) -> Piece:
@@ -287,6 +295,8 @@ class _Pace:
         self._window_bytes = window_bytes
         self._row_bytes, self._is_certain = _guess(scan)
         self._rows = _FIRST_ROWS // _GROWTH if scan.is_lazy else _MOST_ROWS
+        #: Whether windows are best read one after the other, by the thread that asks.
+        self.is_alone = scan.projection.filter is not None
         self._total = scan.stop - scan.start
 
     @property
@@ -299,6 +309,14 @@ class _Pace:
         most = int(self._window_bytes / max(self._row_bytes, 1 / 8))
         self._rows = max(min(self._rows * _GROWTH, most, _MOST_ROWS), 1)
         return self._rows
+
+    def watch(self, seconds: float, busy_seconds: float) -> None:
+        """Take note of how a window was read by the thread that asked for it.
+
+        What a filter leaves is put together in many small steps, for which threads only wait for each other. More of them gain
+        something where the disk is waited for.
+        """
+        self.is_alone = self.is_alone and busy_seconds > _BUSY * seconds
 
     def learn(self, num_rows: int, meter: Meter) -> None:
         """Take note of what a window took: at once if it was more than thought, else half-way."""
