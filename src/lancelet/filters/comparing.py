@@ -46,6 +46,11 @@ def _single(value: Datum) -> Datum:
     return value.cast(pa.float32()) if pa.types.is_float16(value.type) else value
 
 
+def _is_number(value: Datum) -> bool:
+    """Tell whether a side is one number, neither null nor NaN."""
+    return isinstance(value, pa.Scalar) and value.is_valid and value.as_py() == value.as_py()
+
+
 def compare(operator: str, left: Datum, right: Datum) -> Datum:
     """Compare two sides; null where one is null."""
     if not pa.types.is_floating(left.type):
@@ -53,6 +58,12 @@ def compare(operator: str, left: Datum, right: Datum) -> Datum:
     left, right = _single(left), _single(right)
     if operator in (">", "<="):  # the other way round
         operator, left, right = {">": "<", "<=": ">="}[operator], right, left
+    if _is_number(left) or _is_number(
+        right
+    ):  # at most one side is NaN, and then all is said by one comparison
+        if operator == (">=" if _is_number(right) else "<"):
+            return pc.invert(_PLAIN["<" if operator == ">=" else ">="](left, right))
+        return _PLAIN[operator](left, right)
     plain = _PLAIN[operator](left, right)
     left_nan, right_nan = pc.is_nan(left), pc.is_nan(right)
     if operator == "=":

@@ -178,13 +178,15 @@ def _files(folder: str, unfinished: bool) -> list[os.DirEntry[str]]:
         entries = list(os.scandir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return []
+    names = "/".join(["", *[entry.name for entry in entries]])
+    if names.isascii() and "/." not in names:  # thousands of versions, and nothing else
+        found = [entry for entry in entries if entry.is_file()]
+        if len(found) == len(entries):
+            return [] if unfinished else found
     found, folders = [], []
-    for entry in entries:  # thousands of versions: all that can wait stands behind the first condition
+    for entry in entries:
         name = entry.name
-        if name[0] != "." and name.isascii() and entry.is_file():
-            if not unfinished:
-                found.append(entry)
-        elif name.isascii() or _has_utf8(name):
+        if name.isascii() or _has_utf8(name):
             if not entry.is_file():
                 folders.append(entry)
             elif (_TEMPORARY.fullmatch(name) is not None) == unfinished:

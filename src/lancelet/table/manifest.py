@@ -128,7 +128,7 @@ class Manifest:
     @cached_property
     def num_rows(self) -> int | None:
         """Rows that are not deleted, without making :attr:`fragments`; ``None``: fragments do not say, or not what can be true."""
-        stored = self.message.fragments
+        stored = list(self.message.fragments)  # each walk over them makes a thousand objects
         counts = [found.physical_rows for found in stored]
         if counts and not 0 < min(counts) <= max(counts) <= _MAX_ROWS:
             return None
