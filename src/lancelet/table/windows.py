@@ -51,7 +51,7 @@ _MOST_SEGMENTS = 32
 _INLINE_BYTES = 256 << 10
 #: Arrow's pool keeps what is freed, in huge pages that are not packed well: three times what is in use. After so many bytes of
 #: windows it is told to let go; more often, and what comes again from the system takes longer.
-_RELEASED_BYTES = 16 << 20
+_RELEASED_BYTES = 24 << 20
 #: A thread that works less than this part of the time waits for something.
 _BUSY = 0.75
 #: Bytes of a row of unknown width, where files do not tell.
