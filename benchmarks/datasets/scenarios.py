@@ -121,7 +121,7 @@ def _both(
 
 def _copies(name: str, title: str, recipe: str) -> list[Scenario]:
     """Return what is said of a binary copy: beside pylance's, and beside a copy of the bytes."""
-    raw, unsynced = f"raw_{name}", f"unsynced_{name}"
+    raw, plain = f"raw_{name}", f"plain_{name}"
     mode = "force_binary_copy"
     return [
         Scenario(
@@ -137,15 +137,15 @@ def _copies(name: str, title: str, recipe: str) -> list[Scenario]:
         ),
         Scenario(raw, f"{title}: raw copy", recipe, "raw_copy", by_pylance=True, engines=(ENGINE,)),
         Scenario(
-            unsynced,
-            f"{title}: without waiting for the disk",
+            plain,
+            f"{title}: without waiting for the disk and verification",
             recipe,
-            "compact_unsynced",
+            "compact_plain",
             mode,
             by_pylance=True,
             engines=(ENGINE,),
             details=(
-                Row(unsynced, f"{title}: the same by the raw copy", bar=Bar(2.0, 1.5), against=(raw, ENGINE)),
+                Row(plain, f"{title}: the same by the raw copy", bar=Bar(2.0, 1.5), against=(raw, ENGINE)),
             ),
         ),
     ]

@@ -37,7 +37,7 @@ SOME = (
     "take_first",
     "copy_vectors",
     "raw_copy_vectors",
-    "unsynced_copy_vectors",
+    "plain_copy_vectors",
 )
 
 
@@ -108,7 +108,7 @@ def test_the_disk_is_waited_for_again_afterwards() -> None:
 
 
 def test_rows_compare_with_what_they_name() -> None:
-    values = {"append": (3.0, 1.0), "unsynced_copy_trips": (4.0, None), "raw_copy_trips": (2.0, None)}
+    values = {"append": (3.0, 1.0), "plain_copy_trips": (4.0, None), "raw_copy_trips": (2.0, None)}
     samples = [
         Sample(GROUP, name, engine, 0, value)
         for name, both in values.items()
