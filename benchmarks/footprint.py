@@ -33,11 +33,11 @@ TIMED_IMPORT = "import time; start = time.perf_counter(); import {}; print(time.
 
 
 def installed_bytes(name: str) -> int:
-    """Return the bytes of all files that a distribution installed in this environment."""
+    """Return the bytes of the files of a distribution in this environment, without bytecode, which Python makes as it needs it."""
     return sum(
         path.stat().st_size
         for file in distribution(name).files or ()
-        if (path := Path(str(file.locate()))).is_file()
+        if file.suffix != ".pyc" and (path := Path(str(file.locate()))).is_file()
     )
 
 
