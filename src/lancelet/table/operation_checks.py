@@ -46,6 +46,8 @@ def _refuse(value: Any, what: str, wanted: str) -> OptionError:
 
 
 def _number(value: Any, what: str, most: int = _MAX_U64, least: int = 0) -> None:
+    if type(value) is int and least <= value <= most:  # nearly always, and thousands of times
+        return
     if isinstance(value, bool) or not isinstance(value, Integral) or not least <= int(value) <= most:
         raise _refuse(value, what, f"a whole number from {least} to {most}")
 
@@ -82,12 +84,22 @@ def _fragment(value: Any, what: str) -> None:
         _sequence(getattr(value, name), f"{what}.{name}")
 
 
+def _are_ids(numbers: Any) -> bool:
+    """Tell at once whether these are whole numbers in range."""
+    if type(numbers) is not tuple or not all(type(one) is int for one in numbers):
+        return False
+    return not numbers or -_MAX_FIELD <= min(numbers) <= max(numbers) <= _MAX_FIELD
+
+
 def _data_file(value: Any, what: str) -> None:
     _instance(value, what, DataFile, "a DataFile")
     _instance(value.path, f"{what}.path", str, "text")
     for name in ("fields", "column_indices"):
+        numbers = getattr(value, name)
+        if _are_ids(numbers):
+            continue
         _each(
-            getattr(value, name),
+            numbers,
             f"{what}.{name}",
             "whole numbers",
             lambda one, where: _number(one, where, _MAX_FIELD, -_MAX_FIELD),
