@@ -210,7 +210,9 @@ def test_files_that_say_all_are_not_opened(made: lancelet.Dataset, monkeypatch: 
     assert not [name for name in asked if name.startswith("data/")]
 
 
-@pytest.mark.parametrize("name", ["nonsense", "max_rows_per_groups", "profil", "version", "fields", "schema_"])
+@pytest.mark.parametrize(
+    "name", ["nonsense", "max_rows_per_groups", "profil", "version", "fields", "schema_"]
+)
 def test_unknown_options(name: str, tmp_path: Path) -> None:
     for write in (lancelet.write_dataset, lancelet.write_fragments):
         with pytest.raises(OptionError, match=f"no option '{name}'"):
