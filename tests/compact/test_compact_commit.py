@@ -254,6 +254,43 @@ def test_an_index_is_not_dropped_for_nothing(tmp_path: Path) -> None:
     assert [index["name"] for index in lancelet.dataset(tmp_path / "dataset").list_indices()] == ["id_idx"]
 
 
+@pytest.mark.parametrize("meanwhile", ["index", "column"])
+def test_an_index_is_not_dropped_for_a_commit_that_would_be_refused(meanwhile: str, tmp_path: Path) -> None:
+    """Though the fragments have the same files as when they were read."""
+    ds = made(tmp_path / "dataset", [10] * 4)
+    if meanwhile == "column":
+        oracle("14.0.2").run(INDEX, root=ds.uri)
+        ds.checkout_latest()
+    results = executed(ds)
+    if meanwhile == "column":
+        lancelet.dataset(tmp_path / "dataset").add_columns(pa.field("more", pa.int32()))
+    else:
+        oracle("14.0.2").run(INDEX, root=ds.uri)
+    with pytest.raises(CommitConflict):
+        Compaction.commit(ds, results, {"drop_indices": True})
+    assert [index["name"] for index in lancelet.dataset(tmp_path / "dataset").list_indices()] == ["id_idx"]
+
+
+def test_results_cannot_have_other_files_removed(tmp_path: Path) -> None:
+    ds = made(tmp_path / "dataset", [10] * 4)
+    (result,), before = executed(ds), kept(ds)
+    old = f"data/{ds.manifest.fragments[0].files[0].path}"
+    files = (
+        *result.files,
+        ds.manifest.path,
+        old,
+        f"{old.removesuffix('.lance')}/x.blob",
+        "data",
+        "",
+        "data/../x",
+    )
+    lancelet.write_dataset(rows(0, 1), tmp_path / "dataset", mode="append")
+    discard_results(ds.store, [replace(result, files=files)])
+    assert kept(lancelet.dataset(tmp_path / "dataset", version=ds.version)) == before
+    assert not set(result.files) & data_files(ds)
+    assert old in data_files(ds)
+
+
 def test_results_whose_files_are_gone_change_nothing(tmp_path: Path) -> None:
     """Neither are ids reserved nor indices given up for them."""
     ds = made(tmp_path / "dataset", [10] * 4)

@@ -356,3 +356,19 @@ def test_a_plan_is_shown_as_a_table(tmp_path: Path) -> None:
     assert str(planned(store, target_rows_per_fragment=5, materialize_deletions=False)) == (
         "version 4: nothing to compact"
     )
+
+
+def test_only_fragments_of_tasks_must_be_copied(tmp_path: Path) -> None:
+    store = sized(tmp_path / "dataset", [10] * 4 + [11] * 2)
+    lancelet.dataset(tmp_path / "dataset").delete("a = 10")
+    options: dict[str, Any] = {"target_rows_per_fragment": 20, "compaction_mode": "force_binary_copy"}
+    with pytest.raises(UnsupportedError, match="fragment 4 has deletions"):
+        planned(store, **options)
+    plan = planned(store, **options, max_source_fragments=4)
+    assert modes(plan) == [("copy", (0, 1)), ("copy", (2, 3))]
+
+
+def test_a_fragment_twice_is_refused(tmp_path: Path) -> None:
+    (task,) = planned(sized(tmp_path / "dataset", [10] * 2)).tasks
+    with pytest.raises(OptionError, match="twice"):
+        replace(task, fragments=task.fragments * 2)

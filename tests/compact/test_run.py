@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -16,7 +17,7 @@ from lancelet.compact import run as run_module
 from lancelet.compact.run import Compaction, CompactionMetrics, compact_files
 from lancelet.compact.task import RewriteResult, execute_task
 from lancelet.errors import FormatError, OptionError
-from lancelet.table.manifest import manifest_of
+from lancelet.table.manifest import encode_manifest, manifest_of
 from oracle.client import RELEASES, oracle
 from tiers import sample_or_full
 
@@ -129,6 +130,63 @@ def test_the_steps_one_by_one(tmp_path: Path) -> None:
 def test_json_that_is_no_result(text: str) -> None:
     with pytest.raises(OptionError, match="no result"):
         RewriteResult.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("read_version", "x"),
+        ("read_version", True),
+        ("num_rows", -1),
+        ("bytes_in", None),
+        ("bytes_out", 1.5),
+        ("seconds", "x"),
+        ("mode", 4),
+        ("files", [3]),
+        ("pages", [{"path": 1, "before": 1, "after": 2}]),
+        ("pages", [{"path": "id", "before": "x", "after": 2}]),
+        ("pages", [{"path": "id", "before": 1, "after": -2}]),
+    ],
+)
+def test_values_of_json_that_results_cannot_have(name: str, value: object, tmp_path: Path) -> None:
+    result = execute_task(task_of(made(tmp_path / "dataset", [10, 10]), "copy"))
+    with pytest.raises(OptionError):
+        RewriteResult.from_json(json.dumps(json.loads(result.to_json()) | {name: value}))
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_callback_that_fails_leaves_nothing(mode: str, at_once: int, tmp_path: Path) -> None:
+    ds = made(tmp_path / "dataset", [10] * 4)
+    files = data_files(ds)
+
+    def report(done: int, total: int | None) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compact_files(
+            ds, compaction_mode=mode, progress=report, num_threads=at_once, target_rows_per_fragment=20
+        )
+    assert data_files(ds) == files
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_limits_of_bytes_where_the_manifest_does_not_say_sizes(mode: str, tmp_path: Path) -> None:
+    ds = made(tmp_path / "dataset", [1000] * 4)
+    most = 2 * max(map(ds.store.size, data_files(ds)))
+    manifest = ds.manifest
+    for entry in manifest.message.fragments:
+        for file in entry.files:
+            file.ClearField("file_size_bytes")
+    data = encode_manifest(manifest.message, manifest.index_section, manifest.transaction_bytes or b"")
+    (tmp_path / "dataset" / manifest.path).write_bytes(data)
+    ds = lancelet.dataset(tmp_path / "dataset")
+    assert {file.file_size_bytes for found in ds.manifest.fragments for file in found.files} == {None}
+    metrics = compact_files(ds, compaction_mode=mode, max_bytes_per_file=most)
+    assert metrics.fragments_added > 1
+    for found in ds.manifest.fragments:
+        assert sum(file.file_size_bytes or 0 for file in found.files) <= most
 
 
 @pytest.mark.parametrize("mode", MODES)

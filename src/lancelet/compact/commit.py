@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from lancelet.errors import CommitConflict, LanceletError, OptionError, UnsupportedError
-from lancelet.storage.store import missing
-from lancelet.table.commit import commit_transaction
+from lancelet.storage.store import check_path, missing
+from lancelet.table.commit import commit_transaction, transaction_of
+from lancelet.table.conflicts import check_conflict
 from lancelet.table.filling import check_new_files
 from lancelet.table.index_section import fragments_of, is_of_system, knows_stable_ids
 from lancelet.table.manifest import latest_manifest, list_versions, read_manifest
@@ -84,8 +85,9 @@ def _commit(store: Store, results: Sequence[RewriteResult], drop_indices: bool) 
     uuid = _uuid_of(results)
     touched = {fragment.id for result in results for fragment in result.old_fragments}
     blocking = blocking_indices(latest, touched, drop_indices=drop_indices)
-    if blocking:
-        _check_unchanged(results, latest)  # an index is not given up for a commit that cannot be
+    if blocking:  # they are not given up for a commit that cannot be
+        _check_unchanged(results, latest)
+        _check_since(store, wanted, read_version, latest)
     num_new = sum(len(result.new_fragments) for result in results)
     next_id = 0
     if num_new:
@@ -143,21 +145,37 @@ def blocking_indices(
 
 
 def discard_results(store: Store, results: Sequence[RewriteResult]) -> None:
-    """Remove the files of results that are not committed. Files that a version names stay: somebody may commit twice."""
+    """Remove the files of results that are not committed. Files that a version names stay: somebody may commit twice.
+
+    Results may come from elsewhere. Whatever they claim to have written, only data files and what lies beside them are removed, and
+    nothing that belongs to what the tasks read.
+    """
     try:
         named = _named_since(store, min(result.read_version for result in results))
     except (LanceletError, OSError):  # not known: clean-up will tell
         return
     for result in results:
         if not named & {f"{DATA}/{file.path}" for new in result.new_fragments for file in new.files}:
-            remove_files(store, result.files)
+            remove_files(store, [path for path in result.files if _owner(path) not in named | {None}])
+
+
+def _owner(path: str) -> str | None:
+    """Return the data file that a file is, or lies beside; ``None``: it is neither."""
+    try:
+        folder, _, rest = check_path(path).partition("/")
+    except OptionError:
+        return None
+    if folder != DATA or not rest:
+        return None
+    stem, beside, _ = rest.partition("/")
+    return f"{DATA}/{stem}.lance" if beside else path
 
 
 def _named_since(store: Store, version: int) -> set[str]:
-    """Return the paths of all data files of the versions after `version`."""
+    """Return the paths of all data files of a version and of those after it."""
     found = set()
     for number, path in list_versions(store):
-        if number > version:
+        if number >= version:
             manifest = read_manifest(store, path)
             found |= {
                 f"{DATA}/{file.path}" for message in manifest.fragment_messages for file in message.files
@@ -186,6 +204,22 @@ def _check_results(results: Sequence[RewriteResult]) -> None:
                 f"fragments {sorted(own & seen) or sorted(own)}: compacted twice, or none at all"
             )
         seen |= own
+
+
+def _check_since(store: Store, operation: Rewrite, read_version: int, latest: Manifest) -> None:
+    """Check an operation against all versions after the one that the tasks read, as the commit will.
+
+    Raises
+    ------
+    CommitConflict
+        The commit would be refused.
+    """
+    for number, path in list_versions(store):
+        if read_version < number <= latest.version:
+            theirs = transaction_of(store, read_manifest(store, path))
+            if theirs is None:
+                raise CommitConflict(f"version {number} does not say what it changed")
+            check_conflict(operation, theirs.operation)
 
 
 def _check_unchanged(results: Sequence[RewriteResult], manifest: Manifest) -> None:

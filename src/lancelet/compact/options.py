@@ -41,7 +41,8 @@ class CompactionOptions:
     materialize_deletions_threshold
         Part of the rows of a fragment above which the deleted ones are many; from 1 on they never are.
     num_threads
-        Tasks that run at the same time; ``None``: as many as there are processors.
+        Tasks that run at the same time and share `memory_limit`; ``None``: as many as there are processors and memory for, 128 MiB
+        each.
     batch_size
         Rows that are decoded at a time; ``None``: by their size.
     defer_index_remap
@@ -63,7 +64,7 @@ class CompactionOptions:
     max_rows_per_file
         Most rows of a new file; ``None``: no limit but that of the format.
     memory_limit
-        Bytes that a task may take while it decodes and encodes.
+        Bytes that a compaction may take while it decodes and encodes; on an executor, bytes that each task may take.
     drop_indices
         Remove the indices that do not survive.
     """

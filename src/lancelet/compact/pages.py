@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lancelet.errors import OptionError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -26,11 +28,23 @@ class ColumnPages:
         The field that owns the column: ``"a"``, ``"s.a"``, ``"l.item"``.
     before, after
         Pages of all files that are replaced, and of those that replace them.
+
+    Raises
+    ------
+    OptionError
+        A value is none that it may have.
     """
 
     path: str
     before: int
     after: int
+
+    def __post_init__(self) -> None:
+        for value in (self.before, self.after):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise OptionError(f"{value!r} pages of a column: it must be a whole number")
+        if not isinstance(self.path, str):
+            raise OptionError(f"the path of a column is {self.path!r}; it must be text")
 
 
 def count_pages(snapshot: Snapshot, fragments: Iterable[FragmentMetadata]) -> dict[str, int]:

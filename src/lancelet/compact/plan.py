@@ -76,7 +76,7 @@ class CompactionTask:
     Raises
     ------
     OptionError
-        There are no fragments, or one has no data files; or a value is none that it may have.
+        There are no fragments, one is there twice, or one has no data files; or a value is none that it may have.
     """
 
     store: Store
@@ -98,6 +98,8 @@ class CompactionTask:
         for fragment in self.fragments:
             if not fragment.files:
                 raise OptionError(f"fragment {fragment.id} has no data files, and so nothing to compact")
+        if len({fragment.id for fragment in self.fragments}) < len(self.fragments):
+            raise OptionError("a task of compaction has a fragment twice")
         Version.parse(self.storage_version)
         if self.mode not in ("copy", "hybrid", "reencode"):
             raise OptionError(f"a task is done by 'copy', 'hybrid' or 'reencode', not by {self.mode!r}")
@@ -336,7 +338,10 @@ class _Planner:
             piece for bin_ in self._bins() for part in self._parts(bin_) for piece in self._pieces(part)
         ]
         useful = [piece for piece in pieces if self._is_useful(piece)]
-        tasks = [self._task(number, piece) for number, piece in enumerate(self._within_sums(useful))]
+        chosen = self._within_sums(useful)
+        if self._options.compaction_mode == "force_binary_copy":
+            self._check_copied(chosen)
+        tasks = [self._task(number, piece) for number, piece in enumerate(chosen)]
         return CompactionPlan(self._snapshot.store, self._manifest.version, self._options, tuple(tasks))
 
     # ---- which fragments
@@ -435,6 +440,13 @@ class _Planner:
             return f"fragment {id_} has {found.num_bytes} bytes, and a file may have {options.max_bytes_per_file}"
         return None
 
+    def _check_copied(self, pieces: Sequence[_Piece]) -> None:
+        """Check that all fragments of tasks are copied."""
+        for found in (found for piece in pieces for found in piece.candidates):
+            problem, _ = self._examine(found)
+            if problem is not None:
+                raise UnsupportedError(f"the bytes cannot be copied, which is asked for: {problem}")
+
     def _count_pages(self, file: DataFile) -> int:
         container = open_data_file(self._snapshot.store, file)
         with container.source:
@@ -447,13 +459,10 @@ class _Planner:
             _Piece(list(run), copied)
             for copied, run in groupby(part, lambda found: self._examine(found)[0] is None)
         ]
-        if self._options.compaction_mode == "force_binary_copy":
-            for found in part:
-                problem, _ = self._examine(found)
-                if problem is not None:
-                    raise UnsupportedError(f"the bytes cannot be copied, which is asked for: {problem}")
         if len(runs) == 1:
             return runs
+        if self._options.compaction_mode == "force_binary_copy":
+            return [_Piece(part, False)]  # an error, if it becomes a task
         pieces = _joined(
             [piece._replace(copied=piece.copied and self._stands_alone(piece)) for piece in runs]
         )

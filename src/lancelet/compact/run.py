@@ -235,7 +235,7 @@ def _execute_all(
 
 
 def _tasks_at_once(options: CompactionOptions, num_tasks: int) -> int:
-    """Return how many tasks run at a time: one by default, which uses all processors for itself."""
+    """Return how many tasks run at a time: by default as many as there are processors, and memory for."""
     if options.num_threads is None:
         return max(min(num_threads(), options.memory_limit // _TASK_BYTES, num_tasks), 1)
     return max(min(options.num_threads, num_tasks), 1)

@@ -17,6 +17,7 @@ from lancelet.compact.copy import copy_files, cut_outputs
 from lancelet.compact.merge_pages import FULL_PAGE_BYTES, merge_pages
 from lancelet.compact.pages import ColumnPages, both_counts, count_pages
 from lancelet.compact.reencode import reencode
+from lancelet.compact.source import file_bytes
 from lancelet.errors import FormatError, OptionError
 from lancelet.table.deletions import read_deletions
 from lancelet.table.manifest import manifest_of
@@ -65,6 +66,11 @@ class RewriteResult:
         Pages by column.
     seconds
         How long it took.
+
+    Raises
+    ------
+    OptionError
+        A value is none that it may have.
     """
 
     read_version: int
@@ -77,6 +83,16 @@ class RewriteResult:
     num_rows: int
     pages: tuple[ColumnPages, ...]
     seconds: float
+
+    def __post_init__(self) -> None:
+        for name in _NUMBERS:
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+                raise OptionError(f"{name} of a result is {value!r}; it must be a whole number")
+        if isinstance(self.seconds, bool) or not isinstance(self.seconds, int | float):
+            raise OptionError(f"seconds of a result is {self.seconds!r}; it must be a number")
+        if not all(isinstance(path, str) for path in (self.mode, *self.files)):
+            raise OptionError("mode and files of a result must be text")
 
     def to_json(self) -> str:
         """Return the result as JSON text, for :meth:`from_json`."""
@@ -107,7 +123,8 @@ class RewriteResult:
             raise OptionError(f"this is no result of a compaction in JSON: {error}") from None
 
 
-_PLAIN = ("read_version", "mode", "bytes_in", "bytes_out", "num_rows", "seconds")
+_NUMBERS = ("read_version", "bytes_in", "bytes_out", "num_rows")
+_PLAIN = (*_NUMBERS, "mode", "seconds")
 
 
 def execute_task(
@@ -211,15 +228,20 @@ def _copied(snapshot: Snapshot, task: CompactionTask, progress: Progress) -> Wri
         limits=task.limits,
         batch_bytes=task.options.binary_copy_read_batch_bytes,
     )
+    paths = [f"{DATA}/{done.file.path}" for done in copied]
     if progress is not None:
-        progress(snapshot.num_rows)
-    new = [FragmentMetadata(0, (done.file,), done.num_rows) for done in copied]
-    return new, [f"{DATA}/{done.file.path}" for done in copied]
+        try:
+            progress(snapshot.num_rows)
+        except BaseException:
+            remove_files(snapshot.store, paths)
+            raise
+    return [FragmentMetadata(0, (done.file,), done.num_rows) for done in copied], paths
 
 
 def _groups(snapshot: Snapshot, limits: OutputLimits) -> list[range]:
     """Return which fragments make up each new file, if files consist of whole fragments."""
-    num_bytes = [sum(file.file_size_bytes or 0 for file in found.files) for found in snapshot.fragments]
+    store = snapshot.store
+    num_bytes = [sum(file_bytes(store, file) for file in found.files) for found in snapshot.fragments]
     sizes = list(zip(np.diff(snapshot.starts).tolist(), num_bytes, strict=True))
     ends = np.cumsum([0, *cut_outputs(sizes, limits)]).tolist()
     return [range(*pair) for pair in pairwise(ends)]
