@@ -13,11 +13,12 @@ import lancelet
 from compact_jobs import data_files, kept, made, rows, task_of
 from lancelet.compact import merge_pages as module
 from lancelet.compact.commit import commit_compaction
+from lancelet.compact.field_writer import FieldFileWriter
 from lancelet.compact.merge_pages import merge_pages
 from lancelet.compact.reencode import field_bytes, writer_options
 from lancelet.compact.task import execute_task
 from lancelet.container.reader import Container
-from lancelet.errors import OptionError
+from lancelet.errors import FormatError, OptionError
 from lancelet.versions import Version
 from oracle.client import oracle
 from tiers import sample_or_full
@@ -213,6 +214,23 @@ def test_an_error_removes_all_files(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             memory_limit=MEMORY,
             progress=fails,
         )
+    assert data_files(ds) == files
+
+
+def test_pages_that_do_not_follow_each_other_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds = made(tmp_path / "dataset", [100] * 4)
+    files = data_files(ds)
+    original = FieldFileWriter.copy_page
+
+    def shifted(self: Any, *given: Any) -> None:
+        original(self, *given[:-1], max(given[-1] - 1, 0))
+
+    monkeypatch.setattr(module, "FULL_PAGE_BYTES", 1)
+    monkeypatch.setattr(FieldFileWriter, "copy_page", shifted)
+    with pytest.raises(FormatError, match="come before it"):
+        execute_task(task_of(ds, "hybrid"))
     assert data_files(ds) == files
 
 

@@ -17,7 +17,7 @@ from lancelet.compact.copy import copy_files, cut_outputs
 from lancelet.compact.merge_pages import FULL_PAGE_BYTES, merge_pages
 from lancelet.compact.pages import ColumnPages, both_counts, count_pages
 from lancelet.compact.reencode import reencode
-from lancelet.compact.source import file_bytes
+from lancelet.compact.source import WantedColumns, file_bytes
 from lancelet.errors import FormatError, OptionError
 from lancelet.table.deletions import read_deletions
 from lancelet.table.manifest import manifest_of
@@ -165,6 +165,7 @@ def _result(snapshot: Snapshot, task: CompactionTask, progress: Progress, begun:
     try:
         if snapshot.has_stable_row_ids:
             new = with_lineage(snapshot, new)
+        _check_rows(snapshot, new, task.version)
         after = count_pages(snapshot, new)
     except BaseException:
         remove_files(snapshot.store, paths)
@@ -181,6 +182,32 @@ def _result(snapshot: Snapshot, task: CompactionTask, progress: Progress, begun:
         both_counts(before, after),
         time.perf_counter() - begun,
     )
+
+
+def _check_rows(snapshot: Snapshot, new: Sequence[FragmentMetadata], version: Version) -> None:
+    """Check that new files have the rows of their fragments, and in each column pages that follow each other.
+
+    Raises
+    ------
+    FormatError
+        They have not; something went wrong while they were written.
+    """
+    wanted = WantedColumns(snapshot.stored_schema, version)
+    for fragment in new:
+        for file in fragment.files:
+            container = snapshot.session.open(snapshot.store, file, snapshot.schema_key).container
+            if container.num_rows != fragment.physical_rows:
+                raise FormatError(
+                    f"{container.num_rows} rows of {fragment.physical_rows} were written",
+                    path=container.source.name,
+                )
+            if version == Version.V2_0:  # its pages do not say their first rows
+                continue
+            columns = file.columns_of
+            container.prepare(len(columns))
+            for id_, rows_per_row in zip(wanted.ids, wanted.rows_per_row, strict=True):
+                if id_ in columns:
+                    container.check_rows(columns[id_], rows_per_row)
 
 
 def _checked(task: CompactionTask, manifest: Manifest | None) -> Manifest:
