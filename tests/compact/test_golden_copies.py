@@ -21,8 +21,6 @@ from table.golden_datasets import GoldenDataset, golden_datasets
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(not golden_datasets(), reason="the full golden corpus is needed")
-
 
 @pytest.mark.parametrize("dataset", golden_datasets(), ids=lambda found: found.name)
 def test_golden_datasets(dataset: GoldenDataset, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Choose the subset of the golden corpus that is kept in this directory, and copy it here.
 
 A file is worth keeping for each feature that no smaller file has: a column type with or without nulls, a page encoding (numbers
-left out), an encoding hint; each for each file version and release. Run with the corpus at hand:
+left out), an encoding hint; each for each file version and release. Of the datasets those of small recipes are kept. Run with the
+corpus at hand:
 
     python tests/golden/make_subset.py
 """
@@ -21,7 +22,9 @@ from golden_index import FULL_CORPUS, GoldenFile, golden_files, is_flat_field  #
 
 VERSIONS = ("2.1", "2.2")
 BUDGET_BYTES = 1_600_000
-"""For files and tables; the damaged files come on top."""
+"""For files and tables; the damaged files and the datasets come on top."""
+RECIPES = ("append", "columns", "delete_array", "delete_bitmap", "empty", "stable_row_ids", "versions")
+"""Datasets that are kept: less than a megabyte."""
 
 
 def features(file: GoldenFile) -> set[tuple[object, ...]]:
@@ -73,7 +76,7 @@ def choose(files: list[GoldenFile]) -> list[GoldenFile]:
 
 def main() -> None:
     """Replace the subset in this directory."""
-    for directory in ("files", "expected", "corrupt"):
+    for directory in ("files", "expected", "corrupt", "datasets"):
         shutil.rmtree(HERE / directory, ignore_errors=True)
     usable = [
         file
@@ -95,6 +98,19 @@ def main() -> None:
     (HERE / "corrupt").mkdir()
     for path in (FULL_CORPUS / "corrupt").iterdir():
         shutil.copyfile(path, HERE / "corrupt" / path.name)
+    keep_datasets()
+
+
+def keep_datasets() -> None:
+    """Copy the datasets of :data:`RECIPES`, what they must read as, and their lines of the index."""
+    (HERE / "datasets").mkdir()
+    for index in sorted((FULL_CORPUS / "datasets").glob("index.p*.jsonl")):
+        lines = [
+            line for line in index.read_text().split("\n") if line and json.loads(line)["recipe"] in RECIPES
+        ]
+        (HERE / "datasets" / index.name).write_text("\n".join(lines) + "\n")
+        for folder in (json.loads(line)[key] for line in lines for key in ("uri", "expected")):
+            shutil.copytree(FULL_CORPUS / folder, HERE / folder, copy_function=shutil.copyfile)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The datasets of the golden corpus: what pylance wrote, version by version, and what it read of them.
 
-They are not part of the small corpus of the repository: without the full one there are none, and their tests are skipped.
+The small corpus of the repository has half of them.
 """
 
 from __future__ import annotations

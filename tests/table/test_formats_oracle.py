@@ -45,8 +45,6 @@ print(json.dumps({
 }))
 """
 
-pytestmark = pytest.mark.skipif(not golden_datasets(), reason="the full golden corpus is needed")
-
 
 def look(release: str, path: Path, ids: Sequence[int] = ()) -> dict[str, Any]:
     """Return what a release of pylance sees of a dataset, and the rows that it takes by row id."""

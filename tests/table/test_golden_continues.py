@@ -15,8 +15,6 @@ from table.golden_datasets import GoldenDataset, golden_datasets
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.skipif(not golden_datasets(), reason="the full corpus is not beside the repository")
-
 READ = """
 ds = lance.dataset(root)
 ds.validate()
