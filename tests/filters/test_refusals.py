@@ -13,7 +13,7 @@ from lancelet.filters import compile_expression, compile_filter
 REFUSED = [
     ("", "empty"),
     ("   ", "empty"),
-    ("i32 >", "no SQL"),
+    ("i32 >", "no SQL: something is missing at line 1, column 5"),
     ("i32 > 1)", "no SQL"),
     ("(i32 > 1", "no SQL"),
     ("i32 = 'abc", "no SQL"),

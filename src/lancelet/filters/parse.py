@@ -110,11 +110,14 @@ def parse(text: str, schema: pa.Schema, whole_expression: bool) -> Node:
 
 
 def _plain_message(error: SqlglotError) -> str:
-    """Return what sqlglot says without its colours."""
+    """Return what sqlglot says without its colours and its own names for things."""
     details = getattr(error, "errors", None)
     if details:
         found = details[0]
-        return f"{found.get('description')} at line {found.get('line')}, column {found.get('col')}"
+        said = str(found.get("description"))
+        if said.startswith("Required keyword"):
+            said = "something is missing"
+        return f"{said} at line {found.get('line')}, column {found.get('col')}"
     return str(error).partition("\n")[0]
 
 
