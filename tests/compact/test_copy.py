@@ -31,6 +31,7 @@ from compact.copying import (
 from lancelet.compact.copy import OutputLimits, copy_files, cut_outputs
 from lancelet.compact.source import SourceFile, WantedColumns, open_data_file
 from lancelet.compact.verify import verify_copy
+from lancelet.container.metadata import PageTotals
 from lancelet.container.reader import Container
 from lancelet.errors import FormatError
 from lancelet.file import FileReader
@@ -453,17 +454,17 @@ def test_a_copy_that_lost_something_is_found(tmp_path: Path) -> None:
     manifest = latest(store)
     wanted = WantedColumns(manifest.schema, Version.V2_1)
     (copy,) = copied(store)
-    totals = [replace(total) for total in source_of(store).totals]
-    for total, other in zip(totals, source_of(store, 1).totals, strict=True):
-        total.num_rows += other.num_rows
-        total.num_pages += other.num_pages
-        total.num_bytes += other.num_bytes
+    sources = source_of(store), source_of(store, 1)
+    totals = [
+        PageTotals(*map(sum, zip(*both, strict=True)))
+        for both in zip(*(source.totals for source in sources), strict=True)
+    ]
     verify_copy(store, copy.file, 200, totals, wanted)
     with pytest.raises(FormatError, match="200 rows, and its sources have 199"):
         verify_copy(store, copy.file, 199, totals, wanted)
     for name in ("num_pages", "num_bytes"):
-        wrong = [replace(total) for total in totals]
-        setattr(wrong[2], name, getattr(wrong[2], name) + 1)
+        wrong = list(totals)
+        wrong[2] = totals[2]._replace(**{name: getattr(totals[2], name) + 1})
         with pytest.raises(FormatError, match="the copied column has"):
             verify_copy(store, copy.file, 200, wrong, wanted)
     with pytest.raises(FormatError, match="5 columns of 1"):

@@ -17,8 +17,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from lancelet.compact.eligible import blob_column, manifest_problem
-from lancelet.compact.source import ColumnTotals, SourceFile, WantedColumns, open_data_file
+from lancelet.compact.pages import ColumnPages
+from lancelet.compact.source import SourceFile, WantedColumns, open_data_file
 from lancelet.compact.verify import verify_copy
+from lancelet.container.metadata import PageTotals
 from lancelet.container.writer import ContainerWriter
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.pb import file2_pb2, file_pb2
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["CopiedFile", "OutputLimits", "copy_files", "cut_outputs"]
 
 #: Larger buffers do not move bytes any faster, and smaller ones cost calls.
-_BUFFER_BYTES = 1 << 20
+_BUFFER_BYTES = 2 << 20
 _DEFAULT_BATCH_BYTES = 16 << 20
 #: Row addresses count the rows of a fragment in 32 bits.
 _MOST_ROWS = (1 << 32) - 1
@@ -56,11 +58,14 @@ class CopiedFile(NamedTuple):
         Its rows.
     num_sources
         How many of the sources it holds; sources are copied in order and as a whole.
+    pages
+        Pages of each column in the sources together, and in the file.
     """
 
     file: DataFile
     num_rows: int
     num_sources: int
+    pages: tuple[ColumnPages, ...]
 
 
 class OutputLimits(NamedTuple):
@@ -220,7 +225,7 @@ class _Output:
         self._batch_bytes = batch_bytes
         self._progress = progress
         self._buffer = memoryview(bytearray(_BUFFER_BYTES))
-        self._totals = [ColumnTotals() for _ in wanted.ids]
+        self._totals = [PageTotals(0, 0, 0)] * len(wanted.ids)
         self._headers: dict[int, file2_pb2.ColumnMetadata.Page] = {}
         self._num_rows = 0
 
@@ -240,13 +245,21 @@ class _Output:
         minor = 0 if version == Version.V2_0 else version.footer[1]
         columns = tuple(range(len(self._wanted.ids)))
         file = DataFile(name, self._wanted.ids, columns, 2, minor, num_bytes)
+        written = [
+            total._replace(num_pages=1) if column in self._headers else total
+            for column, total in enumerate(self._totals)
+        ]
         try:
             if verify:
-                verify_copy(self._store, file, self._num_rows, self._totals, self._wanted)
+                verify_copy(self._store, file, self._num_rows, written, self._wanted)
         except BaseException:
             remove_files(self._store, [path])
             raise
-        return CopiedFile(file, self._num_rows, len(fragments))
+        pages = tuple(
+            ColumnPages(path, before.num_pages, after.num_pages)
+            for path, before, after in zip(self._wanted.paths, self._totals, written, strict=True)
+        )
+        return CopiedFile(file, self._num_rows, len(fragments), pages)
 
     def _add(self, writer: ContainerWriter, sink: Sink, fragment: FragmentMetadata) -> None:
         """Append the pages of a fragment."""
@@ -270,14 +283,14 @@ class _Output:
         self._count(opened)
 
     def _count(self, opened: SourceFile) -> None:
-        for column, (own, total) in enumerate(zip(opened.totals, self._totals, strict=True)):
-            total.num_rows += own.num_rows
-            if column not in self._wanted.headers:
-                total.num_pages += own.num_pages
-                total.num_bytes += own.num_bytes
-            elif column not in self._headers:
-                self._headers[column] = opened.header(column)
-                total.num_pages = 1
+        for column in self._wanted.headers - self._headers.keys():
+            self._headers[column] = opened.header(column)
+        self._totals = [
+            PageTotals(rows + own_rows, num_bytes + own_bytes, num_pages + own_pages)
+            for (rows, num_bytes, num_pages), (own_rows, own_bytes, own_pages) in zip(
+                self._totals, opened.totals, strict=True
+            )
+        ]
         self._num_rows += opened.num_rows
         if self._num_rows > _MOST_ROWS:
             raise FormatError(f"{self._num_rows} rows are more than a fragment can have")

@@ -7,7 +7,6 @@ decoded. What is read of a file are its footer and the metadata of the columns t
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,12 +26,12 @@ from lancelet.versions import Version
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from lancelet.container.metadata import PageMetadata
+    from lancelet.container.metadata import PageMetadata, PageTotals
     from lancelet.schema.fields import Field, Schema
     from lancelet.storage import Store
     from lancelet.table.metadata import DataFile
 
-__all__ = ["ColumnTotals", "Run", "SourceFile", "WantedColumns", "file_bytes", "open_data_file"]
+__all__ = ["Run", "SourceFile", "WantedColumns", "file_bytes", "open_data_file"]
 
 #: ``ColumnEncoding { values {} }``: an ordinary column.
 _PLAIN_COLUMN = b"\x0a\x00"
@@ -96,15 +95,6 @@ class Run(NamedTuple):
 
     start: int
     stop: int
-
-
-@dataclass(slots=True)
-class ColumnTotals:
-    """What the pages of a column are together: rows as they count them, number, and bytes of their buffers."""
-
-    num_rows: int = 0
-    num_pages: int = 0
-    num_bytes: int = 0
 
 
 def open_data_file(store: Store, file: DataFile) -> Container:
@@ -183,7 +173,7 @@ class SourceFile:
     num_rows
         Rows of the file.
     totals
-        For each wanted column what its pages are together.
+        For each wanted column what its pages are together, with the rows as they count them.
     problem
         Why the pages cannot be moved; ``None``: they can be.
 
@@ -198,7 +188,6 @@ class SourceFile:
     def __init__(self, container: Container, file: DataFile, wanted: WantedColumns) -> None:
         self.num_rows = container.num_rows
         self.problem: str | None = None
-        self.totals: list[ColumnTotals] = []
         self._container = container
         self._file = file
         self._wanted = wanted
@@ -207,8 +196,7 @@ class SourceFile:
         if container.num_global_buffers > 1:
             self._refuse(f"has {container.num_global_buffers - 1} user global buffers")
         container.prepare(len(self._numbers))
-        for place, number in enumerate(self._numbers):
-            self._read(place, number)
+        self.totals: list[PageTotals] = [self._read(*place) for place in enumerate(self._numbers)]
         if wanted.version == Version.V2_0 and self.problem is None:
             try:
                 self._check_rows_20()
@@ -220,22 +208,24 @@ class SourceFile:
         """Pages of all wanted columns."""
         return sum([total.num_pages for total in self.totals])
 
-    def _read(self, place: int, number: int) -> None:
+    def _read(self, place: int, number: int) -> PageTotals:
         """Check a column; that its buffers lie in the file and that its pages are of the version is checked by the container."""
-        container = self._container
+        container, is_old = self._container, self._wanted.version == Version.V2_0
+        rows_per_row = self._wanted.rows_per_row[place]
+        if container.table is not None and not is_old and rows_per_row == 1:
+            totals = container.table.plain_totals(number, _PLAIN_COLUMN)
+            if totals is not None and totals.num_rows == self.num_rows:  # most columns: nothing to look into
+                return totals
         column = container.column(number)
         if column.buffers:
             self._refuse(f"has buffers of column {self._wanted.paths[place]!r} as a whole")
         elif column.encoding != _PLAIN_COLUMN:
             self._refuse(f"describes column {self._wanted.paths[place]!r} by an encoding of its own")
-        _, num_bytes, num_pages = container.totals(number)
-        if self._wanted.version > Version.V2_0:
-            rows_per_row = self._wanted.rows_per_row[place]
-            container.check_rows(number, rows_per_row)
-            num_rows = self.num_rows * rows_per_row
-        else:
-            num_rows = sum([page.num_rows for page in column.pages])
-        self.totals.append(ColumnTotals(num_rows, num_pages, num_bytes))
+        totals = container.totals(number)
+        if is_old:
+            return totals._replace(num_rows=sum([page.num_rows for page in column.pages]))
+        container.check_rows(number, rows_per_row)
+        return totals._replace(num_rows=self.num_rows * rows_per_row)
 
     def _refuse(self, reason: str) -> None:
         if self.problem is None:

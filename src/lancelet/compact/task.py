@@ -15,7 +15,7 @@ import numpy as np
 
 from lancelet.compact.copy import copy_files, cut_outputs
 from lancelet.compact.merge_pages import FULL_PAGE_BYTES, merge_pages
-from lancelet.compact.pages import ColumnPages, both_counts, count_pages
+from lancelet.compact.pages import ColumnPages, both_counts, count_pages, joined_counts
 from lancelet.compact.reencode import reencode
 from lancelet.compact.source import WantedColumns, file_bytes
 from lancelet.errors import FormatError, OptionError
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lancelet.compact.plan import CompactionTask
     from lancelet.table.manifest import Manifest
 
-    Written = tuple[list[FragmentMetadata], list[str]]
+    Pages = tuple[ColumnPages, ...]
     Progress = Callable[[int], None] | None
 
 __all__ = ["RewriteResult", "execute_task", "file_limits"]
@@ -160,13 +160,13 @@ def execute_task(
 
 
 def _result(snapshot: Snapshot, task: CompactionTask, progress: Progress, begun: float) -> RewriteResult:
-    before = count_pages(snapshot, task.fragments)
-    new, paths = _written(snapshot, task, progress)
+    new, paths, pages = _written(snapshot, task, progress)
     try:
         if snapshot.has_stable_row_ids:
             new = with_lineage(snapshot, new)
         _check_rows(snapshot, new, task.version)
-        after = count_pages(snapshot, new)
+        if pages is None:
+            pages = both_counts(count_pages(snapshot, task.fragments), count_pages(snapshot, new))
     except BaseException:
         remove_files(snapshot.store, paths)
         raise
@@ -179,7 +179,7 @@ def _result(snapshot: Snapshot, task: CompactionTask, progress: Progress, begun:
         task.num_bytes,
         sum(file.file_size_bytes or 0 for fragment in new for file in fragment.files),
         snapshot.num_rows,
-        both_counts(before, after),
+        pages,
         time.perf_counter() - begun,
     )
 
@@ -227,8 +227,10 @@ def _checked(task: CompactionTask, manifest: Manifest | None) -> Manifest:
     return manifest
 
 
-def _written(snapshot: Snapshot, task: CompactionTask, progress: Progress) -> Written:
-    """Write the new files; returns fragments without ids and row ids, and the paths of all files."""
+def _written(
+    snapshot: Snapshot, task: CompactionTask, progress: Progress
+) -> tuple[list[FragmentMetadata], list[str], Pages | None]:
+    """Write the new files; returns fragments without ids and row ids, paths of all files, and the pages where they are known."""
     mode: str = task.mode
     if mode == "hybrid" and task.version == Version.V2_0:  # pages of 2.0 are not put together one by one
         mode = "copy" if task.num_bytes >= FULL_PAGE_BYTES * task.num_pages else "reencode"
@@ -242,11 +244,13 @@ def _written(snapshot: Snapshot, task: CompactionTask, progress: Progress) -> Wr
         "progress": progress,
     }
     if mode == "hybrid":
-        return merge_pages(snapshot, _groups(snapshot, task.limits), **decoding)
-    return reencode(snapshot, limits=file_limits(task), **decoding)
+        return *merge_pages(snapshot, _groups(snapshot, task.limits), **decoding), None
+    return *reencode(snapshot, limits=file_limits(task), **decoding), None
 
 
-def _copied(snapshot: Snapshot, task: CompactionTask, progress: Progress) -> Written:
+def _copied(
+    snapshot: Snapshot, task: CompactionTask, progress: Progress
+) -> tuple[list[FragmentMetadata], list[str], Pages]:
     copied = copy_files(
         snapshot.store,
         task.fragments,
@@ -262,7 +266,8 @@ def _copied(snapshot: Snapshot, task: CompactionTask, progress: Progress) -> Wri
         except BaseException:
             remove_files(snapshot.store, paths)
             raise
-    return [FragmentMetadata(0, (done.file,), done.num_rows) for done in copied], paths
+    new = [FragmentMetadata(0, (done.file,), done.num_rows) for done in copied]
+    return new, paths, joined_counts(done.pages for done in copied)
 
 
 def _groups(snapshot: Snapshot, limits: OutputLimits) -> list[range]:

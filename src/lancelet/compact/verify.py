@@ -11,7 +11,8 @@ from lancelet.versions import COLUMN_ENCODING, Version
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lancelet.compact.source import ColumnTotals, WantedColumns
+    from lancelet.compact.source import WantedColumns
+    from lancelet.container.metadata import PageTotals
     from lancelet.container.reader import Container
     from lancelet.storage import Store
     from lancelet.table.metadata import DataFile
@@ -20,7 +21,7 @@ __all__ = ["verify_copy"]
 
 
 def verify_copy(
-    store: Store, file: DataFile, num_rows: int, totals: Sequence[ColumnTotals], wanted: WantedColumns
+    store: Store, file: DataFile, num_rows: int, totals: Sequence[PageTotals], wanted: WantedColumns
 ) -> None:
     """Check that a file that was put together of others has what they had, and that its ends can be read.
 
@@ -62,7 +63,7 @@ def verify_copy(
         _read_ends(container)
 
 
-def _check_column(container: Container, column: int, expected: ColumnTotals, wanted: WantedColumns) -> None:
+def _check_column(container: Container, column: int, expected: PageTotals, wanted: WantedColumns) -> None:
     """Check a column; that its buffers lie in the file and that its pages are of the version was checked by opening it."""
     is_old = wanted.version == Version.V2_0
     metadata = container.column(column)

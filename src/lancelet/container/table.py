@@ -112,6 +112,14 @@ class ColumnTable:
             return None
         return _make_totals((num_rows, num_bytes, num_pages))
 
+    def plain_totals(self, column: int, encoding: bytes) -> PageTotals | None:
+        """Return what :meth:`totals` does, of a column with `encoding` and no buffers as a whole; ``None``: it may not be one."""
+        _, _, _, num_buffers, number, *_ = self._columns[column]
+        described = self._described.get(number)
+        if num_buffers or described is None or described[1] != encoding:
+            return None
+        return self.totals(column)
+
     def column(self, column: int) -> ColumnMetadata | None:
         """Return the metadata of a column; ``None``: it must be parsed on its own."""
         totals = self.totals(column)
