@@ -19,6 +19,11 @@ size_t parse(In<uint8_t> blocks, In<int64_t> edges, int64_t stop, bool aligned, 
                                 {out_columns.span, out_pages.span, out_buffers.span}, out_encodings.span);
 }
 
+void places(In<int64_t> wanted, In<int64_t> pages, In<int64_t> buffers, In<int64_t> num_buffers,
+            Out<int64_t> out_places) {
+  columns::page_places(wanted.span, pages.span, buffers.span, num_buffers.span, out_places.span);
+}
+
 }  // namespace
 
 void bind_columns(nb::module_& module) {
@@ -26,6 +31,7 @@ void bind_columns(nb::module_& module) {
   module.def("columns_measure", &measure, "blocks"_a, "edges"_a, "stop"_a, "aligned"_a, "out_counts"_a, release);
   module.def("columns_parse", &parse, "blocks"_a, "edges"_a, "stop"_a, "aligned"_a, "counts"_a, "out_columns"_a,
              "out_pages"_a, "out_buffers"_a, "out_encodings"_a, release);
+  module.def("page_places", &places, "wanted"_a, "pages"_a, "buffers"_a, "num_buffers"_a, "out_places"_a);
 }
 
 }  // namespace lancelet

@@ -8,6 +8,7 @@
 #include "buffers.hpp"
 #include "direct_items.hpp"
 #include "direct_read.hpp"
+#include "ranges.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -71,31 +72,38 @@ class DirectColumns {
                        : direct::Items::variable(data.bytes(), Held(item_offsets).bytes(), static_cast<int>(item_bits));
       require(item_bits == this->column(column).bits(), "direct: a dictionary holds other values than its column");
     }
-    return open_page(column, page, form_of(levels, level_width, values, bits, large), words, chunks,
+    const Bytes stored = checked_slice(file_.bytes(), words.first, words.second);
+    return open_page(column, page, form_of(levels, level_width, values, bits, large), stored, chunks,
                      items.is_none() ? std::nullopt : std::optional(std::move(dictionary)), symbols);
   }
 
-  // Opens the pages of known forms; held: the bytes that each holds beside the file, or -1 for those that are refused.
+  // Opens pages of known forms until they hold more than `room` bytes; returns how many it came to. held: the bytes
+  // that each holds beside the file, or -1 for those that are refused.
   //   pages   column, page, form, position and size of words, of chunks, of the dictionary, whether values are text
   //   forms   levels, level width, values, bits, large, rows, items (none, fixed, variable), item bits, lz4, items
-  void add_pages(In<int64_t> pages, In<int64_t> forms, nb::list symbols, Out<int64_t> out_held) {
+  size_t add_pages(In<int64_t> pages, In<int64_t> forms, nb::list symbols, const std::vector<Range>& copied,
+                   In<uint8_t> copies, int64_t room, Out<int64_t> out_held) {
+    const Copies heads(copied, copies.span);
     constexpr size_t page_width = 10, form_width = 10;
     require(
         pages.span.size() == page_width * out_held.span.size() && forms.span.size() == form_width * nb::len(symbols),
         "direct: ten numbers a page and a form");
-    for (size_t i = 0; i < out_held.span.size(); ++i) {
+    size_t i = 0;
+    for (; i < out_held.span.size() && room >= 0; ++i) {
       const auto page = pages.span.subspan(page_width * i).first<page_width>();
       require(page[2] >= 0 && static_cast<uint64_t>(page[2]) < nb::len(symbols), "direct: no such form");
       const auto place = static_cast<size_t>(page[2]);
       try {
         out_held.span[i] = static_cast<int64_t>(
-            add_known(page, forms.span.subspan(form_width * place).first<form_width>(), symbols[place]));
+            add_known(page, forms.span.subspan(form_width * place).first<form_width>(), symbols[place], heads));
+        room -= out_held.span[i];
       } catch (const CorruptData&) {
         out_held.span[i] = -1;
       } catch (const BadArgument&) {
         out_held.span[i] = -1;
       }
     }
+    return i;
   }
 
   void forget_pages() {
@@ -121,8 +129,8 @@ class DirectColumns {
             static_cast<unsigned>(bits), large};
   }
 
-  size_t open_page(size_t column, size_t page, direct::PageForm form, std::pair<int64_t, int64_t> words,
-                   std::pair<int64_t, int64_t> chunks, std::optional<direct::Items> items, nb::handle symbols) {
+  size_t open_page(size_t column, size_t page, direct::PageForm form, Bytes words, std::pair<int64_t, int64_t> chunks,
+                   std::optional<direct::Items> items, nb::handle symbols) {
     direct::Column& target = this->column(column);
     require(page < target.num_pages(), "direct: no such page");
     if (items)
@@ -131,26 +139,30 @@ class DirectColumns {
     std::optional<direct::Symbols> table;
     if (!symbols.is_none()) table.emplace(Held(symbols).bytes());
     require((form.values == direct::ValueForm::symbols) == table.has_value(), "direct: a symbol table is missing");
-    auto opened = std::make_shared<const direct::Page>(form, checked_slice(file_.bytes(), words.first, words.second),
-                                                       checked_slice(file_.bytes(), chunks.first, chunks.second),
-                                                       target.first_row(page + 1) - target.first_row(page),
-                                                       items ? std::move(*items) : direct::Items(), std::move(table));
+    auto opened =
+        std::make_shared<const direct::Page>(form, words, checked_slice(file_.bytes(), chunks.first, chunks.second),
+                                             target.first_row(page + 1) - target.first_row(page),
+                                             items ? std::move(*items) : direct::Items(), std::move(table));
     const size_t held = opened->held_bytes();
     target.set_page(page, std::move(opened));
     return held;
   }
 
-  size_t add_known(std::span<const int64_t, 10> page, std::span<const int64_t, 10> form, nb::handle symbols) {
+  size_t add_known(std::span<const int64_t, 10> page, std::span<const int64_t, 10> form, nb::handle symbols,
+                   const Copies& heads) {
     const auto column = static_cast<size_t>(page[0]), number = static_cast<size_t>(page[1]);
     const direct::Column& target = this->column(column);
     require(number < target.num_pages(), "direct: no such page");
     require(target.first_row(number + 1) - target.first_row(number) == form[5], "direct: a page of other rows");
+    const auto stored = [&](int64_t position, int64_t size) {
+      return heads.of(position, checked_slice(file_.bytes(), position, size));
+    };
     std::optional<direct::Items> items;
     if (form[6] != 0)
       items = direct::decode_items({form[6] == 2, target.bits(), form[7], form[8] != 0, form[9], page[9] != 0},
-                                   checked_slice(file_.bytes(), page[7], page[8]));
-    return open_page(column, number, form_of(form[0], form[1], form[2], form[3], form[4] != 0), {page[3], page[4]},
-                     {page[5], page[6]}, std::move(items), symbols);
+                                   stored(page[7], page[8]));
+    return open_page(column, number, form_of(form[0], form[1], form[2], form[3], form[4] != 0),
+                     stored(page[3], page[4]), {page[5], page[6]}, std::move(items), symbols);
   }
 
   Held file_;
@@ -164,6 +176,7 @@ class DirectRead {
         starts_(starts.span.begin(), starts.span.end()),
         stops_(stops.span.begin(), stops.span.end()) {
     const auto& all = nb::cast<const DirectColumns&>(owner_);
+    file_ = all.file();
     rows().check();
     columns_.reserve(numbers.span.size());
     for (const int64_t number : numbers.span) {
@@ -188,21 +201,30 @@ class DirectRead {
     return found;
   }
 
-  // Position and size of the chunks that hold the rows, neighbours together. All pages must be there.
-  std::vector<std::pair<int64_t, int64_t>> chunk_ranges() const {
-    std::vector<std::pair<int64_t, int64_t>> ranges;
-    const uint8_t* file = nb::cast<const DirectColumns&>(owner_).file().data();
+  // Position and size of the chunks that hold the rows, in order; those with at most `gap` bytes between them together.
+  // All pages must be there.
+  std::vector<Range> chunk_ranges(int64_t gap) const {
+    std::vector<Range> ranges;
     for (size_t i = 0; i < columns_.size(); ++i)
       direct::for_chunks(*columns_[i], pages_[i], rows(), [&](const direct::Page& page, size_t chunk, size_t, size_t) {
         const Bytes bytes = page.chunk(chunk);
-        const int64_t position = bytes.data() - file;
+        const int64_t position = bytes.data() - file_.data();
         const auto size = static_cast<int64_t>(bytes.size());
         if (!ranges.empty() && ranges.back().first + ranges.back().second == position)
           ranges.back().second += size;
-        else if (ranges.empty() || ranges.back().first + ranges.back().second != position + size)
+        else
           ranges.emplace_back(position, size);
       });
+    merge_near(ranges, gap);
     return ranges;
+  }
+
+  // Ranges of the file that lie in `data`, which is held from now on: chunks are read there.
+  void use_copies(const std::vector<Range>& ranges, nb::handle data) {
+    outputs_.clear();  // what they refer to goes
+    auto held = std::make_unique<Held>(data);
+    copies_ = Copies(ranges, held->bytes());
+    copied_ = std::move(held);
   }
 
   // Per column: whether it needs a bitmap, and the bytes of its values or offsets.
@@ -225,13 +247,14 @@ class DirectRead {
     outputs_.clear();
     outputs_.reserve(columns_.size());
     direct::Chunk chunk;
+    const direct::Stored stored{file_, copies_};
     for (size_t i = 0; i < columns_.size(); ++i) {
       const int64_t* place = where.span.data() + 3 * i;
       const MutableBytes validity =
           place[1] < 0 ? MutableBytes{} : part(outs, place[0], place[1], bitmap_bytes(num_rows_));
       const MutableBytes values = part(outs, place[0], place[2], direct::Output::needed_bytes(*columns_[i], num_rows_));
       direct::Output output(*columns_[i], num_rows_, validity, values);
-      direct::decode(*columns_[i], pages_[i], rows(), chunk, output);
+      direct::decode(*columns_[i], pages_[i], rows(), stored, chunk, output);
       out_report.span[2 * i] = output.null_count();
       out_report.span[2 * i + 1] = static_cast<int64_t>(output.data_bytes());
       outputs_.push_back(std::move(output));
@@ -278,7 +301,10 @@ class DirectRead {
     return out.subspan(static_cast<size_t>(offset), size);
   }
 
-  nb::object owner_;
+  nb::object owner_;  // which holds the file
+  Bytes file_;
+  std::unique_ptr<Held> copied_;
+  Copies copies_;
   std::vector<int64_t> starts_, stops_;
   size_t num_rows_ = 0;
   std::vector<const direct::Column*> columns_;
@@ -294,7 +320,8 @@ void bind_direct(nb::module_& module) {
       .def(nb::init<nb::handle>(), "file"_a)
       .def("add_column", &DirectColumns::add_column, "first_rows"_a, "is_variable"_a, "bits"_a)
       .def("add_columns", &DirectColumns::add_columns, "first_rows"_a, "kinds"_a)
-      .def("add_pages", &DirectColumns::add_pages, "pages"_a, "forms"_a, "symbols"_a, "out_held"_a)
+      .def("add_pages", &DirectColumns::add_pages, "pages"_a, "forms"_a, "symbols"_a, "copied"_a, "copies"_a, "room"_a,
+           "out_held"_a)
       .def("add_page", &DirectColumns::add_page, "column"_a, "page"_a, "levels"_a, "level_width"_a, "values"_a,
            "bits"_a, "large"_a, "words"_a, "chunks"_a, "items"_a.none(), "item_bits"_a, "item_offsets"_a.none(),
            "symbols"_a.none())
@@ -303,7 +330,8 @@ void bind_direct(nb::module_& module) {
       .def(nb::init<nb::object, In<int64_t>, In<int64_t>, In<int64_t>>(), "columns"_a, "numbers"_a, "starts"_a,
            "stops"_a)
       .def("missing", &DirectRead::missing)
-      .def("chunk_ranges", &DirectRead::chunk_ranges)
+      .def("chunk_ranges", &DirectRead::chunk_ranges, "gap"_a)
+      .def("use_copies", &DirectRead::use_copies, "ranges"_a, "data"_a)
       .def("measure", &DirectRead::measure, "out_needs"_a)
       .def("decode", &DirectRead::decode, "outs"_a, "where"_a, "out_report"_a, release)
       .def("copy", &DirectRead::copy, "outs"_a, "where"_a, "out_ascii"_a, release);

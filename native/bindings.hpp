@@ -8,6 +8,7 @@ namespace lancelet {
 void bind_bitpack(nanobind::module_& module);
 void bind_bodies(nanobind::module_& module);
 void bind_columns(nanobind::module_& module);
+void bind_ranges(nanobind::module_& module);
 void bind_runs(nanobind::module_& module);
 void bind_fsst(nanobind::module_& module);
 void bind_lz4(nanobind::module_& module);

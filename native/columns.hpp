@@ -330,4 +330,40 @@ inline size_t columns_parse(Bytes blocks, std::span<const int64_t> edges, int64_
   return encodings.size();
 }
 
+// Where the buffers of mini-block pages lie, from the arrays of columns_parse.
+//   wanted   column, page, form, row in `pages`, is text     out_places   column, page, form or -1, position and size
+//   of
+//                                                                         three buffers, is text
+// The first two are the chunk words and the chunks; the third, a dictionary, only where the form has three buffers. A
+// page with another number of buffers than its form gets form -1.
+inline void page_places(std::span<const int64_t> wanted, std::span<const int64_t> pages,
+                        std::span<const int64_t> buffers, std::span<const int64_t> num_buffers,
+                        std::span<int64_t> out_places) {
+  constexpr size_t wanted_width = 5, place_width = 10, page_width = 5;
+  const auto row_of = [](std::span<const int64_t> rows, int64_t row, size_t width) {
+    require(row >= 0 && static_cast<uint64_t>(row) < rows.size() / width, "columns: no such row");
+    return rows.subspan(static_cast<size_t>(row) * width, width);
+  };
+  require(wanted.size() % wanted_width == 0 && out_places.size() == wanted.size() / wanted_width * place_width,
+          "columns: five numbers a page are needed, and ten come out");
+  for (size_t i = 0; i < wanted.size() / wanted_width; ++i) {
+    const auto page = wanted.subspan(wanted_width * i, wanted_width);
+    const auto out = out_places.subspan(place_width * i, place_width);
+    const auto row = row_of(pages, page[3], page_width);
+    const int64_t count = row_of(num_buffers, page[2], 1)[0];
+    require(count == 2 || count == 3, "columns: a mini-block page has two or three buffers");
+    const bool is_known = row[1] == count;
+    std::fill(out.begin(), out.end(), 0);
+    out[0] = page[0];
+    out[1] = page[1];
+    out[2] = is_known ? page[2] : -1;
+    out[9] = page[4];
+    for (int64_t k = 0; is_known && k < count; ++k) {
+      const auto buffer = row_of(buffers, row[0] + k, 2);
+      out[3 + 2 * static_cast<size_t>(k)] = buffer[0];
+      out[4 + 2 * static_cast<size_t>(k)] = buffer[1];
+    }
+  }
+}
+
 }  // namespace lancelet::columns

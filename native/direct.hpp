@@ -135,14 +135,14 @@ class Page {
 // One chunk of a page, taken apart. What is decoded is kept until another one is opened.
 class Chunk {
  public:
-  void open(const Page& page, size_t index) {
+  // `bytes` are those of the chunk, wherever they lie.
+  void open(const Page& page, size_t index, Bytes bytes) {
     if (page_ == &page && index_ == index) return;
     page_ = &page;
     index_ = index;
     levels_ready_ = values_ready_ = false;
     const int64_t slots = page.stop_slot(index) - page.first_slot(index);
     num_slots_ = static_cast<size_t>(slots);
-    const Bytes bytes = page.chunk(index);
     const auto size = static_cast<int64_t>(bytes.size());
     const ChunkShape shape = page.form().shape();
     std::array<int64_t, 3> offsets{}, sizes{};

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "direct.hpp"
+#include "ranges.hpp"
 
 namespace lancelet::direct {
 
@@ -398,9 +399,21 @@ void for_chunks(const Column& column, const Pages& pages, RowRanges rows, Visit 
   }
 }
 
-inline void decode(const Column& column, const Pages& pages, RowRanges rows, Chunk& chunk, Output& output) {
+// A file in memory, parts of which were copied elsewhere.
+struct Stored {
+  Bytes file;
+  const Copies& copies;
+
+  Bytes chunk(const Page& page, size_t index) const {
+    const Bytes part = page.chunk(index);
+    return copies.of(part.data() - file.data(), part);
+  }
+};
+
+inline void decode(const Column& column, const Pages& pages, RowRanges rows, const Stored& stored, Chunk& chunk,
+                   Output& output) {
   for_chunks(column, pages, rows, [&](const Page& page, size_t index, size_t first, size_t count) {
-    chunk.open(page, index);
+    chunk.open(page, index, stored.chunk(page, index));
     output.append(chunk, first, count);
   });
   output.finish();

@@ -21,6 +21,7 @@ NB_MODULE(_native, module) {
   lancelet::bind_bitpack(module);
   lancelet::bind_bodies(module);
   lancelet::bind_columns(module);
+  lancelet::bind_ranges(module);
   lancelet::bind_runs(module);
   lancelet::bind_fsst(module);
   lancelet::bind_lz4(module);

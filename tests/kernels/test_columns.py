@@ -210,3 +210,51 @@ def test_counts_of_other_blocks(kernels):
     outs = [np.zeros(size, dtype=np.int64) for size in (2, 7, 5, 4, 4)]
     with pytest.raises(ValueError, match="other blocks"):
         kernels.columns_parse(b"", edges, STOP, True, *outs)
+
+
+# ---- where the buffers of pages lie
+
+PAGES = np.array([(0, 2, 9, 0, 0), (2, 3, 9, 9, 1), (5, 2, 9, 18, 0)], np.int64)
+BUFFERS = np.array([(64 * number, number) for number in range(7)], np.int64)
+
+
+def places(kernels, wanted, num_buffers=(2, 3), pages=PAGES, buffers=BUFFERS):
+    out = np.full((len(wanted), 10), 77, np.int64)
+    kernels.page_places(
+        np.array(wanted, np.int64).reshape(-1, 5), pages, buffers, np.array(num_buffers, np.int64), out
+    )
+    return out.tolist()
+
+
+def test_places_of_pages(kernels):
+    assert places(kernels, []) == []
+    assert places(kernels, [(4, 7, 0, 2, 1), (5, 8, 1, 1, 0), (6, 9, 1, 0, 0), (6, 9, 0, 1, 1)]) == [
+        [4, 7, 0, 320, 5, 384, 6, 0, 0, 1],
+        [5, 8, 1, 128, 2, 192, 3, 256, 4, 0],
+        [6, 9, -1, 0, 0, 0, 0, 0, 0, 0],
+        [6, 9, -1, 0, 0, 0, 0, 0, 0, 1],
+    ]
+
+
+@pytest.mark.parametrize("wanted", [(0, 0, 0, 3, 0), (0, 0, 0, -1, 0), (0, 0, 2, 0, 0), (0, 0, -1, 0, 0)])
+def test_places_of_pages_that_do_not_exist(kernels, wanted):
+    with pytest.raises(ValueError, match="no such row"):
+        places(kernels, [wanted])
+
+
+def test_places_of_pages_whose_buffers_do_not_exist(kernels):
+    for first in (-1, 6, 2**62):
+        pages = np.array([(first, 2, 9, 0, 0)], np.int64)
+        with pytest.raises(ValueError, match="no such row"):
+            places(kernels, [(0, 0, 0, 0, 0)], pages=pages)
+    with pytest.raises(ValueError, match="two or three"):
+        places(kernels, [(0, 0, 0, 0, 0)], num_buffers=(4,))
+    for wanted, out in ((4, 10), (5, 9), (5, 20)):
+        with pytest.raises(ValueError, match="five numbers"):
+            kernels.page_places(
+                np.zeros(wanted, np.int64),
+                PAGES,
+                BUFFERS,
+                np.full(1, 2, np.int64),
+                np.zeros(out, np.int64),
+            )

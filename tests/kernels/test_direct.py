@@ -229,12 +229,12 @@ def test_chunks_of_a_read(kernels):
     opened = Opened(kernels, [Column(False, 32, [page]), Column(False, 32, [page])])
     position, second = opened.places[0, 0][1][0], opened.places[1, 0][1][0]
 
-    def ranges(rows, numbers=(0,)):
+    def ranges(rows, numbers=(0,), gap=0):
         read = opened.begin(rows, list(numbers))
         for place, number in read.missing():
             opened.add(numbers[place], number)
         assert read.missing() == []
-        return read.chunk_ranges()
+        return read.chunk_ranges(gap)
 
     assert len(chunks) == 5 * 24
     assert ranges([(0, 19)]) == [(position, 120)]
@@ -242,13 +242,60 @@ def test_chunks_of_a_read(kernels):
     assert ranges([(0, 1), (2, 3)]) == [(position, 24)], "no chunk is named twice"
     assert ranges([(0, 1), (2, 5)]) == [(position, 48)]
     assert ranges([(0, 1), (8, 9), (13, 19)]) == [(position, 24), (position + 48, 72)]
-    assert ranges([(5, 6)], (1, 0)) == [(second + 24, 24), (position + 24, 24)]
+    assert ranges([(0, 1), (8, 9), (13, 19)], gap=23) == [(position, 24), (position + 48, 72)]
+    assert ranges([(0, 1), (8, 9), (13, 19)], gap=24) == [(position, 120)]
+    assert ranges([(5, 6)], (1, 0)) == [(position + 24, 24), (second + 24, 24)]
+
+
+def test_chunks_that_were_copied(kernels):
+    rng = np.random.default_rng(0)
+    columns = [
+        Column(False, 32, [make_page(rng, 3000, levels=FLAT_LEVELS, values=PACKED)]),
+        Column(True, 32, [make_page(rng, 3000, values=SYMBOLS)]),
+    ]
+    opened = Opened(kernels, columns)
+    rows = [(0, 3), (700, 2100), (2999, 3000)]
+    for place in range(2):
+        opened.add(place, 0)
+    file = opened.direct = opened.kernels.DirectColumns(bytes(len(opened.data)))  # nothing but zeros
+    for column in columns:
+        file.add_column(column.first_rows, column.is_variable, column.bits)
+    numbers, forms = [], []
+    for (number, page_number), (words, chunks, _) in opened.places.items():
+        page = columns[number].pages[page_number]
+        numbers.append([number, page_number, len(forms), *words, *chunks, 0, 0, 0])
+        forms.append([*page.form, len(page.slots), 0, 0, 0, 0])
+    heads = sorted(words for words, *_ in opened.places.values())
+    copies = b"".join(opened.data[at : at + size] for at, size in heads)
+    held = np.zeros(2, np.int64)
+    arguments = np.array(numbers), np.array(forms), [column.pages[0].symbols for column in columns]
+    assert file.add_pages(*arguments, [], b"", 1 << 40, held) == 2
+    assert held.tolist() == [-1, -1], "chunk words of zeros"
+    assert file.add_pages(*arguments, heads, copies, 1 << 40, held) == 2
+    assert held.min() > 0
+    read = opened.begin(rows)
+    assert read.missing() == []
+    ranges = read.chunk_ranges(0)
+    chunks = b"".join(opened.data[at : at + size] for at, size in ranges)
+    read.use_copies(ranges, chunks)
+    num_rows = sum(stop - start for start, stop in rows)
+    assert finish(read, columns, num_rows) == [column.wanted(rows) for column in columns]
+    read.use_copies([], b"")
+    with pytest.raises(ValueError, match="decode comes first"):
+        read.copy([bytearray(9)], np.zeros(6, np.int64), np.zeros(2, np.uint8))
+    with pytest.raises(FormatError):
+        finish(read, columns, num_rows)
+    for wrong in (ranges[:-1], ranges[::-1], [*ranges, (1 << 40, 1)]):
+        with pytest.raises(ValueError, match="ranges"):
+            read.use_copies(wrong, chunks)
+        with pytest.raises(ValueError, match="ranges"):
+            file.add_pages(*arguments, wrong, chunks, 1 << 40, held)
 
 
 def test_a_page_must_be_open(kernels):
     read = Opened(kernels, plain_columns([0, 10])).begin([(0, 10)])
     with pytest.raises(ValueError, match="not open"):
-        read.chunk_ranges()
+        read.chunk_ranges(0)
     with pytest.raises(ValueError, match="not open"):
         read.decode([bytearray(40)], np.array([0, -1, 0]), np.zeros(2, np.int64))
 

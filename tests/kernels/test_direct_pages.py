@@ -188,7 +188,7 @@ class Known:
     def add(self):
         held = np.full(1, -7, np.int64)
         numbers, form = np.array(self.numbers, np.int64), np.array(self.form, np.int64)
-        self.file.direct.add_pages(numbers, form, [self.symbols], held)
+        assert self.file.direct.add_pages(numbers, form, [self.symbols], [], b"", 1 << 40, held) == 1
         missing = self.file.begin([(0, 300)]).missing()
         assert missing == ([(0, 0)] if held[0] < 0 else [])
         return int(held[0])
@@ -224,10 +224,23 @@ def test_pages_and_forms_of_all_kinds_together(kernels):
         forms.append([*page.form, len(page.slots), 0, 0, 0, 0])
         symbols.append(page.symbols)
     held = np.zeros(4, np.int64)
-    file.direct.add_pages(np.array(numbers, np.int64), np.array(forms, np.int64), symbols, held)
+    arguments = np.array(numbers, np.int64), np.array(forms, np.int64), symbols, [], b""
+    assert file.direct.add_pages(*arguments, -1, held) == 0
+    assert file.direct.add_pages(*arguments, 1 << 40, held) == 4
     counts = [len(columns[number].pages[page].counts) for number, page in reversed(file.places)]
     is_coded = [table is not None for table in symbols]
     assert ((held == 16 * np.array(counts)) ^ np.array(is_coded)).all()
+    for room in (
+        0,
+        int(held[0]) - 1,
+        int(held[0]),
+        int(held[:2].sum()),
+        int(held.sum()) - 1,
+        int(held.sum()),
+    ):
+        too_many = (np.cumsum(held) > room).tolist()
+        counted = [*too_many, True].index(True) + any(too_many)
+        assert file.direct.add_pages(*arguments, room, np.zeros(4, np.int64)) == counted
     assert file.read([(0, 150)]) == [column.wanted([(0, 150)]) for column in columns]
 
 

@@ -11,10 +11,11 @@ import subprocess
 import sys
 import textwrap
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lancelet import kernels
 from lancelet.errors import FormatError, OptionError
 from lancelet.storage import fetch, local, open_sink, open_source
 from lancelet.storage.chunked import in_chunks
@@ -59,10 +60,17 @@ def test_refuses_ranges_outside(source, position, size):
     assert error.value.place["path"] == source.name
 
 
-@pytest.mark.parametrize("no_wait", ["as it is", "nothing in memory", "not known here"])
-def test_copies_of_ranges(source, no_wait, monkeypatch):
-    if no_wait != "as it is":
-        monkeypatch.setattr(local, "_NO_WAIT", 1 << 30 if no_wait == "nothing in memory" else None)
+@pytest.mark.parametrize("at_once", ["all", "nothing", "the first of each run"])
+def test_copies_of_ranges(source, at_once, monkeypatch):
+    read = kernels.read_ranges
+
+    def partly(descriptor: int, ranges: Any, wait: bool, out: Any) -> int:
+        if wait or at_once == "all":
+            return read(descriptor, ranges, wait, out)
+        some = ranges[: at_once != "nothing"]
+        return read(descriptor, some, wait, memoryview(out)[: sum(size for _, size in some)])
+
+    monkeypatch.setattr(local.kernels, "read_ranges", partly)
     copies = list(source.read_copies([[(300, 4), (0, 0), (7, 5)], [], [(9, 1)]], bytearray))
     assert copies == [CONTENT[300:304] + CONTENT[7:12], b"", CONTENT[9:10]]
     assert list(source.read_copies([], bytearray)) == []
@@ -78,7 +86,7 @@ def test_copies_of_a_file_that_shrinks_meanwhile(source):
     copies = source.read_copies([[(0, 4)], [(98, 4)]], bytearray)
     assert next(copies) == CONTENT[:4]
     os.truncate(source.name, 100)
-    with pytest.raises(FormatError, match="ends at 100"):
+    with pytest.raises(FormatError, match="ends within 4 bytes at 98"):
         next(copies)
 
 

@@ -96,6 +96,11 @@ class ColumnTable:
         found = self._encodings[self.pages[first_page, 4]] if num_pages > 0 <= first_page else None
         return None if found is None else found[1]
 
+    def encoding_numbers(self, rows: list[int]) -> list[int]:
+        """Return the numbers of the encodings that some rows of :attr:`pages` have."""
+        found: list[int] = self.pages[rows, 4].tolist()
+        return found
+
     def encoding(self, number: int) -> tuple[str, bytes]:
         """Return name and bytes of the message of an encoding that a page here has."""
         found = self._encodings[number]

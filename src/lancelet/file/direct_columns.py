@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,7 +10,6 @@ from lancelet import kernels
 from lancelet.blocks import FixedWidth, VariableWidth
 from lancelet.blocks.arrow import from_block
 from lancelet.buffers import allocate, as_bytes
-from lancelet.container.metadata import make_ref
 from lancelet.errors import LanceletError, UnsupportedError
 from lancelet.file.direct_forms import form_of, kind_of, known_form, remember_form
 from lancelet.file.rows import is_scattered
@@ -19,7 +17,7 @@ from lancelet.pages.miniblock import MiniBlock
 from lancelet.schema.blobs import is_blob
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     import pyarrow as pa
 
@@ -40,12 +38,15 @@ __all__ = ["DirectColumns", "NotDirect", "TooMuchToOpen"]
 _WIDE = 64
 #: So few pages are opened one by one.
 _FEW_PAGES = 8
+#: Chunks of so few rows and columns, and so few bytes, are copied from a mapped file rather than touched there: the first touch of
+#: a page of the map, and giving it back, cost more than a read.
+_MOST_COPIES, _MOST_COPIED_BYTES = 1 << 12, 4 << 20
 #: What lies between two ranges that are fetched from a disk is read along if it is no more than this.
 _GAP_BYTES = 16 << 10
-#: Most bytes that come of one of an LZ4 block.
-_MOST_EXPANDED = 255
-#: Where the pages and forms of :meth:`kernels.DirectColumns.add_pages` have what tells the size of a dictionary.
-_ITEMS_SIZE, _ITEMS_KIND, _ITEMS_BITS, _IS_LZ4, _NUM_ITEMS = 8, 6, 7, 8, 9
+#: Where rows of :func:`kernels.page_places` have what is read to open a page: the chunk words and the dictionary.
+_HEADS = [3, 4, 7, 8]
+#: Buffers of a mini-block page: chunk words, chunks, and perhaps a dictionary.
+_MINI_BLOCK_BUFFERS = (2, 3)
 
 
 class NotDirect(Exception):  # noqa: N818 - no error: the caller takes another way
@@ -167,19 +168,36 @@ class DirectColumns:
         if self._held_bytes > self._max_bytes:
             self._close_pages()
         read = kernels.DirectRead(self._native, numbers, rows.starts, rows.stops)
-        room = self._max_bytes
+        room, scattered = self._max_bytes, is_scattered(rows)
         try:
             while missing := read.missing():  # again if another thread closed them meanwhile
-                room = self._open_pages([(columns[place], page) for place, page in missing], room)
+                wanted = [(columns[place], page) for place, page in missing]
+                room = self._open_pages(wanted, room, scattered=scattered)
         except TooMuchToOpen:
             self._close_pages()
             raise
-        # Either checks that the whole map may be touched.
-        if is_scattered(rows):
-            self._source.prefetch(_near(read.chunk_ranges()))
-        else:
+        # Each of them checks that the whole map may be touched.
+        if not scattered:
             self._source.read(0, 0)
+        elif rows.num_rows * len(columns) > _MOST_COPIES or not self._copy_chunks(read):
+            self._source.prefetch(read.chunk_ranges(_GAP_BYTES))
         return read
+
+    def _copy_chunks(self, read: kernels.DirectRead) -> bool:
+        """Copy the chunks of a read, if they are few."""
+        ranges = read.chunk_ranges(0)
+        copies = self._copied(ranges)
+        if copies is None:
+            return False
+        read.use_copies(ranges, copies)
+        return True
+
+    def _copied(self, ranges: Sequence[tuple[int, int]]) -> Data | None:
+        """Copy sorted, disjoint ranges, if that is cheaper than to touch the map, and they are not too large."""
+        if not self._source.copies_scattered or sum([size for _, size in ranges]) > _MOST_COPIED_BYTES:
+            return None
+        (copies,) = self._source.read_copies([ranges], _short_lived)
+        return copies
 
     def _close_pages(self) -> None:
         self._held_bytes = 0
@@ -188,9 +206,9 @@ class DirectColumns:
     def end(self, read: kernels.DirectRead, rows: RowRanges) -> None:
         """Let go of the chunks that a read has decoded, if it goes through the file."""
         if not is_scattered(rows):
-            self._source.release(_near(read.chunk_ranges()))
+            self._source.release(read.chunk_ranges(_GAP_BYTES))
 
-    def _open_pages(self, wanted: Sequence[tuple[int, int]], room: int) -> int:
+    def _open_pages(self, wanted: Sequence[tuple[int, int]], room: int, *, scattered: bool) -> int:
         """Open pages, given by column and number; nothing is read before all of them are known to be of the right kind.
 
         Parameters
@@ -199,6 +217,8 @@ class DirectColumns:
             Column and page of each.
         room
             Bytes that they may hold.
+        scattered
+            Whether little of the file around them will be read.
 
         Returns
         -------
@@ -217,11 +237,16 @@ class DirectColumns:
         if table is not None and len(wanted) > _FEW_PAGES:
             together, wanted = self._known(wanted, table)
         found = self._found_all(wanted)
-        heads = [buffer for page in found for buffer in page.heads]
+        self._source.prefetch(
+            _near([buffer for page in found for buffer in page.heads])
+        )  # checks that the map may be touched
         if together is not None:
-            heads += together.heads
-        self._source.prefetch(_near(heads))  # which checks that the whole map may be touched
-        if together is not None:
+            heads = kernels.near_ranges(together.places.take(_HEADS, axis=1), 0)
+            copies = self._copied(heads) if scattered else None
+            if copies is None:
+                self._source.prefetch(_near(heads))
+            else:
+                together = together._replace(copied=heads, copies=copies)
             refused, room = self._add_together(together, room)
             found += self._found_all(refused)
         wrong = set()
@@ -245,51 +270,44 @@ class DirectColumns:
             if column is None or first_page < 0:
                 others.append((number, page))
             else:
-                tabled.append((column.number, page, number, first_page + page, column.is_text))
-        if not tabled:
+                tabled.append((number, page, column, first_page + page))
+        forms: dict[Form, int] = {}
+        rows, numbers = [], []
+        encodings = table.encoding_numbers([row for *_, row in tabled])
+        for (number, page, column, row), encoding in zip(tabled, encodings, strict=True):
+            form = self._numbered_form(encoding, number, page)
+            if form is None:
+                others.append((number, page))
+            else:
+                rows.append((column.number, page, forms.setdefault(form, len(forms)), row, column.is_text))
+                numbers.append(number)
+        if not rows:
             return None, others
-        rows = np.array(tabled, dtype=np.int64)
-        first_buffers, num_buffers, _, _, encodings = table.pages[rows[:, 3]].T
-        forms, places = self._forms_of(rows, encodings)
-        expected = np.array([form.num_buffers for form in forms] + [-1], dtype=np.int64)[places]
-        is_known = expected == num_buffers
-        others += [(row[2], row[1]) for row in rows[~is_known].tolist()]
-        if len(others) == len(wanted):
-            return None, others
-        first_buffers, has_items, rows = first_buffers[is_known], expected[is_known] == 3, rows[is_known]
-        pages = np.empty((len(rows), 10), dtype=np.int64)
-        pages[:, :2], pages[:, 2], pages[:, 9] = rows[:, :2], places[is_known], rows[:, 4]
-        pages[:, 3:5], pages[:, 5:7] = table.buffers[first_buffers], table.buffers[first_buffers + 1]
-        pages[:, 7:9] = table.buffers[first_buffers + 2 * has_items] * has_items[:, None]
-        heads = pages[:, 3:5].tolist() + pages[has_items, 7:9].tolist()
-        return _KnownPages(pages, forms, rows[:, 2], list(map(make_ref, heads))), others
+        places = np.empty((len(rows), 10), dtype=np.int64)
+        num_buffers = np.array([form.num_buffers for form in forms], dtype=np.int64)
+        kernels.page_places(np.array(rows, dtype=np.int64), table.pages, table.buffers, num_buffers, places)
+        is_known = places[:, 2] >= 0
+        if not is_known.all():
+            others += [(numbers[row], rows[row][1]) for row in np.flatnonzero(~is_known)]
+            numbers = [numbers[row] for row in np.flatnonzero(is_known)]
+            places = places[is_known]
+        return _KnownPages(places, list(forms), numbers) if numbers else None, others
 
     def _add_together(self, known: _KnownPages, room: int) -> tuple[list[tuple[int, int]], int]:
-        """Open pages by one native call, or some if dictionaries may be large; returns those that it refuses, and the room left."""
-        held = np.empty(len(known.pages), dtype=np.int64)
+        """Open pages by one native call; returns those that it refuses, and the room left."""
+        held = np.empty(len(known.places), dtype=np.int64)
         forms = np.array([form.row for form in known.forms], dtype=np.int64)
         symbols = [form.symbols for form in known.forms]
-        for part in _opened_at_once(known.pages, forms, self._max_bytes):
-            if room < 0:
-                raise TooMuchToOpen
-            self._native.add_pages(known.pages[part], forms, symbols, held[part])
-            part_bytes = int(held[part].clip(0).sum())
-            self._held_bytes += part_bytes
-            room -= part_bytes
-        refused = held < 0
-        return list(zip(known.columns[refused].tolist(), known.pages[refused, 1].tolist(), strict=True)), room
-
-    def _forms_of(self, rows: Int64Array, encodings: Int64Array) -> tuple[list[Form], Int64Array]:
-        """Return the different forms of pages with `encodings` of the table, and for each page the place of its form or -1."""
-        numbers, firsts, inverse = np.unique(encodings, return_index=True, return_inverse=True)
-        forms: list[Form] = []
-        places = []
-        for number, (_, page, column, *_) in zip(numbers.tolist(), rows[firsts].tolist(), strict=True):
-            form = self._numbered_form(number, column, page)
-            places.append(-1 if form is None else len(forms))
-            if form is not None:
-                forms.append(form)
-        return forms, np.array(places, dtype=np.int64)[inverse]
+        num_opened = self._native.add_pages(
+            known.places, forms, symbols, known.copied, known.copies, max(room, -1), held
+        )
+        sizes = held[:num_opened].tolist()
+        num_bytes = sum([size for size in sizes if size > 0])
+        self._held_bytes += num_bytes
+        if num_opened < len(held):
+            raise TooMuchToOpen
+        refused = [number for number, size in enumerate(sizes) if size < 0]
+        return [(known.columns[number], int(known.places[number, 1])) for number in refused], room - num_bytes
 
     def _numbered_form(self, number: int, column: int, page: int) -> Form | None:
         """Return the form of all pages that have an encoding of the container's table; `page` of `column` is one of them."""
@@ -304,7 +322,8 @@ class DirectColumns:
                     form = None
                 if form is not None and message is not None:
                     remember_form(message, form)
-            self._numbered_forms[number] = form if form is not None and form.items is not None else None
+            is_known = form is not None and form.items is not None and form.num_buffers in _MINI_BLOCK_BUFFERS
+            self._numbered_forms[number] = form if is_known else None
         return self._numbered_forms[number]
 
     def refused(self, columns: Iterable[int]) -> NotDirect:
@@ -408,33 +427,32 @@ class _Page(NamedTuple):
 
 
 class _KnownPages(NamedTuple):
-    """Pages that the kernel can open by itself: as it takes them, their forms, their columns, and what is read to open them."""
+    """Pages that the kernel can open by itself.
 
-    pages: Int64Array
+    Attributes
+    ----------
+    places
+        Where they lie, as :func:`kernels.page_places` says.
+    forms, columns
+        Their forms, and their physical columns.
+    copied, copies
+        Ranges of the file that were copied, and their bytes.
+    """
+
+    places: Int64Array
     forms: list[Form]
-    columns: Int64Array
-    heads: list[BufferRef]
+    columns: list[int]
+    copied: Sequence[tuple[int, int]] = ()
+    copies: Data = b""
 
 
-def _opened_at_once(pages: Int64Array, forms: Int64Array, max_bytes: int) -> Iterator[slice]:
-    """Divide pages, as :class:`_KnownPages` has them, by what their dictionaries may hold when they are decoded."""
-    form = forms[pages[:, 2]].astype(np.float64)  # products of what the file says
-    is_compressed = form[:, _IS_LZ4] != 0
-    most = pages[:, _ITEMS_SIZE] * np.where(is_compressed, _MOST_EXPANDED, 1)
-    is_fixed = form[:, _ITEMS_KIND] == 1
-    most[is_fixed] = np.minimum(most, form[:, _NUM_ITEMS] * (form[:, _ITEMS_BITS] // 8))[is_fixed]
-    parts = np.cumsum(most) // max(max_bytes, 1.0)
-    starts = [0, *(np.flatnonzero(np.diff(parts)) + 1).tolist(), len(pages)]
-    return (slice(start, stop) for start, stop in pairwise(starts))
+def _short_lived(num_bytes: int) -> Data:
+    """Return memory for what is given back soon: Arrow's pool would keep more of it."""
+    return np.empty(num_bytes, dtype=np.uint8)
 
 
 def _near(ranges: Sequence[tuple[int, int]]) -> Sequence[tuple[int, int]]:
     """Merge ranges that lie close together, if they are many."""
     if len(ranges) <= _FEW_PAGES:
         return ranges
-    sorted_ = np.array(ranges, dtype=np.int64)
-    sorted_ = sorted_[np.argsort(sorted_[:, 0], kind="stable")]
-    starts, stops = sorted_[:, 0], np.maximum.accumulate(sorted_.sum(axis=1))
-    firsts = np.flatnonzero(np.concatenate(([True], starts[1:] - stops[:-1] > _GAP_BYTES)))
-    lasts = np.append(firsts[1:], len(sorted_)) - 1
-    return list(zip(starts[firsts].tolist(), (stops[lasts] - starts[firsts]).tolist(), strict=True))
+    return kernels.near_ranges(np.array(ranges, dtype=np.int64), _GAP_BYTES)

@@ -15,6 +15,7 @@ import weakref
 from mmap import ACCESS_READ, MADV_DONTNEED, PAGESIZE, mmap
 from typing import TYPE_CHECKING, Any
 
+from lancelet import kernels
 from lancelet.buffers import allocate
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.storage.base import Sink, Source
@@ -115,18 +116,21 @@ class LocalSource(Source):
         """
         file, waits = self._checked_file(), False
         for number, ranges in enumerate(runs):
-            buffer = allocate(sum([size for _, size in ranges]))
-            target, start = memoryview(buffer).cast("B"), 0
+            total = 0
             for position, size in ranges:
-                self._check_range(position, size)
-                part = target[start : start + size]
-                start += size
-                if not waits and self._fill_at_once(file, position, part):
-                    continue
-                if not waits:
-                    waits = True
-                    self._read_ahead(file, [range_ for own in runs[number:] for range_ in own])
-                self._fill(file, position, part)
+                if position < 0 or size < 0 or position > self._size - size:
+                    self._check_range(position, size)
+                total += size
+            buffer = allocate(total)
+            done = kernels.read_ranges(file.descriptor, ranges, waits, buffer)
+            if done < len(ranges) and not waits:
+                waits, left = True, ranges[done:]
+                self._read_ahead(file, [range_ for own in (left, *runs[number + 1 :]) for range_ in own])
+                rest = memoryview(buffer).cast("B")[sum([size for _, size in ranges[:done]]) :]
+                done += kernels.read_ranges(file.descriptor, left, waits, rest)
+            if done < len(ranges):
+                position, size = ranges[done]
+                raise FormatError(f"the file ends within {size} bytes at {position}", path=self.name)
             yield buffer
 
     def prefetch(self, ranges: Sequence[tuple[int, int]]) -> None:
@@ -198,15 +202,6 @@ class LocalSource(Source):
         buffer = memoryview(allocate(size)).cast("B")
         self._fill(file, position, buffer)
         return buffer.toreadonly()
-
-    def _fill_at_once(self, file: _OpenFile, position: int, buffer: memoryview) -> bool:
-        """Read what is in memory; ``False`` if that is not all, or nobody can tell."""
-        if _NO_WAIT is None:
-            return False
-        try:
-            return os.preadv(file.descriptor, [buffer], position, _NO_WAIT) == len(buffer)
-        except OSError:
-            return False
 
     def _fill(self, file: _OpenFile, position: int, buffer: memoryview) -> None:
         done, size = 0, len(buffer)

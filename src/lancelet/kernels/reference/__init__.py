@@ -14,6 +14,7 @@ from lancelet.kernels.reference.miniblock import *
 from lancelet.kernels.reference.packed import *
 from lancelet.kernels.reference.picks import *
 from lancelet.kernels.reference.placing import *
+from lancelet.kernels.reference.ranges import *
 from lancelet.kernels.reference.runs import *
 from lancelet.kernels.reference.small_page import *
 from lancelet.kernels.reference.taken_rows import *

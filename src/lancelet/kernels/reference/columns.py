@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     #: A number, or start and stop of bytes.
     Value = int | tuple[int, int]
 
-__all__ = ["columns_measure", "columns_parse"]
+__all__ = ["columns_measure", "columns_parse", "page_places"]
 
 _ALIGNMENT = 64
 _MAX_NUMBER = 2**63 - 1
@@ -121,6 +121,53 @@ def columns_parse(
     _fill(out_buffers, buffers, 2)
     _fill(out_encodings, [span for _, *span in encodings.values()], 2)
     return len(encodings)
+
+
+def page_places(
+    wanted: Int64Array,
+    pages: Int64Array,
+    buffers: Int64Array,
+    num_buffers: Int64Array,
+    out_places: Int64Array,
+) -> None:
+    """Say where the buffers of mini-block pages lie.
+
+    Parameters
+    ----------
+    wanted
+        ``int64[num_wanted, 5]``: column, page, form; row in `pages`; whether values are text.
+    pages, buffers
+        See :func:`columns_parse`.
+    num_buffers
+        ``int64[num_forms]``: buffers of a page of each form, 2, or 3 with a dictionary.
+    out_places
+        ``int64[num_wanted, 10]``: column, page, form, or -1 if the page has another number of buffers; position and size of the
+        chunk words, of the chunks, and of the dictionary (0 without one); whether values are text.
+
+    Raises
+    ------
+    ValueError
+        There are no such rows, or outputs of another size.
+    """
+    if wanted.size % 5 or out_places.size != wanted.size // 5 * 10:
+        raise ValueError("columns: five numbers a page are needed, and ten come out")
+    for place, (column, page, form, row, is_text) in enumerate(wanted.reshape(-1, 5).tolist()):
+        first, found, *_ = _row(pages.reshape(-1, 5), row)
+        (count,) = _row(num_buffers.reshape(-1, 1), form)
+        if count not in (2, 3):
+            raise ValueError("columns: a mini-block page has two or three buffers")
+        is_known = found == count
+        numbers = range(first, first + count) if is_known else ()
+        where = [edge for number in numbers for edge in _row(buffers.reshape(-1, 2), number)]
+        where += [0] * (6 - len(where))
+        out_places.reshape(-1, 10)[place] = (column, page, form if is_known else -1, *where, is_text)
+
+
+def _row(rows: Int64Array, number: int) -> list[int]:
+    if not 0 <= number < len(rows):
+        raise ValueError("columns: no such row")
+    found: list[int] = rows[number].tolist()
+    return found
 
 
 def _fill(out: Int64Array, rows: Sequence[Sequence[int]], width: int) -> None:

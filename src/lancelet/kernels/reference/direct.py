@@ -20,6 +20,7 @@ from lancelet.errors import FormatError
 from lancelet.kernels.reference.direct_items import ItemsForm, decode_items, fixed_items, variable_items
 from lancelet.kernels.reference.direct_pages import MAX_BITS, PageForm, checked_slice, make_page
 from lancelet.kernels.reference.direct_read import Column, chunk_parts, decode_column, row_ranges
+from lancelet.kernels.reference.ranges import Copies, merge_near
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,9 +102,16 @@ class DirectColumns:
         return first
 
     def add_pages(
-        self, pages: Int64Array, forms: Int64Array, symbols: list[bytes | None], out_held: Int64Array
-    ) -> None:
-        """Add pages as :meth:`add_page` does.
+        self,
+        pages: Int64Array,
+        forms: Int64Array,
+        symbols: list[bytes | None],
+        copied: Sequence[tuple[int, int]],
+        copies: Data,
+        room: int,
+        out_held: Int64Array,
+    ) -> int:
+        """Add pages as :meth:`add_page` does; returns how many it came to.
 
         Parameters
         ----------
@@ -117,25 +125,36 @@ class DirectColumns:
             items.
         symbols
             Symbol table of each form.
+        copied, copies
+            Ranges of the file, sorted and disjoint, and the bytes of all of them: chunk words and dictionaries that lie in one are
+            read there.
+        room
+            No more pages are added when those that were hold more bytes than this together.
         out_held
             ``int64[num_pages]``: the bytes that the page holds beside the file; -1: it is refused, and not added.
 
         Raises
         ------
         ValueError
-            There are not ten numbers a page and a form, or a page has none of the forms.
+            There are not ten numbers a page and a form, a page has none of the forms, or there are copies of other ranges.
         """
         _require(
             pages.size == _PAGE_NUMBERS * len(out_held) and forms.size == _FORM_NUMBERS * len(symbols),
             "direct: ten numbers a page and a form",
         )
-        for number, page in enumerate(pages.reshape(-1, _PAGE_NUMBERS).tolist()):
+        heads, number = Copies(copied, copies), 0
+        for page in pages.reshape(-1, _PAGE_NUMBERS).tolist():
+            if room < 0:
+                break
             _require(0 <= page[2] < len(symbols), "direct: no such form")
             form = forms.reshape(-1, _FORM_NUMBERS)[page[2]].tolist()
             try:
-                out_held[number] = self._add_known(page, form, symbols[page[2]])
+                out_held[number] = held = self._add_known(page, form, symbols[page[2]], heads)
+                room -= held
             except (FormatError, ValueError):
                 out_held[number] = -1
+            number += 1
+        return number
 
     def add_page(
         self,
@@ -199,7 +218,9 @@ class DirectColumns:
             "direct: a dictionary holds other values than its column",
         )
         form = PageForm(levels, level_width, values, bits, large)
-        return self._open_page(column, page, form, words, chunks, dictionary, symbols)
+        return self._open_page(
+            column, page, form, checked_slice(self._file, *words), chunks, dictionary, symbols
+        )
 
     def forget_pages(self) -> None:
         """Close all pages; reads that began before keep theirs."""
@@ -210,7 +231,7 @@ class DirectColumns:
         _require(0 <= number < len(self._columns), "direct: no such column")
         return self._columns[number]
 
-    def _add_known(self, page: list[int], form: list[int], symbols: bytes | None) -> int:
+    def _add_known(self, page: list[int], form: list[int], symbols: bytes | None, heads: Copies) -> int:
         """Add a page as :meth:`add_pages` describes it."""
         number, page_number, _, *places, is_text = page
         words, chunks, stored = (places[0], places[1]), (places[2], places[3]), (places[4], places[5])
@@ -223,16 +244,17 @@ class DirectColumns:
             items_form = ItemsForm(
                 is_variable, column.bits, stored_bits, bool(is_compressed), count, bool(is_text)
             )
-            items = decode_items(items_form, checked_slice(self._file, *stored))
+            items = decode_items(items_form, heads.of(stored[0], checked_slice(self._file, *stored)))
         page_form = PageForm(levels, level_width, values, bits, bool(large))
-        return self._open_page(number, page_number, page_form, words, chunks, items, symbols)
+        own_words = heads.of(words[0], checked_slice(self._file, *words))
+        return self._open_page(number, page_number, page_form, own_words, chunks, items, symbols)
 
     def _open_page(
         self,
         number: int,
         page: int,
         form: PageForm,
-        words: tuple[int, int],
+        words: UInt8Array,
         chunks: tuple[int, int],
         items: Items | None,
         symbols: bytes | None,
@@ -276,6 +298,7 @@ class DirectRead:
             _require(self._ranges[-1][1] <= column.first_rows[-1], "direct: there are not as many rows")
         self._pages: list[dict[int, Page]] = [{} for _ in self._columns]
         self._decoded: list[Decoded] = []
+        self._copies = Copies()
 
     def missing(self) -> list[tuple[int, int]]:
         """Return the pages that must be added first: place of the column in `numbers`, and page; keep those that are there."""
@@ -289,18 +312,31 @@ class DirectRead:
                     pages[number] = page
         return found
 
-    def chunk_ranges(self) -> list[tuple[int, int]]:
-        """Return position and size of the chunks that hold the rows, neighbours together, when no page is missing."""
-        ranges: list[tuple[int, int]] = []
+    def chunk_ranges(self, gap: int) -> list[tuple[int, int]]:
+        """Return position and size of the chunks that hold the rows, when no page is missing.
+
+        Parameters
+        ----------
+        gap
+            Chunks with at most so many bytes between them are one range.
+        """
+        ranges = []
         for column, pages in zip(self._columns, self._pages, strict=True):
             for page, chunk, _, _ in chunk_parts(column, pages, self._ranges):
                 start, stop = (page.position + border for border in page.byte_borders[chunk : chunk + 2])
-                end = sum(ranges[-1]) if ranges else -1
-                if end == start:
-                    ranges[-1] = ranges[-1][0], stop - ranges[-1][0]
-                elif end != stop:
-                    ranges.append((start, stop - start))
-        return ranges
+                ranges.append((start, stop - start))
+        return merge_near(ranges, gap)
+
+    def use_copies(self, ranges: Sequence[tuple[int, int]], data: Data) -> None:
+        """Read chunks that lie in one of `ranges` of the file, sorted and disjoint, from `data`, the bytes of all of them.
+
+        Raises
+        ------
+        ValueError
+            These are no such ranges, or the bytes of others.
+        """
+        self._decoded = []
+        self._copies = Copies(ranges, data)
 
     def measure(self, out_needs: Int64Array) -> None:
         """Say what a column needs: 1 for a bitmap or 0, and the bytes of its values or offsets; ``int64[2 * num_columns]``."""
@@ -343,7 +379,7 @@ class DirectRead:
             number, bitmap_start, start = places[i]
             bitmap = None if bitmap_start < 0 else _part(outs, number, bitmap_start, bitmap_bytes)
             out = _part(outs, number, start, column.needed_bytes(self._num_rows))
-            decoded = decode_column(column, pages, self._ranges)
+            decoded = decode_column(column, pages, self._ranges, self._copies)
             _require(
                 bitmap is not None or not decoded.has_levels, "direct: a column with nulls needs a bitmap"
             )

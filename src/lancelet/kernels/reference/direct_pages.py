@@ -22,6 +22,7 @@ from lancelet.kernels.reference.varwidth import read_part
 if TYPE_CHECKING:
     from lancelet.buffers import Data, Int64Array, UInt8Array, UInt16Array
     from lancelet.kernels.reference.direct_items import Items
+    from lancelet.kernels.reference.ranges import Copies
 
 __all__ = [
     "MAX_BITS",
@@ -163,7 +164,7 @@ def checked_slice(data: UInt8Array, offset: int, size: int) -> UInt8Array:
 def make_page(
     form: PageForm,
     file: UInt8Array,
-    words: tuple[int, int],
+    words: UInt8Array,
     chunks: tuple[int, int],
     num_rows: int,
     items: Items | None,
@@ -181,10 +182,10 @@ def make_page(
     if (form.values == ValueForm.SYMBOLS) != (symbols is not None):
         raise ValueError("direct: a symbol table is missing")
     table = None if symbols is None else read_table(symbols)
-    stored_words, stored_chunks = checked_slice(file, *words), checked_slice(file, *chunks)
-    num_chunks = len(stored_words) // (4 if form.large else 2)
+    stored_chunks = checked_slice(file, *chunks)
+    num_chunks = len(words) // (4 if form.large else 2)
     sizes, slots = np.zeros(num_chunks, np.int64), np.zeros(num_chunks, np.int64)
-    chunks_of_words(stored_words, form.large, len(stored_chunks), num_rows, sizes, slots)
+    chunks_of_words(words, form.large, len(stored_chunks), num_rows, sizes, slots)
     byte_borders, slot_borders = (list(accumulate(numbers.tolist(), initial=0)) for numbers in (sizes, slots))
     return Page(form, stored_chunks, chunks[0], byte_borders, slot_borders, items, table)
 
@@ -196,6 +197,8 @@ class Chunk:
     ----------
     page, number
         Which one.
+    copies
+        Parts of the file that lie elsewhere.
 
     Raises
     ------
@@ -203,10 +206,10 @@ class Chunk:
         Its header is damaged.
     """
 
-    def __init__(self, page: Page, number: int) -> None:
+    def __init__(self, page: Page, number: int, copies: Copies) -> None:
         form = page.form
         start, stop = page.byte_borders[number : number + 2]
-        data = page.chunks[start:stop]
+        data = copies.of(page.position + start, page.chunks[start:stop])
         self.page = page
         self.number = number
         self.first_slot, stop_slot = page.slot_borders[number : number + 2]

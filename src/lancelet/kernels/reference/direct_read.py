@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from lancelet.buffers import Int64Array, UInt8Array
     from lancelet.kernels.reference.direct_pages import Page
+    from lancelet.kernels.reference.ranges import Copies
 
     Ranges = Sequence[tuple[int, int]]
 
@@ -193,7 +194,7 @@ class Decoded:
         )
 
 
-def decode_column(column: Column, pages: Mapping[int, Page], ranges: Ranges) -> Decoded:
+def decode_column(column: Column, pages: Mapping[int, Page], ranges: Ranges, copies: Copies) -> Decoded:
     """Decode the values of some rows.
 
     Raises
@@ -208,7 +209,7 @@ def decode_column(column: Column, pages: Mapping[int, Page], ranges: Ranges) -> 
     is_valid, values, is_item = [], list[bytes](), list[bool]()
     for page, number, first, count in chunk_parts(column, pages, ranges):
         if chunk is None or chunk.page is not page or chunk.number != number:
-            chunk = Chunk(page, number)
+            chunk = Chunk(page, number, copies)
         levels = chunk.levels
         has_levels |= levels is not None
         valid = np.ones(count, np.bool_) if levels is None else levels[first : first + count] == 0
