@@ -8,7 +8,7 @@
 
 namespace lancelet {
 
-// The shape of the records of a page. One of value_bytes and length_bytes is 0: it says which form they have.
+// The shape of the records of a page. Without lengths they have one width, which is 0 for nulls that are not stored.
 struct RecordForm {
   unsigned bits_rep;
   unsigned bits_def;
@@ -29,7 +29,8 @@ inline RecordForm record_form(int64_t bits_rep, int64_t bits_def, int64_t max_re
   require(bits_rep >= 0 && bits_rep <= 16 && bits_def >= 0 && bits_def <= 16, "levels have 0 to 16 bits");
   require(value_bytes >= 0 && (length_bytes == 0 || length_bytes == 4 || length_bytes == 8),
           "lengths have 4 or 8 bytes");
-  require((value_bytes == 0) != (length_bytes == 0), "records have either one width or lengths");
+  require(value_bytes == 0 || length_bytes == 0, "records have either one width or lengths");
+  require(value_bytes + length_bytes + bits_rep + bits_def > 0, "records have at least one byte");
   require(bits_rep > 0 || max_rep == 0, "lists need repetition levels");
   return {static_cast<unsigned>(bits_rep),
           static_cast<unsigned>(bits_def),
@@ -145,7 +146,7 @@ inline void zip_fixed(Levels rep, Levels def, int64_t bits_rep, int64_t bits_def
                       Bytes values, int64_t value_bytes, MutableBytes out, std::span<int64_t> row_starts) {
   const RecordForm form = record_form(bits_rep, bits_def, max_rep, 0, max_visible, value_bytes, 0);
   const size_t width = form.value_bytes;
-  require(values.size() % width == 0, "the values are not a whole number of values");
+  require(width > 0 && values.size() % width == 0, "the values are not a whole number of values");
   const uint8_t* value = values.data();
   const uint8_t* const last = value + values.size();
   const auto put = [&](uint8_t* at, uint8_t* end, uint32_t) {
@@ -334,7 +335,7 @@ inline void unzip_fixed(std::span<const Bytes> parts, int64_t bits_def, int64_t 
     check_data(part.size() % record == 0, "the records are not a whole number of records");
     num_records += part.size() / record;
   }
-  require(values_out.size() % width == 0 && values_out.size() / width == num_records,
+  require(width == 0 ? values_out.empty() : values_out.size() % width == 0 && values_out.size() / width == num_records,
           "values_out must have one value per record");
   require(def_out.size() == (bits_def > 0 ? num_records : 0), "def_out must have one level per record");
   uint8_t* value = values_out.data();
@@ -351,7 +352,7 @@ inline void unzip_fixed(std::span<const Bytes> parts, int64_t bits_def, int64_t 
       const uint32_t def = bits_def <= 8 ? *at : load<uint16_t>(at);
       largest = std::max(largest, def);
       *level++ = static_cast<uint16_t>(def);
-      std::memmove(value, at + (record - width), width);
+      if (width > 0) std::memmove(value, at + (record - width), width);
     }
   }
   check_data(largest <= form.max_def, "a definition level is larger than the layers allow");

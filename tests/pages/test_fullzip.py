@@ -222,7 +222,7 @@ BAD_MESSAGES: list[tuple[dict[str, Any], str]] = [
     ({"bits_per_offset": 16}, "must have 32 or 64"),
     ({"bits_per_offset": None}, "neither"),
     ({"bits_per_value": 12}, "not whole bytes"),
-    ({"bits_per_value": 0}, "not whole bytes"),
+    ({"bits_per_value": 0}, "0 bits cannot be"),
     ({"num_items": 3}, "cannot hold"),
     ({"num_visible_items": 7}, "cannot hold"),
     ({"num_items": 7}, "instead of"),

@@ -282,11 +282,8 @@ def from_block(
             raise FormatError(f"values of type {type_} need lengths, and the page has values of one width")
         return _variable_array(block, type_, bitmap, null_count, check_text=is_text)
     if pa.types.is_fixed_size_list(type_):
-        if not isinstance(block, FixedSizeList) or block.dimension != type_.list_size:
-            raise FormatError(f"the page does not have values of type {type_}")
-        items = from_block(
-            block.items, type_.value_type, num_values * block.dimension, block.validity, -1, allocate
-        )
+        stored, own_validity = _stored_items(block, type_)
+        items = from_block(stored, type_.value_type, num_values * type_.list_size, own_validity, -1, allocate)
         return pa.Array.from_buffers(type_, num_values, [bitmap], null_count, children=[items])
     if pa.types.is_struct(type_):
         if not isinstance(block, Packed):
@@ -295,6 +292,33 @@ def from_block(
     if not isinstance(block, FixedWidth):
         raise FormatError(f"values of type {type_} have one width, and the page has values of another kind")
     return _array_of_width(block, type_, num_values, validity, null_count)
+
+
+def _stored_items(block: Block, type_: pa.DataType) -> tuple[Block | None, Data | None]:
+    """Return the items of lists and their validity; no items if they are a constant without a value: nulls of any type.
+
+    Raises
+    ------
+    FormatError
+        These are no such lists, or an item without a value is valid.
+    """
+    if isinstance(block, FixedWidth) and block.bits == 0:
+        return None, None
+    if not isinstance(block, FixedSizeList) or block.dimension != type_.list_size:
+        raise FormatError(f"the page does not have values of type {type_}")
+    items = block.items
+    if not isinstance(items, FixedWidth) or items.bits > 0 or pa.types.is_fixed_size_list(type_.value_type):
+        return items, block.validity
+    if block.validity is not None and _has_bits(block.validity, items.num_values):
+        raise FormatError("an item of a list is valid, and has no value")
+    return None, None
+
+
+def _has_bits(bitmap: Data, num_bits: int) -> bool:
+    """Tell whether one of the first bits is set."""
+    whole = as_bytes(bitmap)
+    last = num_bits // 8
+    return bool(whole[:last].any()) or bool(num_bits % 8 and whole[last] & ((1 << num_bits % 8) - 1))
 
 
 def _array_of_width(

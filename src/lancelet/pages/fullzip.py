@@ -37,6 +37,8 @@ from lancelet import kernels
 from lancelet.blocks import FixedWidth, VariableWidth
 from lancelet.buffers import allocate, as_values, nbytes
 from lancelet.codecs.base import ValueCodec, ZippedRecords
+from lancelet.codecs.constant import Constant
+from lancelet.codecs.fsl import FixedSizeListCodec
 from lancelet.codecs.registry import parse_as
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.levels.layers import NO_LEVELS, Layer, Leaf, max_def, max_rep, max_visible, parse_layers
@@ -291,6 +293,8 @@ class FullZip(Layout):
                 f"do not fill {page.buffers[0].size} bytes"
             )
         codec = parse_as(ValueCodec, message.value_compression)
+        if not (form.value_bytes or form.length_bytes or _stores_nothing(codec)):
+            raise FormatError(f"values of 0 bits cannot be {codec.name}")
         return cls(page, layers, form, num_entries, num_slots, codec)
 
     @property
@@ -309,6 +313,13 @@ class FullZip(Layout):
         return _IndexedPage(self, self.page.num_rows, _parse_index(heads[0], self.page))
 
 
+def _stores_nothing(codec: ValueCodec) -> bool:
+    """Tell whether values have no bytes: nulls, or lists of them whose validity is not stored (compressors.md 2.3)."""
+    if isinstance(codec, FixedSizeListCodec):
+        return codec.record_bits == 0
+    return isinstance(codec, Constant)
+
+
 def _parse_form(message: Any, layers: tuple[Layer, ...]) -> _Form:
     bits_rep, bits_def = message.bits_rep, message.bits_def
     if bits_rep > MAX_LEVEL_BITS or bits_def > MAX_LEVEL_BITS:
@@ -321,8 +332,10 @@ def _parse_form(message: Any, layers: tuple[Layer, ...]) -> _Form:
     value_bytes = length_bytes = 0
     details = message.WhichOneof("details")
     if details == "bits_per_value":
-        value_bytes, rest = divmod(message.bits_per_value, 8)
-        if rest or value_bytes == 0:
+        value_bytes, rest = divmod(
+            message.bits_per_value, 8
+        )  # 0 where all items of lists are null: nothing is stored
+        if rest:
             raise FormatError(f"values of {message.bits_per_value} bits are not whole bytes")
     elif details == "bits_per_offset":
         if message.bits_per_offset not in (32, 64):
@@ -385,7 +398,7 @@ class _FixedPage(JoinablePage):
     def _decode(self, num_rows: int, data: Sequence[Data], allocate: Allocate) -> Leaf:
         layout, form = self.layout, self.layout.form
         levels, values = NO_LEVELS, data[0]
-        if form.bits_def > 0 or len(data) > 1:
+        if form.bits_def > 0 or (len(data) > 1 and form.value_bytes > 0):
             levels = _levels(num_rows, allocate) if form.bits_def > 0 else NO_LEVELS
             values = _room(data, num_rows * form.value_bytes, allocate)
             kernels.unzip_fixed(data, form.bits_def, form.max_def, form.value_bytes, levels, values)

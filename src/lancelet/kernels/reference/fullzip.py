@@ -272,7 +272,8 @@ def _read(parts: Sequence[Data], row_counts: Data, row_offsets: Data, form: tupl
     bits_rep, bits_def, max_rep, *_, value_bytes, length_bytes = form
     _word_bytes(bits_rep, bits_def)
     _require(value_bytes >= 0 and length_bytes in (0, 4, 8), "lengths have 4 or 8 bytes")
-    _require((value_bytes == 0) != (length_bytes == 0), "records have either one width or lengths")
+    _require(value_bytes == 0 or length_bytes == 0, "records have either one width or lengths")
+    _require(value_bytes + length_bytes + bits_rep + bits_def > 0, "records have at least one byte")
     _require(bits_rep > 0 or max_rep == 0, "lists need repetition levels")
     _require(all(0 <= level <= 0xFFFF for level in form[2:5]), "a level must be within 0 and 65535")
     counts = as_values(row_counts, 64).view(np.int64).tolist()
@@ -468,7 +469,7 @@ def unzip_fixed(
     max_def
         Largest definition level that the layers allow.
     value_bytes
-        Bytes of a value, at least 1.
+        Bytes of a value; 0 for nulls that are not stored, and then there are control words.
     def_out
         ``uint16[num_records]``; empty when `bits_def` is 0.
     values_out
@@ -481,9 +482,9 @@ def unzip_fixed(
     ValueError
         An output has a wrong size.
     """
-    _require(value_bytes > 0, "a value has at least one byte")
     word_bytes = _word_bytes(0, bits_def)
     width = word_bytes + value_bytes
+    _require(value_bytes >= 0 and width > 0, "records have at least one byte")
     _check(all(nbytes(part) % width == 0 for part in parts), "the records are not a whole number of records")
     records = np.concatenate([as_bytes(part) for part in parts] or [np.zeros(0, np.uint8)]).reshape(-1, width)
     _require(nbytes(values_out) == len(records) * value_bytes, "values_out must have one value per record")
