@@ -54,9 +54,12 @@ def written(table: pa.Table, **options: Any) -> bytes:
 
 
 def outcome(data: bytes, *, direct: bool) -> pa.Table | type[Exception]:
-    """Read all rows of a file: bytes can be addressed, file objects must be read."""
+    """Read all rows of bytes, which need not be aligned, unlike files; directly where that is possible, or not at all."""
     try:
-        return lancelet.FileReader(data if direct else io.BytesIO(data)).read_all().to_table()
+        reader = lancelet.FileReader(data)
+        if not direct:
+            vars(reader._columns)["direct"] = None
+        return reader.read_all().to_table()
     except LanceletError as error:
         return type(error)
 

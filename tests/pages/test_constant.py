@@ -68,6 +68,18 @@ def test_lists_without_items() -> None:
     assert page.message.SerializeToString().hex() == "12042a020106"
 
 
+def test_levels_at_odd_places() -> None:
+    leaf = leaf_of(("list",), [[], [], None, []])
+    for codec in (None, lambda levels, counts: Raw()):
+        data, info = page_file(constant.encode_all_null(leaf, level_codec=codec))
+        message = constant.encode_all_null(leaf, level_codec=codec).message.SerializeToString()
+        layout = parse_page(PAGE_LAYOUT, message, info)
+        moved = memoryview(b"#" + data)
+        heads = [moved[1 + place.position : 1 + place.position + place.size] for place in layout.head_ranges()]
+        steps = unravel(read(data, layout.open(heads)), kinds_of(("list",)))
+        assert rows_of(("list",), steps, [0] * 4) == [[], [], None, []]
+
+
 def test_compressed_levels() -> None:
     leaf = leaf_of(("list",), [[None], [None, None], [], None])
     page = constant.encode_all_null(leaf, level_codec=lambda levels, counts: Raw())

@@ -402,13 +402,15 @@ def test_no_version_that_stays_loses_a_file(seed: int, tmp_path: Path) -> None:
         tagged = chance.sample(sorted(history.models), chance.randrange(3))
         for version in tagged:
             dataset.tags.create(f"t{version}", version)
-        retain = chance.randrange(1, 6)
+        retain, there = chance.randrange(1, 6), versions(place)
         dataset.cleanup_old_versions(NOW, retain, delete_unverified=True, error_if_tagged_old_versions=False)
-        kept = sorted({*tagged, *sorted(history.models)[-retain:]})
+        kept = sorted({*tagged, *there[-retain:]})
         assert versions(place) == kept
         for version in kept:
             found = lancelet.dataset(place, version=version)
             found.validate(read_data=True)
+            if version not in history.models:  # one that only reserves ids for a compaction
+                continue
             rows = found.to_table().sort_by("id").to_pylist()
             assert rows == history.models[version].table().to_pylist()
         rest = {path for path in files_below(place) if not path.startswith("_refs/")}

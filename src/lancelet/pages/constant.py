@@ -196,14 +196,14 @@ class _StoredLevels:
     num_levels: int
 
     def decode(self, data: Data) -> UInt16Array:
-        if self.codec is None:
-            return as_values(data, 16)
+        if self.codec is None:  # batches in memory need not be aligned, and kernels ask for it
+            return np.require(as_values(data, 16), requirements="A")
         spans = Spans(data, np.zeros(1, dtype=np.int64), np.array([nbytes(data)], dtype=np.int64))
         counts = np.array([self.num_levels], dtype=np.int64)
         block = self.codec.decode_blocks(spans, counts, allocate_memory)
         if not isinstance(block, FixedWidth) or block.bits != 16 or block.num_values != self.num_levels:
             raise FormatError("the levels of the page are not numbers of 16 bits")
-        return as_values(block.data, 16)
+        return np.require(as_values(block.data, 16), requirements="A")
 
 
 def _parse_levels(place: ByteRange, message: Any, which: str) -> _StoredLevels | None:
