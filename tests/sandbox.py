@@ -19,11 +19,15 @@ import traceback
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 
 from oracle.worker import receive, send
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 MEMORY_BYTES = 1 << 30
 MOST_BATCHES = 50
@@ -172,10 +176,33 @@ def check_array(array: pa.Array) -> None:
         pa.Array.from_buffers(plain[array.type], len(array), array.buffers(), offset=array.offset).validate(
             full=True
         )
+    elif array.type.num_fields and any(map(pa.types.is_decimal, types_below(array.type))):
+        check_parts(array)
     elif array.type.num_fields or pa.types.is_dictionary(array.type) or array.type in plain.values():
         array.validate(full=True)
     else:
         array.validate()
+
+
+def types_below(type_: pa.DataType) -> Iterator[pa.DataType]:
+    """Yield a type and all types below it."""
+    yield type_
+    for index in range(type_.num_fields):
+        yield from types_below(type_.field(index).type)
+
+
+def check_parts(array: pa.Array) -> None:
+    """Check an array and its children one by one: decimals below may have more digits than their type."""
+    array.validate()
+    if pa.types.is_struct(array.type):
+        for index in range(array.type.num_fields):
+            check_array(array.field(index))
+        return
+    if not pa.types.is_fixed_size_list(array.type):
+        offsets = np.asarray(array.offsets)
+        if offsets[0] < 0 or (offsets[1:] < offsets[:-1]).any() or offsets[-1] > len(array.values):
+            raise pa.ArrowInvalid("offsets decrease, or reach beyond the items")
+    check_array(array.values)
 
 
 def limit_memory() -> None:

@@ -75,7 +75,9 @@ def test_levels_at_odd_places() -> None:
         message = constant.encode_all_null(leaf, level_codec=codec).message.SerializeToString()
         layout = parse_page(PAGE_LAYOUT, message, info)
         moved = memoryview(b"#" + data)
-        heads = [moved[1 + place.position : 1 + place.position + place.size] for place in layout.head_ranges()]
+        heads = [
+            moved[1 + place.position : 1 + place.position + place.size] for place in layout.head_ranges()
+        ]
         steps = unravel(read(data, layout.open(heads)), kinds_of(("list",)))
         assert rows_of(("list",), steps, []) == [[], [], None, []]
 
