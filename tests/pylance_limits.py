@@ -6,7 +6,8 @@ type                                               what its reader does
 struct without children, then any other column     each later leaf is read from the column before its own
 fixed-size list of structs beside something else   refuses to read columns with different numbers of rows together
 list or map in a fixed-size list of structs        panics ("Not yet supported FSL<...List<...>>")
-packed struct with variable-width children         aborts the process when only rows without a value are taken
+packed struct with variable-width children         aborts the process when only rows without a value are taken, and panics when
+                                                   a batch has no others
 =================================================  ==================================================================
 """
 

@@ -17,7 +17,7 @@ from lancelet.storage import LocalStore
 from lancelet.testing import assert_tables_equal, nested, strategies
 from lancelet.versions import Version
 from oracle import oracle
-from pylance_limits import limit_of_pylance
+from pylance_limits import aborts_when_rows_are_taken, limit_of_pylance
 from table.made_datasets import make_fragment, write_file
 from test_properties import as_read_back, examples, write_options
 
@@ -51,7 +51,10 @@ def check(table: pa.Table, options: dict[str, Any], cuts: Sequence[int], data: s
             with FileReader(path) as reader:
                 assert_tables_equal(reader.read_all().to_table(), expected)
             if limit_of_pylance(table.schema) is None:
-                assert_tables_equal(oracle("14.0.2").read(path)[0], expected)
+                # a batch without a value would be too much for it
+                batch_rows = copy.num_rows if aborts_when_rows_are_taken(table.schema) else 1024
+                found = oracle("14.0.2").read(path, [("all", batch_rows)])[0]
+                assert_tables_equal(found, expected)
         assert start == table.num_rows
 
 
