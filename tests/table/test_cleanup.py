@@ -15,7 +15,7 @@ import pytest
 import lancelet
 from blob_tables import blob_field, blob_table, sized
 from histories import History
-from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.errors import CommitConflict, FormatError, OptionError, UnsupportedError
 from lancelet.storage import LocalStore
 from lancelet.table.cleanup import UNVERIFIED_AGE, CleanupPolicy, clean_up, plan_cleanup
 from lancelet.table.manifest import encode_manifest, latest_manifest, list_versions
@@ -337,15 +337,87 @@ class Stubborn(LocalStore):
         super().delete(path)
 
 
-def test_manifests_stay_while_a_file_cannot_be_removed(root: Path) -> None:
+def test_files_stay_while_a_manifest_cannot_be_removed(root: Path) -> None:
+    store = Stubborn(root, "_versions/")
+    before = files_below(root)
+    stats = lancelet.dataset(store).cleanup_old_versions(NOW)
+    assert len(stats.failed_deletes) == 4
+    assert (stats.old_versions, stats.bytes_removed) == (0, 0)
+    assert files_below(root) == before
+
+
+def test_a_file_that_cannot_be_removed_is_named_and_found_when_it_is_old(root: Path) -> None:
     store = Stubborn(root, "_deletions/")
     stats = lancelet.dataset(store).cleanup_old_versions(NOW)
     assert len(stats.failed_deletes) == 1
-    assert stats.old_versions == 0
-    assert versions(root) == [1, 2, 3, 4, 5]
-    again = lancelet.dataset(root).cleanup_old_versions(NOW)
-    assert (again.old_versions, again.deletion_files_removed) == (4, 1)
+    assert stats.old_versions == 4
+    assert versions(root) == [5]
+    assert lancelet.dataset(root).cleanup_old_versions(NOW).deletion_files_removed == 0
+    make_old(root, "_deletions/*")
+    assert lancelet.dataset(root).cleanup_old_versions(NOW).deletion_files_removed == 1
     assert files_below(root) == files_named(LocalStore(root), root)
+
+
+def test_what_a_restore_needs_meanwhile_stays(root: Path) -> None:
+    store, before = LocalStore(root), lancelet.dataset(root, version=2).to_table()
+    plan = plan_cleanup(store, CleanupPolicy(NOW))
+    assert 2 in plan.versions
+    lancelet.dataset(root, version=2).restore()
+    clean_up(store, plan)
+    assert versions(root) == [5, 6]
+    latest = lancelet.dataset(root)
+    latest.validate(read_data=True)
+    assert latest.to_table() == before
+
+
+def test_a_restore_of_what_is_removed_meanwhile_is_taken_back(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clean-up has looked for new versions already when the restore puts its own."""
+    old, put = lancelet.dataset(root, version=2), LocalStore.put_if_absent
+
+    def late(self: LocalStore, path: str, data: Any) -> None:
+        if path.startswith("_versions/"):
+            monkeypatch.setattr(LocalStore, "put_if_absent", put)
+            lancelet.dataset(root).cleanup_old_versions(NOW)
+        put(self, path, data)
+
+    monkeypatch.setattr(LocalStore, "put_if_absent", late)
+    with pytest.raises(CommitConflict, match="version 2 was removed while"):
+        old.restore()
+    assert versions(root) == [5]
+    lancelet.dataset(root).validate(read_data=True)
+
+
+def test_tags_that_come_between_plan_and_clean_up(root: Path) -> None:
+    store, before = LocalStore(root), files_below(root)
+    plan = plan_cleanup(store, CleanupPolicy(NOW))
+    lancelet.dataset(root).tags.create("kept", 3)
+    with pytest.raises(OptionError, match="version 3 has got the tag 'kept' meanwhile"):
+        clean_up(store, plan)
+    assert files_below(root) == before | {"_refs/tags/kept.json"}
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["new", "moved"])
+def test_a_tag_of_a_version_that_is_removed_meanwhile(
+    moved: bool, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = lancelet.dataset(root)
+    if moved:
+        dataset.tags.create("old", 5)
+    name = "put" if moved else "put_if_absent"
+    put = getattr(LocalStore, name)
+
+    def late(self: LocalStore, path: str, data: Any) -> None:
+        monkeypatch.setattr(LocalStore, name, put)
+        lancelet.dataset(root).cleanup_old_versions(NOW)
+        put(self, path, data)
+
+    monkeypatch.setattr(LocalStore, name, late)
+    with pytest.raises(OptionError, match="no version 3"):
+        (dataset.tags.update if moved else dataset.tags.create)("old", 3)
+    found = {tag: found.version for tag, found in dataset.tags.list().items()}
+    assert found == ({"old": 5} if moved else {})
 
 
 def test_files_that_somebody_else_removes(root: Path) -> None:

@@ -239,7 +239,8 @@ def test_bad_fragments_are_refused(memory: MemoryStore) -> None:
         (Append((replace(good, files=(replace(file, path="../x"),)),)), OptionError, "no path"),
         (Append((replace(good, files=()),)), OptionError, "no data file"),
         (Append((FragmentMetadata(0, (), None),)), OptionError, "how many rows"),
-        (Append(deletion(memory, latest, 0, [0]).updated_fragments), OptionError, "named after"),
+        (Append(deletion(memory, latest, 0, [0]).updated_fragments), OptionError, "committed before"),
+        (Overwrite(latest.schema, deletion(memory, latest, 0, [0]).updated_fragments), OptionError, "named after"),
         (Delete((), (7,)), OptionError, "no fragment 7"),
         (Delete((latest.fragments[0],), ()), OptionError, "which of its rows"),
         (Rewrite((RewriteGroup((replace(latest.fragments[0], id=7),), (good,)),)), OptionError, "no fragment 7"),
@@ -326,3 +327,27 @@ def test_the_least_that_a_manifest_says_is_enough(store: Store) -> None:
         store.delete(manifest_path(version))
     assert [found.id for found in commit(store, 1, Restore(1)).fragments] == [0, 1]
     assert [found.id for found in append(store, manifest_of(store, 2), rows(3)).fragments] == [0, 1, 2]
+
+
+# ---- fragments that somebody wrote
+
+
+def test_fragments_that_were_committed_before(store: Store) -> None:
+    first = create(store, rows(1))
+    new = Append((fragment(store, rows(2)),))
+    second = commit(store, first, new)
+    for base in (first, second):
+        with pytest.raises(OptionError, match="is in fragment 1 already"):
+            commit(store, base, new)
+    latest = latest_manifest(store)
+    assert latest is not None
+    assert numbers(store, latest) == [1, 2]
+
+
+def test_fragments_with_fields_that_there_are_not(store: Store) -> None:
+    first = create(store, rows(1))
+    made = fragment(store, rows(2))
+    (file,) = made.files
+    strange = replace(made, files=(replace(file, fields=(*file.fields[:-1], 99)),))
+    with pytest.raises(OptionError, match="lists field 99, and version 1 has no such field"):
+        commit(store, first, Append((strange,)))

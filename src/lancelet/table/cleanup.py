@@ -1,7 +1,9 @@
 """Removing old versions and what no version needs (dataset.md 8).
 
-What is kept is decided before anything is deleted. Files go first and manifests last: who stops in between leaves manifests that
-the next run finds. Nothing outside of the dataset's own folders is touched, nor anything in them that no writer of datasets makes.
+What is kept is decided before anything is deleted. Manifests go first. Then versions that came meanwhile are looked at: one of them
+may be an old version restored, and needs its files again. A restore that comes later finds that its version is gone. Files go last:
+who stops in between leaves files that no version names, which a later run finds when they are old. Nothing outside of the dataset's
+own folders is touched, nor anything in them that no writer of datasets makes.
 """
 
 from __future__ import annotations
@@ -102,7 +104,7 @@ class CleanupPolicy:
 
 @dataclass(frozen=True, slots=True)
 class CleanupPlan:
-    """What a clean-up removes, in this order.
+    """What a clean-up removes: manifests, then files.
 
     Attributes
     ----------
@@ -112,11 +114,14 @@ class CleanupPlan:
         Manifests of the versions that go.
     versions
         Their numbers.
+    newest
+        The newest version there was.
     """
 
     files: tuple[ObjectInfo, ...]
     manifests: tuple[ObjectInfo, ...]
     versions: tuple[int, ...]
+    newest: int
 
     @property
     def stats(self) -> CleanupStats:
@@ -280,7 +285,8 @@ def plan_cleanup(
     files += [info for info in (*left, *ours) if is_old(info)]
     paths = {manifest.path: manifest.version for manifest in manifests if manifest.version in going}
     old = sorted((info for info in in_versions if info.path in paths), key=lambda info: paths[info.path])
-    return CleanupPlan(tuple(files), tuple(old), tuple(paths[info.path] for info in old))
+    newest = max((found.version for found in manifests if found.scheme is not None), default=-1)
+    return CleanupPlan(tuple(files), tuple(old), tuple(paths[info.path] for info in old), newest)
 
 
 def clean_up(
@@ -293,37 +299,72 @@ def clean_up(
     store
         The dataset.
     plan
-        What :func:`plan_cleanup` found. It must not be old: tags may have been made meanwhile.
+        What :func:`plan_cleanup` found.
     progress
         Called with the files that are done, and all of them.
 
     Returns
     -------
     CleanupStats
-        What was removed. If a file cannot be, no manifest is: the next run finds it again.
+        What was removed. If a manifest cannot be, no file is.
+
+    Raises
+    ------
+    OptionError
+        A version that is to go has got a tag since; nothing is removed.
+    FormatError, UnsupportedError
+        A version that came since cannot be read; no file is removed.
     """
-    removed: tuple[list[ObjectInfo], list[ObjectInfo]] = ([], [])
-    failed: list[str] = []
+    _check_tags(store, plan.versions)
     total = len(plan.files) + len(plan.manifests)
-    for done, infos in zip(removed, (plan.files, plan.manifests), strict=True):
-        for info in infos if not failed else ():
-            try:
-                store.delete(info.path)
-            except FileNotFoundError:
-                continue
-            except OSError:
-                failed.append(info.path)
-                continue
-            done.append(info)
-            if progress is not None:
-                progress(sum(map(len, removed)), total)
-    return CleanupStats.of(*removed, failed)
+    manifests, failed = _remove(store, plan.manifests, 0, total, progress)
+    if failed:
+        return CleanupStats.of((), manifests, failed)
+    needed = _Named()
+    for manifest in _all_manifests(store, after=plan.newest):
+        needed.add(manifest)
+    going = [info for info in plan.files if info.path not in needed]
+    files, failed = _remove(store, going, len(manifests), total, progress)
+    return CleanupStats.of(files, manifests, failed)
 
 
-def _all_manifests(store: Store) -> list[Manifest]:
-    """Read every manifest, detached ones too: what one of them needs must stay."""
+def _check_tags(store: Store, versions: Iterable[int]) -> None:
+    going = set(versions)
+    for name, tag in read_tags(store).items() if going else ():
+        if tag.branch is None and tag.version in going:
+            raise OptionError(
+                f"version {tag.version} has got the tag {name!r} meanwhile, and was to be removed: plan again"
+            )
+
+
+def _remove(
+    store: Store,
+    infos: Iterable[ObjectInfo],
+    done: int,
+    total: int,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[ObjectInfo], list[str]]:
+    """Remove files; returns those that were there, and paths of those that could not be."""
+    removed: list[ObjectInfo] = []
+    failed: list[str] = []
+    for info in infos:
+        try:
+            store.delete(info.path)
+        except FileNotFoundError:
+            continue
+        except OSError:
+            failed.append(info.path)
+            continue
+        removed.append(info)
+        if progress is not None:
+            progress(done + len(removed), total)
+    return removed, failed
+
+
+def _all_manifests(store: Store, after: int = -1) -> list[Manifest]:
+    """Read every manifest of a version after some one, detached ones too: what one of them needs must stay."""
     found = []
-    paths: Iterable[str] = [path for _, path in list_versions(store)]
+    paths: Iterable[str] = [path for number, path in list_versions(store) if number > after]
     detached = [
         path
         for path in store.list(VERSIONS)

@@ -30,17 +30,19 @@ from lancelet.table.conflicts import check_conflict
 from lancelet.table.deletions import read_deletions, write_deletions
 from lancelet.table.field_ids import check_same_fields, check_still_nullable, with_current_meaning
 from lancelet.table.filling import check_new_files, complete_operation
-from lancelet.table.free_numbers import is_unseen
+from lancelet.table.free_numbers import Fate, fate_of
 from lancelet.table.manifest import (
     Manifest,
     check_writable,
     encode_manifest,
+    is_same_file,
     latest_manifest,
+    latest_path,
     manifest_of,
     read_manifest,
 )
 from lancelet.table.names import TRANSACTIONS, Scheme, manifest_path, transaction_path
-from lancelet.table.operation_checks import check_operation
+from lancelet.table.operation_checks import check_new_fragments, check_operation
 from lancelet.table.operations import (
     Append,
     CreateIndex,
@@ -224,13 +226,15 @@ class _Commit:
     def attempt(self) -> Manifest | None:
         """Commit, or return ``None`` if somebody else was faster."""
         store, operation = self._store, self._transaction.operation
-        latest, self._presumed = self._presumed or latest_manifest(store), None
+        latest, self._presumed = self._confirmed() or latest_manifest(store), None
         if latest is None and self._transaction.read_version:
             raise missing(store.name)
         if latest is not None:
             check_writable(latest)
             if found := self._settle(latest):
                 return found
+            if not self._files:
+                check_new_fragments(operation, latest, is_rebased=bool(self._others))
         transaction = self._rebased(latest) if latest and self._others else self._transaction
         message, index_section = next_manifest(
             latest,
@@ -257,11 +261,58 @@ class _Commit:
         made = Manifest(
             message, index_section=index_section, transaction_bytes=data, path=path, scheme=scheme
         )
-        if is_unseen(store, made, latest):
-            store.delete(path)
+        return made if self._is_seen(made, latest) else None
+
+    def _is_seen(self, made: Manifest, latest: Manifest | None) -> bool:
+        """Look once more at a version that was put; one that nobody sees is taken back.
+
+        Raises
+        ------
+        CommitConflict
+            Nobody can tell whether newer versions know it; or what it restores was removed meanwhile.
+        """
+        store, operation = self._store, self._transaction.operation
+        fate = fate_of(store, made, latest)
+        if fate is Fate.UNKNOWN:
+            raise CommitConflict(
+                f"version {made.version} was put, and a clean-up has removed what newer versions were made from: look whether "
+                "the change is there before you make it again"
+            )
+        if fate is Fate.UNSEEN:
+            with contextlib.suppress(FileNotFoundError):
+                store.delete(made.path)
             self.may_be_committed = False
+            return False
+        if isinstance(operation, Restore) and self._is_gone(operation.version):
+            if latest_path(store) == made.path:
+                with contextlib.suppress(FileNotFoundError):
+                    store.delete(made.path)
+            raise CommitConflict(f"version {operation.version} was removed while it was restored")
+        return True
+
+    def _is_gone(self, version: int) -> bool:
+        try:
+            return manifest_of(self._store, version) is None
+        except FileNotFoundError:
+            return True
+
+    def _confirmed(self) -> Manifest | None:
+        """Return the version that is presumed to be the latest, if it is there.
+
+        Raises
+        ------
+        CommitConflict
+            Another one has its name: the dataset was removed, and made anew.
+        """
+        presumed = self._presumed
+        if presumed is None:
             return None
-        return made
+        try:
+            if is_same_file(self._store, presumed):
+                return presumed
+        except FileNotFoundError:
+            return None
+        raise CommitConflict(f"version {presumed.version} is another one now: the dataset was made anew")
 
     def find(self) -> Manifest | None:
         """Return the version that is this transaction, if it is committed."""

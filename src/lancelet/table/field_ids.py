@@ -134,13 +134,14 @@ def with_current_meaning(
     Raises
     ------
     CommitConflict
-        No field of a fragment is left, or one that must not be null is missing by now, or was free to be null. The data must be
-        written anew; it can be.
+        No field of a fragment is left, one that was written has been made anew under its name (a cast does that), or one that must
+        not be null is missing by now, or was free to be null. The data must be written anew; it can be.
     """
     latest = history[-1]
     now = {field.id for field in latest.walk()}
     stale = now - _unchanged(history)
     check_still_nullable(history[0], latest)
+    _check_not_replaced(fragments, history, now - stale)
     result = tuple(_struck_out(fragment, stale) for fragment in fragments)
     for fragment in result:
         listed = {id_ for file in fragment.files for id_ in file.fields}
@@ -151,6 +152,30 @@ def with_current_meaning(
                 f"column {path!r} came meanwhile, must not be null, and was not written", retryable=True
             )
     return result
+
+
+def _check_not_replaced(
+    fragments: tuple[FragmentMetadata, ...], history: Sequence[Schema], left: set[int]
+) -> None:
+    """Check that no written field has a successor of its name: the values would be lost, and nobody would know."""
+    written = {id_ for fragment in fragments for file in fragment.files for id_ in file.fields}
+    gone = {id_ for id_ in written if id_ >= 0} - left
+    if not gone:
+        return
+    before = {id_: path for path, id_ in _paths(history[0].fields, "")}
+    after = dict(_paths(history[-1].fields, ""))
+    for path in (before[id_] for id_ in sorted(gone) if id_ in before):
+        if path in after:
+            raise CommitConflict(
+                f"column {path!r} was made anew meanwhile, and what was written is of the old one",
+                retryable=True,
+            )
+
+
+def _paths(fields: Iterable[Field], prefix: str) -> Iterator[tuple[str, int]]:
+    for field in fields:
+        yield prefix + field.name, field.id
+        yield from _paths(field.children, f"{prefix}{field.name}.")
 
 
 def _unchanged(history: Sequence[Schema]) -> set[int]:

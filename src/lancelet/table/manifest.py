@@ -40,6 +40,7 @@ __all__ = [
     "check_readable",
     "check_writable",
     "encode_manifest",
+    "is_same_file",
     "latest_manifest",
     "latest_path",
     "list_versions",
@@ -429,6 +430,23 @@ def manifest_of(store: Store, version: int) -> Manifest:
         if is_detached(version):
             raise
     return read_manifest(store, manifest_path(version, Scheme.V1))
+
+
+def is_same_file(store: Store, manifest: Manifest) -> bool:
+    """Tell whether a manifest that was read some time ago is still the one under its name, and not that of a dataset made anew.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no manifest of this name any more.
+    FormatError, UnsupportedError
+        See :func:`read_manifest`; only where manifests do not name what made them.
+    """
+    name = manifest.transaction_file.encode()  # which nobody else chooses
+    if not name:
+        return read_manifest(store, manifest.path).message == manifest.message
+    with store.open_source(manifest.path) as source:
+        return name in bytes(source.read(0, source.size()))
 
 
 def latest_path(store: Store) -> str | None:

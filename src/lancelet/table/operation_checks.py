@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 from lancelet.errors import OptionError
 from lancelet.schema.fields import Schema
 from lancelet.table.metadata import DataFile, DeletionFile, ExternalSequence, FragmentMetadata
-from lancelet.table.operations import MapUpdate, Operation, RewriteGroup
+from lancelet.table.operations import Append, MapUpdate, Operation, RewriteGroup, Update
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["check_operation"]
+    from lancelet.table.manifest import Manifest
+
+__all__ = ["check_new_fragments", "check_operation"]
 
 #: Highest values of what is stored: a field id, rows of a fragment (a row address has 32 bits for them), and all else.
 _MAX_FIELD = (1 << 31) - 1
@@ -55,6 +57,38 @@ def _number(value: Any, what: str, most: int = _MAX_U64, least: int = 0) -> None
 def _instance(value: Any, what: str, kind: type, wanted: str) -> None:
     if not isinstance(value, kind):
         raise _refuse(value, what, wanted)
+
+
+def check_new_fragments(operation: Operation, latest: Manifest, *, is_rebased: bool) -> None:
+    """Check fragments that somebody has written for the latest version, or for one before (`is_rebased`).
+
+    Raises
+    ------
+    OptionError
+        A data file is in the dataset already: its rows would come twice. Or it lists a field that the dataset does not have.
+    """
+    added = operation.fragments if isinstance(operation, Append) else ()
+    if isinstance(operation, Update):
+        added = operation.new_fragments
+    files = {file.path: file for fragment in added for file in fragment.files}
+    if not files:
+        return
+    for fragment in latest.fragment_messages:
+        for file in fragment.files:
+            if file.path in files:
+                raise OptionError(
+                    f"data file {file.path!r} is in fragment {fragment.id} already: these fragments were committed before"
+                )
+    if is_rebased:  # fields may have been dropped meanwhile
+        return
+    known = {field.id for field in latest.schema.walk()}
+    for path, new in files.items():
+        unknown = [id_ for id_ in new.fields if id_ >= 0 and id_ not in known]
+        if unknown:
+            raise OptionError(
+                f"data file {path!r} lists field {unknown[0]}, and version {latest.version} has no such field; "
+                "read_version is the version that fragments are written for"
+            )
 
 
 def _each(value: Any, what: str, wanted: str, check: Callable[[Any, str], None]) -> None:

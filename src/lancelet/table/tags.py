@@ -156,6 +156,11 @@ class Tags:
             self._store.put_if_absent(_path(tag), made.serialize())
         except FileExistsError:
             raise OptionError(f"tag {tag!r} exists already; update() moves it") from None
+        try:
+            self._manifest_size(version)
+        except OptionError:  # a clean-up was faster
+            self._store.delete(_path(tag))
+            raise
 
     def update(self, tag: str, version: int) -> None:
         """Let a tag name another version.
@@ -169,6 +174,11 @@ class Tags:
         size = self._manifest_size(version)
         moved = Tag(version, size, None, found.created_at, _now(), found.metadata)
         self._store.put(_path(tag), moved.serialize())
+        try:
+            self._manifest_size(version)
+        except OptionError:  # a clean-up was faster
+            self._store.put(_path(tag), found.serialize())
+            raise
 
     def delete(self, tag: str) -> None:
         """Remove a tag; the version stays, until it is cleaned up.
