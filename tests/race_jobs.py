@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import random
 import signal
 import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 import lancelet
 from blob_tables import blob_field, blob_table, sized
-from lancelet.errors import CommitConflict, OptionError
+from lancelet.errors import CommitConflict, FormatError, OptionError
 from lancelet.storage import LocalStore, Sink
 
 if TYPE_CHECKING:
@@ -340,3 +342,72 @@ def wait_for(path: Path, num_bytes: int, seconds: float = 30.0) -> None:
     while not path.exists() or path.stat().st_size < num_bytes:
         assert time.monotonic() < end, "nothing happens"
         time.sleep(0.002)
+
+
+# ---- races against a clean-up that keeps next to nothing
+
+
+def clean_for(root: str, seconds: float) -> None:
+    """Keep one version, or two, all the time."""
+    chance, end = random.Random(1), time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            lancelet.dataset(root).cleanup_old_versions(timedelta(0), retain_versions=chance.choice([1, 2]))
+        except OptionError:  # what it was to remove got a tag
+            continue
+
+
+def write_for(root: str, seconds: float, writer: int) -> tuple[set[int], set[int], set[int]]:
+    """Append and delete; returns the ids that were appended, those that were deleted, and those of which nobody knows."""
+    chance, end, number = random.Random(writer), time.monotonic() + seconds, 0
+    there, gone, unknown = set[int](), set[int](), set[int]()
+    while time.monotonic() < end:
+        ids = {writer * 10**7 + 3 * number + place for place in range(3)}
+        is_append = not there or chance.random() < 0.65
+        if not is_append:
+            ids = set(chance.sample(sorted(there), min(2, len(there))))
+        number += 1
+        try:
+            dataset = lancelet.dataset(root)
+            if is_append:
+                dataset.insert(pa.table({"id": pa.array(sorted(ids), pa.int64())}))
+                there |= ids
+            else:
+                dataset.delete(f"id in ({', '.join(map(str, ids))})")
+                gone |= ids
+                there -= ids
+        except (CommitConflict, FormatError, FileNotFoundError) as error:
+            # refused; or the version that was opened has been cleaned up
+            if isinstance(error, CommitConflict) and "look whether" in str(error):
+                unknown |= ids
+    return there - unknown, gone - unknown, unknown
+
+
+def disturb_for(root: str, seconds: float) -> None:
+    """Compact, add and drop columns, change the configuration, restore."""
+    chance, end, number = random.Random(7), time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        number += 1
+        with contextlib.suppress(CommitConflict, FormatError, FileNotFoundError):
+            dataset = lancelet.dataset(root)
+            choice = chance.randrange(4)
+            if choice == 0:
+                dataset.optimize.compact_files(compaction_mode=chance.choice(["hybrid", "reencode"]))
+            elif choice == 1 and len(dataset.schema.names) < 4:
+                dataset.add_columns({f"c{number}": "id + 1"})
+            elif choice == 2 and len(dataset.schema.names) > 1:
+                dataset.drop_columns([dataset.schema.names[-1]])
+            else:
+                dataset.update_config({"k": str(number)})
+
+
+def restore_for(root: str, seconds: float) -> int:
+    """Make versions, and restore old ones; returns how often that was done."""
+    end, number = time.monotonic() + seconds, 0
+    while time.monotonic() < end:
+        with contextlib.suppress(CommitConflict, FormatError, FileNotFoundError, OptionError):
+            latest = lancelet.dataset(root)
+            latest.insert(pa.table({"id": pa.array([number], pa.int64())}))
+            lancelet.dataset(root, version=max(latest.version - 1, 1)).restore()
+            number += 1
+    return number

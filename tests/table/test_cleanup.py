@@ -17,6 +17,7 @@ from blob_tables import blob_field, blob_table, sized
 from histories import History
 from lancelet.errors import CommitConflict, FormatError, OptionError, UnsupportedError
 from lancelet.storage import LocalStore
+from lancelet.table import cleanup
 from lancelet.table.cleanup import UNVERIFIED_AGE, CleanupPolicy, clean_up, plan_cleanup
 from lancelet.table.manifest import encode_manifest, latest_manifest, list_versions
 from lancelet.table.names import manifest_path
@@ -373,20 +374,46 @@ def test_what_a_restore_needs_meanwhile_stays(root: Path) -> None:
 def test_a_restore_of_what_is_removed_meanwhile_is_taken_back(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The clean-up has looked for new versions already when the restore puts its own."""
-    old, put = lancelet.dataset(root, version=2), LocalStore.put_if_absent
+    """The clean-up has looked at the tags before the restore, and for new versions too."""
+    old, put, plan = (
+        lancelet.dataset(root, version=2),
+        LocalStore.put_if_absent,
+        plan_cleanup(LocalStore(root), CleanupPolicy(NOW)),
+    )
 
     def late(self: LocalStore, path: str, data: Any) -> None:
         if path.startswith("_versions/"):
             monkeypatch.setattr(LocalStore, "put_if_absent", put)
-            lancelet.dataset(root).cleanup_old_versions(NOW)
+            monkeypatch.setattr(cleanup, "_check_tags", lambda *_: None)
+            clean_up(LocalStore(root), plan)
         put(self, path, data)
 
     monkeypatch.setattr(LocalStore, "put_if_absent", late)
     with pytest.raises(CommitConflict, match="version 2 was removed while"):
         old.restore()
     assert versions(root) == [5]
-    lancelet.dataset(root).validate(read_data=True)
+    latest = lancelet.dataset(root)
+    latest.validate(read_data=True)
+    assert latest.tags.list() == {}
+
+
+def test_what_a_restore_needs_is_not_cleaned_up(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clean-up that comes while versions are held finds their tags."""
+    old, put = lancelet.dataset(root, version=2), LocalStore.put_if_absent
+
+    def late(self: LocalStore, path: str, data: Any) -> None:
+        if path.startswith("_versions/"):
+            monkeypatch.setattr(LocalStore, "put_if_absent", put)
+            with pytest.raises(OptionError, match="held-"):
+                lancelet.dataset(root).cleanup_old_versions(NOW)
+        put(self, path, data)
+
+    monkeypatch.setattr(LocalStore, "put_if_absent", late)
+    old.restore()
+    latest = lancelet.dataset(root)
+    assert latest.version == 6
+    latest.validate(read_data=True)
+    assert latest.tags.list() == {}
 
 
 def test_tags_that_come_between_plan_and_clean_up(root: Path) -> None:

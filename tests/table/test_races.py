@@ -13,7 +13,17 @@ import pytest
 import lancelet
 from lancelet.errors import CommitConflict
 from lancelet.storage import LocalStore, MemoryStore
-from race_jobs import Done, append_many, change_many, processes, some_rows
+from race_jobs import (
+    Done,
+    append_many,
+    change_many,
+    clean_for,
+    disturb_for,
+    processes,
+    restore_for,
+    some_rows,
+    write_for,
+)
 from table.dataset_files import files_below, files_named
 from tiers import sample_or_full
 
@@ -249,3 +259,41 @@ def test_a_version_that_went_while_its_number_was_wanted() -> None:
     except CommitConflict:
         is_refused = True
     assert is_refused or ids_of(lancelet.dataset(store)) == [0, 1, 2, 3]
+
+
+# ---- against clean-ups
+
+
+@pytest.mark.parametrize("stable", [False, True])
+def test_changes_race_a_clean_up_that_keeps_one_version(stable: bool, tmp_path: Path) -> None:
+    root, seconds = str(tmp_path / "dataset"), sample_or_full(4, 30)
+    lancelet.write_dataset(pa.table({"id": pa.array([0], pa.int64())}), root, enable_stable_row_ids=stable)
+    with ProcessPoolExecutor(4, mp_context=processes()) as pool:
+        others = [pool.submit(job, root, seconds) for job in (clean_for, disturb_for)]
+        writers = [pool.submit(write_for, root, seconds, writer) for writer in (1, 2)]
+        for other in others:
+            other.result()
+        there, gone, unknown = (
+            set[int]().union(*sets) for sets in zip(*(one.result() for one in writers), strict=True)
+        )
+    found = lancelet.dataset(root)
+    found.validate(read_data=True)
+    ids = found.to_table(columns=["id"])["id"].to_pylist()
+    assert len(ids) == len(set(ids)), "nothing is doubled"
+    assert there <= set(ids), "nothing is lost"
+    assert not gone & set(ids), "nothing comes back"
+    assert set(ids) <= there | unknown | {0}
+    assert len(there) + len(gone) > 30
+
+
+def test_restores_race_a_clean_up(tmp_path: Path) -> None:
+    root, seconds = str(tmp_path / "dataset"), sample_or_full(3, 20)
+    lancelet.write_dataset(pa.table({"id": pa.array([0], pa.int64())}), root)
+    with ProcessPoolExecutor(2, mp_context=processes()) as pool:
+        cleaning = pool.submit(clean_for, root, seconds)
+        restoring = pool.submit(restore_for, root, seconds)
+        cleaning.result()
+        assert restoring.result() > 10
+    found = lancelet.dataset(root)
+    found.validate(read_data=True)
+    assert found.count_rows() == len(found.to_table())

@@ -56,6 +56,7 @@ from lancelet.table.operations import (
     Update,
     UpdateConfig,
 )
+from lancelet.table.tags import held
 from lancelet.table.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -235,13 +236,26 @@ class _Commit:
                 return found
             if not self._files:
                 check_new_fragments(operation, latest, is_rebased=bool(self._others))
+            if isinstance(operation, Restore):
+                return self._restore(latest, operation.version)
+        return self._put(latest)
+
+    def _restore(self, latest: Manifest, version: int) -> Manifest | None:
+        """Commit an old version as the newest. Neither it nor the latest may be cleaned up before that is done."""
+        restored = self._restored(version)
+        with held(self._store, (latest.version, version)) as are_there:
+            return self._put(latest, restored) if are_there else None
+
+    def _put(self, latest: Manifest | None, restored: Manifest | None = None) -> Manifest | None:
+        """Write the transaction and the manifest; returns ``None`` if somebody else was faster."""
+        store = self._store
         transaction = self._rebased(latest) if latest and self._others else self._transaction
         message, index_section = next_manifest(
             latest,
             transaction,
             timestamp=datetime.now(UTC),
             is_rebased=bool(self._others),
-            restored=self._restored(operation.version) if isinstance(operation, Restore) else None,
+            restored=restored,
             storage_version=self._storage_version,
             stable_row_ids=self._stable_row_ids,
         )
@@ -284,6 +298,7 @@ class _Commit:
             self.may_be_committed = False
             return False
         if isinstance(operation, Restore) and self._is_gone(operation.version):
+            # A clean-up that began before had not seen my version. The one before it is held, and will be the latest again.
             if latest_path(store) == made.path:
                 with contextlib.suppress(FileNotFoundError):
                     store.delete(made.path)

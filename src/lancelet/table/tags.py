@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
-from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
 from lancelet.table.manifest import manifest_of
 from lancelet.table.names import TAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from lancelet.storage import Store
 
-__all__ = ["Tag", "Tags", "read_tags"]
+__all__ = ["Tag", "Tags", "held", "read_tags"]
 
 #: ASCII only: the reference takes other letters, and can then no longer list its tags.
 _NAME = re.compile(r"(?!\.)(?!.*\.\.)(?!.*\.lock$)[A-Za-z0-9._-]{1,200}(?<!\.)", re.ASCII)
@@ -208,6 +210,29 @@ class Tags:
             return self._store.size(manifest_of(self._store, version).path)
         except FileNotFoundError:
             raise OptionError(f"there is no version {version}") from None
+
+
+@contextmanager
+def held(store: Store, versions: Iterable[int]) -> Iterator[bool]:
+    """Keep versions from being cleaned up for a moment, by tags of their own; gives whether all of them are there.
+
+    A process that is killed meanwhile leaves the tags, whose names begin with ``held-``.
+    """
+    tags, names = Tags(store), []
+    try:
+        for version in sorted(set(versions)):
+            name = f"held-{uuid4().hex[:12]}"
+            try:
+                tags.create(name, version)
+            except OptionError:
+                yield False
+                return
+            names.append(name)
+        yield True
+    finally:
+        for name in names:
+            with suppress(OSError, LanceletError):
+                tags.delete(name)
 
 
 def read_tags(store: Store) -> dict[str, Tag]:
