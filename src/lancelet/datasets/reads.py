@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from lancelet.errors import OptionError
 from lancelet.table.blobs import DEFAULT_BUFFER_BYTES, take_blobs
 from lancelet.table.fragment import Fragment
 from lancelet.table.index_section import listed_fragments
@@ -16,7 +18,7 @@ from lancelet.table.tags import Tags
 from lancelet.table.take import sample_rows, take_addresses, take_positions, take_row_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -154,6 +156,11 @@ class ReadableDataset:
         """Return a scanner, over some `fragments` or all; options are those of :class:`~lancelet.table.scanner.Scanner`."""
         snapshot = self._snapshot
         if fragments is not None:
+            if not isinstance(fragments, Iterable):
+                raise OptionError(f"fragments is {fragments!r}; it must be a list of fragments")
+            fragments = list(fragments)
+            if not all(isinstance(fragment, Fragment) for fragment in fragments):
+                raise OptionError(f"fragments is {fragments!r}; get_fragments() gives fragments")
             snapshot = snapshot.part([fragment.metadata for fragment in fragments])
         return Scanner(snapshot, **options)
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from lancelet.errors import FormatError, LanceletError, UnsupportedError
 from lancelet.fields.blob import check_sidecars
 from lancelet.schema.blobs import is_blob
+from lancelet.table.arguments import check_progress
 from lancelet.table.names import DATA, INDICES
 from lancelet.table.rowids import doubled_ids
 from lancelet.table.scanner import Scanner
@@ -45,6 +46,7 @@ def find_problems(
     progress
         Called with the fragments that are done, and all of them.
     """
+    check_progress(progress)
     try:
         fragments = snapshot.fragments
         _ = snapshot.schema
