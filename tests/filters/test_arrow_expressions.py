@@ -97,3 +97,14 @@ def test_errors_of_values_are_option_errors() -> None:
 def test_columns_of_one_name_are_refused() -> None:
     with pytest.raises(OptionError, match="different names"):
         compile_filter(FIELD("a") > 1, pa.schema([("a", pa.int8()), ("a", pa.int8())]))
+
+
+@pytest.mark.parametrize("name", ["\0", "_", "__", "(_ > 3)"])
+def test_a_column_may_have_any_name(name) -> None:
+    """Where an expression needs no column, it is given one that it cannot name."""
+    batch = pa.record_batch({name: [3, 4], "a": [9, 9]})
+    condition = compile_filter(FIELD(name) > 3, batch.schema)
+    assert condition.columns == (name,)
+    assert condition.mask(batch).to_pylist() == [False, True]
+    with pytest.raises(OptionError):
+        compile_filter(FIELD(name) > 3, pa.schema({"a": pa.int64()}))

@@ -12,7 +12,7 @@ from lancelet.errors import FormatError, OptionError
 from lancelet.schema.fields import Schema
 from lancelet.storage import MemoryStore
 from lancelet.table.deletions import write_deletions
-from lancelet.table.operations import Overwrite
+from lancelet.table.operations import Delete, MapUpdate, Overwrite, Restore, UpdateConfig
 from oracle.client import RELEASES, oracle
 
 RESERVED = ("_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version")
@@ -88,10 +88,77 @@ for name in names:
         (lambda ds: ds.update_metadata("x"), "a mapping of keys"),
         (lambda ds: ds.update_field_metadata({"a": None}), "a mapping of keys"),
         (lambda ds: ds.update_field_metadata(None), "a mapping"),
+        (lambda ds: ds.delete("a = 1", conflict_retries=-1), "conflict_retries is -1"),
+        (lambda ds: ds.delete("a = 1", conflict_retries="x"), "conflict_retries is 'x'"),
+        (lambda ds: ds.delete("a = 1", conflict_retries=None), "conflict_retries is None"),
+        (lambda ds: ds.insert({"a": [1]}, transaction_properties=5), "a mapping of keys"),
+        (lambda ds: ds.insert({"a": [1]}, transaction_properties={"k": 1}), "both must be text"),
+        (lambda ds: ds.insert({"a": [1]}, transaction_properties={"k": None}), "both must be text"),
+        (lambda ds: ds.insert({"a": [1]}, commit_message=5), "both must be text"),
+        (lambda ds: ds.insert({"a": [1]}, progress=5), "progress is 5"),
+        (lambda ds: ds.add_columns({"b": "a"}, progress=5), "progress is 5"),
+        (lambda ds: ds.alter_columns({"path": "a", "data_type": pa.int8()}, progress=5), "progress is 5"),
+        (lambda ds: ds.validate(progress=5), "progress is 5"),
+        (lambda ds: ds.cleanup_old_versions(progress=5), "progress is 5"),
+        (lambda ds: ds.add_columns(lambda batch: batch, reader_schema=5), "reader_schema is int"),
+        (lambda ds: ds.delete_config_keys(5), "keys must be a list of names"),
+        (lambda ds: ds.delete_config_keys(None), "keys must be a list of names"),
+        (lambda ds: ds.delete_config_keys("xy"), "keys must be a list of names"),
+        (lambda ds: ds.delete_config_keys([["x"]]), "one of keys"),
+        (lambda ds: ds.scanner(fragments=5), "fragments is 5"),
+        (lambda ds: ds.scanner(fragments=[1]), "get_fragments"),
+        (lambda ds: ds.scanner(blob_handling=[]), "blob_handling is"),
+        (lambda ds: ds.take([1], blob_handling={}), "blob_handling is"),
+        (lambda ds: ds.get_transactions("x"), "recent_transactions is 'x'"),
+        (lambda ds: ds.get_transactions(-1), "recent_transactions is -1"),
+        (lambda ds: ds.get_transactions(None), "recent_transactions is None"),
+        (lambda ds: ds.head(None), "num_rows is None"),
+        (lambda ds: ds.get_fragments()[0].head(None), "num_rows is None"),
     ],
 )
 def test_what_is_no_argument(made, act, message) -> None:
     with pytest.raises(OptionError, match=message):
+        act(made)
+    assert made.latest_version == 1
+
+
+HALF = "\ud800"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda ds: ds.to_table(filter=f"a = '{HALF}'"),
+        lambda ds: ds.count_rows(HALF),
+        lambda ds: ds.delete(f"a = '{HALF}'"),
+        lambda ds: ds.to_table(columns=[HALF]),
+        lambda ds: ds.to_table(columns={HALF: "a"}),
+        lambda ds: ds.to_table(columns={"b": f"'{HALF}'"}),
+        lambda ds: ds.add_columns({HALF: "1"}),
+        lambda ds: ds.add_columns({"b": f"'{HALF}'"}),
+        lambda ds: ds.drop_columns([HALF]),
+        lambda ds: ds.alter_columns({"path": "a", "name": HALF}),
+        lambda ds: ds.alter_columns({"path": "s.x", "name": HALF}),
+        lambda ds: ds.update_config({"k": HALF}),
+        lambda ds: ds.update_config({HALF: None}),
+        lambda ds: ds.delete_config_keys([HALF]),
+        lambda ds: ds.update_metadata({"k": HALF}),
+        lambda ds: ds.update_schema_metadata({HALF: "v"}),
+        lambda ds: ds.update_field_metadata({"a": {"k": HALF}}),
+        lambda ds: ds.insert({"a": [1]}, commit_message=HALF),
+        lambda ds: ds.tags.create(HALF, 1),
+        lambda ds: ds.drop_index(HALF),
+        lambda ds: lancelet.commit(ds.store, UpdateConfig(config=MapUpdate({"k": HALF})), read_version=1),
+        lambda ds: lancelet.commit(ds.store, UpdateConfig(table_metadata=MapUpdate({HALF: "v"})), 1),
+        lambda ds: lancelet.commit(ds.store, UpdateConfig(schema_metadata=MapUpdate({HALF: "v"})), 1),
+        lambda ds: lancelet.commit(ds.store, UpdateConfig(field_metadata={0: MapUpdate({"k": HALF})}), 1),
+        lambda ds: lancelet.commit(ds.store, Restore(1), 1, commit_message=HALF),
+        lambda ds: lancelet.commit(ds.store, Delete((), (0,), HALF), 1),
+    ],
+)
+def test_half_of_a_surrogate_pair_is_no_text(made, act) -> None:
+    """Python's strings may hold it, and nothing stores it: it came back as an error of the codec."""
+    with pytest.raises(OptionError):
         act(made)
     assert made.latest_version == 1
 

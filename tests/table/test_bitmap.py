@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from lancelet.errors import FormatError
-from lancelet.table.bitmap import decode_bitmap, encode_bitmap
+from lancelet.table.bitmap import NumberSet, count_numbers, decode_bitmap, encode_bitmap
 
 
 def array(values) -> np.ndarray:
@@ -42,9 +43,14 @@ def test_both_ways(values, with_runs):
     assert encoded == theirs.serialize()
     if with_runs:
         theirs.run_optimize()
-    decoded = decode_bitmap(theirs.serialize())
+    data = theirs.serialize()
+    decoded = decode_bitmap(data)
     assert decoded.dtype == np.uint32
     assert np.array_equal(decoded, numbers)
+    assert count_numbers(data) == len(numbers)
+    kept = NumberSet(data)
+    assert list(kept) == numbers.tolist()
+    assert (len(kept), kept.highest) == (len(numbers), max(numbers.tolist(), default=-1))
 
 
 @pytest.mark.parametrize("num", [1, 2, 3, 4, 5, 9])
@@ -105,6 +111,8 @@ def test_flipped_bits_end_in_an_error_or_in_ascending_numbers(with_runs):
                 found = decode_bitmap(bytes(damaged))
             except FormatError:
                 refused += 1
+                with pytest.raises(FormatError):
+                    NumberSet(bytes(damaged))
             else:
                 assert (np.diff(found.astype(np.int64)) > 0).all()
     assert refused > 300
@@ -140,8 +148,9 @@ def runs(*pairs, count) -> bytes:
     ],
 )
 def test_rules_that_are_broken(data, match):
-    with pytest.raises(FormatError, match=match):
-        decode_bitmap(data)
+    for read in (decode_bitmap, NumberSet):
+        with pytest.raises(FormatError, match=match):
+            read(data)
 
 
 def test_runs_that_touch_are_legal():
@@ -156,3 +165,43 @@ def test_more_numbers_than_possible_are_refused_before_they_are_made():
         decode_bitmap(data)
     with pytest.raises(FormatError, match="more than the 9"):
         decode_bitmap(encode_bitmap(array(range(10))), limit=9)
+
+
+def full_bitmap(num_containers: int) -> bytes:
+    """All numbers of the first containers, as runs."""
+    header = b"".join(struct.pack("<HH", key, 65535) for key in range(num_containers))
+    flags = b"\xff" * ((num_containers + 7) // 8)
+    body = struct.pack("<HHH", 1, 0, 65535) * num_containers
+    return (
+        struct.pack("<I", 12347 | (num_containers - 1) << 16)
+        + flags
+        + header
+        + bytes(4 * num_containers)
+        + body
+    )
+
+
+def test_a_set_of_all_numbers_takes_little_memory():
+    data = full_bitmap(1 << 16)
+    tracemalloc.start()
+    try:
+        kept = NumberSet(data)
+        assert tracemalloc.get_traced_memory()[1] < 40 * len(data)
+    finally:
+        tracemalloc.stop()
+    assert (len(kept), kept.highest) == (1 << 32, (1 << 32) - 1)
+    assert {5, (1 << 32) - 1} <= kept
+    assert (1 << 32) not in kept
+    assert -1 not in kept
+    assert {5, 1 << 32} & kept == {5}
+    assert not kept.isdisjoint({7})
+
+
+def test_a_set_goes_with_other_sets():
+    kept = NumberSet(encode_bitmap(array([1, 2, 3, 70_000])))
+    assert kept == {1, 2, 3, 70_000}
+    assert kept & {3, 4} == {3, 4} & kept == {3}
+    assert kept - {1, 2} == {3, 70_000}
+    assert kept.isdisjoint({0, 4, 69_999, 70_001})
+    assert "1" not in kept
+    assert not NumberSet(encode_bitmap(array([])))

@@ -11,16 +11,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lancelet
 from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
 from lancelet.pages.base import RowRanges
 from lancelet.schema.fields import Schema
 from lancelet.storage import LocalStore, MemoryStore
 from lancelet.table.fragment import Fragment
 from lancelet.table.fragment_reader import _widened
-from lancelet.table.metadata import TOMBSTONE
+from lancelet.table.metadata import TOMBSTONE, DeletionFile, FragmentMetadata
 from lancelet.table.scanner import Scanner
 from lancelet.versions import Version
+from oracle import oracle
 from table.made_datasets import make_fragment, make_snapshot, split_snapshot, write_file
+from table.test_bitmap import full_bitmap
 
 VERSIONS = (Version.V2_0, Version.V2_1, Version.V2_2)
 ITEM = pa.struct([("u", pa.int32()), ("v", pa.string())])
@@ -336,3 +339,77 @@ def test_fragment_shows_what_it_is(tmp_path) -> None:
         Fragment(snapshot, 5)
     with pytest.raises(OptionError, match="row 18 does not exist"):
         fragment.take([18])
+
+
+MANY = 1 << 30
+
+
+def wrong_rows(store: MemoryStore, kind: str = "") -> FragmentMetadata:
+    """A fragment of a file of two rows, of which the manifest says that it has many."""
+    file = write_file(store, FIELDS, rows(2, nulls=False))
+    fragment = make_fragment(store, 0, [file], MANY)
+    if not kind:
+        return fragment
+    deletion = DeletionFile("bitmap", 1, 1, MANY - (1 << 16) if kind == "counted" else None)
+    store.put(deletion.path(0), full_bitmap((MANY >> 16) - 1))
+    return replace(fragment, deletion_file=deletion)
+
+
+@pytest.mark.parametrize("kind", ["", "counted", "uncounted"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"columns": []},
+        {"columns": ["_rowid"]},
+        {"columns": {"id": "_rowaddr + 1"}},
+        {"columns": [], "filter": "_rowid < 5"},
+        {"columns": ["nothing"]},
+        {"columns": ["a"]},
+    ],
+    ids=str,
+)
+def test_more_rows_than_a_data_file_has(options, kind) -> None:
+    """What no file holds was made without a look at one: counts were wrong, or memory ended."""
+    store = MemoryStore()
+    schema = Schema((*FIELDS.fields, replace(FIELDS.fields[0], name="nothing", id=99)))
+    snapshot = make_snapshot(schema, [wrong_rows(store, kind)], store)
+    with pytest.raises(FormatError, match=f"the file has 2 rows, and fragment 0 has {MANY}"):
+        next(Scanner(snapshot, **options).to_batches())
+    if kind != "uncounted":
+        assert Scanner(snapshot, columns=[]).count_rows() == (1 << 16 if kind else MANY)
+
+
+def test_single_rows_that_a_data_file_does_not_have() -> None:
+    store = MemoryStore()
+    fragment = Fragment(make_snapshot(FIELDS, [wrong_rows(store)], store), 0)
+    for columns in (["_rowid"], ["a"]):
+        with pytest.raises(FormatError, match="the file has 2 rows"):
+            fragment.take([5], columns=columns)
+
+
+@pytest.mark.parametrize("version", ["2.1", "2.2"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_struct_that_is_marked_as_packed_afterwards_or_no_more(packed, version, tmp_path) -> None:
+    """It was read as null, and a compaction would have lost its values for good."""
+    mark = {"lance-encoding:packed": "true"}
+    type_ = pa.struct([("x", pa.int32()), ("y", pa.int64())])
+    schema = pa.schema([("a", pa.int32()), pa.field("p", type_, metadata=mark if packed else None)])
+    code = """
+dataset = lance.write_dataset(table, root, data_storage_version=version)
+dataset.replace_field_metadata("p", after)
+"""
+    table = pa.table({"a": [1, 2], "p": [{"x": 1, "y": 2}, {"x": 3, "y": 4}]}, schema=schema)
+    release = "4.0.1" if packed else "14.0.2"  # each refuses the other
+    after = {} if packed else mark
+    oracle(release).run(code, table=table, root=str(tmp_path / "d"), version=version, after=after)
+    made = lancelet.dataset(tmp_path / "d")
+    how = "in one column" if packed else "unpacked"
+    for act in (made.to_table, lambda: made.take([1]), lambda: made.add_columns({"b": "p.x"})):
+        with pytest.raises(FormatError, match=f"fragment 0: a data file stores the struct 'p' {how}"):
+            act()
+    assert made.to_table(columns=["a"])["a"].to_pylist() == [1, 2]
+    made.delete("a = 1")
+    with pytest.raises(FormatError, match=f"stores the struct 'p' {how}"):
+        made.optimize.compact_files()
+    made.replace_field_metadata("p", mark if packed else {})
+    assert made.to_table(columns=["p"]).to_pylist() == [{"p": {"x": 3, "y": 4}}]

@@ -18,7 +18,7 @@ from lancelet.storage import MemoryStore
 from lancelet.table.deletions import NO_OFFSETS, read_deletions
 from lancelet.table.manifest import list_versions, read_manifest
 from lancelet.table.metadata import ExternalSequence, FragmentMetadata
-from lancelet.table.rowids import RowIdIndex, RowIds, Versions, read_row_ids, read_versions
+from lancelet.table.rowids import RowIdIndex, RowIds, Versions, doubled_ids, read_row_ids, read_versions
 from table.golden_datasets import GoldenDataset, golden_datasets
 from tiers import sample_or_full
 
@@ -529,3 +529,21 @@ def test_an_index_of_many_fragments_is_made_without_their_rows():
     assert index.lookup([500 * million + 1]).tolist() == [(500 << 32) + 1]
     with pytest.raises(OptionError):
         index.lookup([500 * million + 100])
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 9)), max_size=5), max_size=4))
+@examples
+def test_doubled_ids(fragments) -> None:
+    parts = [
+        RowIds.from_numpy([id_ for start, length in runs for id_ in range(start, start + length)])
+        for runs in fragments
+    ]
+    ids = sorted(np.concatenate([np.empty(0, np.uint64), *(part.to_numpy() for part in parts)]).tolist())
+    doubled = [id_ for id_, before in zip(ids[1:], ids, strict=False) if id_ == before]
+    assert doubled_ids(parts) == (len(doubled), min(doubled, default=-1), max(ids, default=-1))
+
+
+def test_doubled_ids_at_the_end_of_all_ids() -> None:
+    last = RowIds.from_numpy(np.array([2**64 - 1], np.uint64))
+    assert doubled_ids([last, RowIds.range(0, 1 << 40)]) == (0, -1, 2**64 - 1)
+    assert doubled_ids([last, last, RowIds.range(7, 1 << 40), RowIds.range(0, 9)])[:2] == (3, 7)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from lancelet.datasets.reads import ReadableDataset
 from lancelet.errors import CommitConflict, OptionError, UnsupportedError
 from lancelet.schema.project import find_field
+from lancelet.table.arguments import check_number, check_progress, names_of, texts_of
 from lancelet.table.cleanup import CleanupPolicy, clean_up, plan_cleanup
 from lancelet.table.commit import commit_transaction, transaction_of
 from lancelet.table.deleting import delete_rows
@@ -171,6 +172,7 @@ class Dataset(ReadableDataset):
         OptionError
             There is no predicate, it is no condition, or it names a column that does not exist.
         """
+        check_number("conflict_retries", conflict_retries, 0, optional=False)
         snapshot, version = self._snapshot, self.version
         for attempt in range(conflict_retries + 1):
             deletion = delete_rows(snapshot, predicate, version)
@@ -314,23 +316,23 @@ class Dataset(ReadableDataset):
 
     def update_config(self, values: Mapping[str, str | None], *, replace: bool = False) -> dict[str, str]:
         """Set or, with ``None``, remove settings of the dataset; or replace all. Returns all settings."""
-        self._update(UpdateConfig(config=MapUpdate(_texts(values), replace)))
+        self._update(UpdateConfig(config=MapUpdate(texts_of(values), replace)))
         return self.config()
 
     def delete_config_keys(self, keys: Iterable[str]) -> None:
         """Remove settings."""
-        self.update_config(dict.fromkeys(keys))
+        self.update_config(dict.fromkeys(names_of("keys", keys)))
 
     def update_metadata(self, values: Mapping[str, str | None], *, replace: bool = False) -> dict[str, str]:
         """Set or, with ``None``, remove what is noted of the table; or replace all. Returns all of it."""
-        self._update(UpdateConfig(table_metadata=MapUpdate(_texts(values), replace)))
+        self._update(UpdateConfig(table_metadata=MapUpdate(texts_of(values), replace)))
         return self.metadata
 
     def update_schema_metadata(
         self, values: Mapping[str, str | None], *, replace: bool = False
     ) -> dict[str, str]:
         """Set or, with ``None``, remove metadata of the schema; or replace all. Returns all of it."""
-        self._update(UpdateConfig(schema_metadata=MapUpdate(_texts(values), replace)))
+        self._update(UpdateConfig(schema_metadata=MapUpdate(texts_of(values), replace)))
         return self.schema_metadata
 
     def replace_schema_metadata(self, new_metadata: Mapping[str, str]) -> None:
@@ -344,7 +346,7 @@ class Dataset(ReadableDataset):
         if not isinstance(field_updates, Mapping):
             raise OptionError(f"updates of fields are a mapping of paths, not {type(field_updates).__name__}")
         updates = {
-            find_field(self.fields, path)[-1].id: MapUpdate(_texts(values), replace)
+            find_field(self.fields, path)[-1].id: MapUpdate(texts_of(values), replace)
             for path, values in field_updates.items()
         }
         self._update(UpdateConfig(field_metadata=updates))
@@ -395,6 +397,7 @@ class Dataset(ReadableDataset):
 
     def get_transactions(self, recent_transactions: int = 10) -> list[Transaction | None]:
         """Return what made the newest versions up to this one, the newest first."""
+        check_number("recent_transactions", recent_transactions, 0, optional=False)
         paths = [path for number, path in list_versions(self._store) if number <= self.version]
         wanted = paths[: -recent_transactions - 1 : -1]
         return [transaction_of(self._store, read_manifest(self._store, path)) for path in wanted]
@@ -424,6 +427,7 @@ class Dataset(ReadableDataset):
         OptionError
             A tagged version is among those that would go.
         """
+        check_progress(progress)
         plan = self.plan_cleanup(
             older_than,
             retain_versions,
@@ -491,13 +495,3 @@ class Dataset(ReadableDataset):
 
     def __repr__(self) -> str:
         return f"<lancelet.Dataset {self.uri!r}: version {self.version}, {len(self.schema)} columns>"
-
-
-def _texts(values: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Check that keys and values are text."""
-    if not isinstance(values, Mapping):
-        raise OptionError(f"what is to be set is a mapping of keys to texts, not {type(values).__name__}")
-    for key, value in values.items():
-        if not isinstance(key, str) or not (value is None or isinstance(value, str)):
-            raise OptionError(f"{key!r}: {value!r} is set, and both must be text")
-    return dict(values)

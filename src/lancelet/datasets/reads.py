@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from lancelet.table.bitmap import decode_bitmap
+from lancelet.errors import OptionError
 from lancelet.table.blobs import DEFAULT_BUFFER_BYTES, take_blobs
 from lancelet.table.fragment import Fragment
+from lancelet.table.index_section import listed_fragments
 from lancelet.table.manifest import list_versions
 from lancelet.table.projection import Projection
 from lancelet.table.scanner import Scanner, blob_view
@@ -16,7 +18,7 @@ from lancelet.table.tags import Tags
 from lancelet.table.take import sample_rows, take_addresses, take_positions, take_row_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import pyarrow as pa
 
@@ -148,12 +150,17 @@ class ReadableDataset:
 
     def list_indices(self) -> list[dict[str, Any]]:
         """Return name, UUID, fields, version and fragments of all secondary indices; they are not used to read."""
-        return [_described_index(index, self.fields) for index in self._manifest.indices]
+        return [_described_index(index, self._manifest) for index in self._manifest.indices]
 
     def scanner(self, *, fragments: Iterable[Fragment] | None = None, **options: Any) -> Scanner:
         """Return a scanner, over some `fragments` or all; options are those of :class:`~lancelet.table.scanner.Scanner`."""
         snapshot = self._snapshot
         if fragments is not None:
+            if not isinstance(fragments, Iterable):
+                raise OptionError(f"fragments is {fragments!r}; it must be a list of fragments")
+            fragments = list(fragments)
+            if not all(isinstance(fragment, Fragment) for fragment in fragments):
+                raise OptionError(f"fragments is {fragments!r}; get_fragments() gives fragments")
             snapshot = snapshot.part([fragment.metadata for fragment in fragments])
         return Scanner(snapshot, **options)
 
@@ -287,15 +294,14 @@ class ReadableDataset:
         return self.schema.__arrow_c_schema__()
 
 
-def _described_index(index: table_pb2.IndexMetadata, schema: Schema) -> dict[str, Any]:
-    names = {field.id: field.name for field in schema.walk()}
+def _described_index(index: table_pb2.IndexMetadata, manifest: Manifest) -> dict[str, Any]:
+    names = {field.id: field.name for field in manifest.schema.walk()}
+    there = [fragment.id for fragment in manifest.fragments]
     return {
         "name": index.name,
         "type": index.index_details.type_url.rpartition(".")[2].removesuffix("IndexDetails") or "unknown",
         "uuid": index.uuid.uuid.hex(),
         "fields": [names.get(number, str(number)) for number in index.fields],
         "version": index.dataset_version,
-        "fragment_ids": set(decode_bitmap(index.fragment_bitmap).tolist())
-        if index.fragment_bitmap
-        else set(),
+        "fragment_ids": listed_fragments(index, manifest.max_fragment_id, there),
     }

@@ -10,6 +10,7 @@ from lancelet.datasets.dataset import Dataset
 from lancelet.errors import OptionError
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
+from lancelet.table.arguments import check_progress, texts_of
 from lancelet.table.column_names import check_names
 from lancelet.table.commit import ATTEMPTS, commit_transaction
 from lancelet.table.data import rows_of
@@ -146,9 +147,9 @@ def write_dataset(
     if enable_stable_row_ids and latest is not None and not latest.has_stable_row_ids:
         raise OptionError("stable row ids can be had only from the start: the dataset has none")
     rows = rows_of(data, schema)
-    properties = dict(transaction_properties or {})
+    properties = texts_of({} if transaction_properties is None else transaction_properties, may_be_none=False)
     if commit_message is not None:
-        properties[COMMIT_MESSAGE] = commit_message
+        properties |= texts_of({COMMIT_MESSAGE: commit_message}, may_be_none=False)
     operation, paths = _written(store, latest, rows, mode, options)
     read_version = 0 if latest is None else latest.version
     manifest = commit_transaction(
@@ -289,6 +290,7 @@ def _options(
     writer: Mapping[str, Any],
     progress: Progress,
 ) -> _Options:
+    check_progress(progress)
     if version is not None:
         version = Version.parse(version)
     for name in writer:

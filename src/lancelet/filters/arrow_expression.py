@@ -67,7 +67,8 @@ def _run(expression: pc.Expression, batch: pa.RecordBatch) -> pa.Array:
     from pyarrow import acero
 
     if not batch.num_columns:  # the engine counts rows by a column
-        batch = pa.record_batch([pa.nulls(batch.num_rows)], ["\0"])
+        name = "_" * (len(str(expression)) + 1)  # longer than any that the expression has
+        batch = pa.record_batch([pa.nulls(batch.num_rows)], [name])
     source = acero.Declaration("table_source", acero.TableSourceNodeOptions(pa.Table.from_batches([batch])))
     project = acero.Declaration("project", acero.ProjectNodeOptions([expression], ["value"]))
     column = acero.Declaration.from_sequence([source, project]).to_table(use_threads=False).column(0)

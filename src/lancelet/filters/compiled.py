@@ -12,6 +12,7 @@ from lancelet.errors import OptionError
 from lancelet.filters.arrow_expression import ArrowExpression, bind
 from lancelet.filters.evaluate import values_of
 from lancelet.filters.nodes import column_paths
+from lancelet.schema.text import is_text
 
 if TYPE_CHECKING:
     from lancelet.filters.nodes import Node
@@ -161,6 +162,8 @@ def _compile(text: str | pc.Expression, schema: pa.Schema, whole_expression: boo
         return Expression(str(text), columns, bound.type, bound)
     if not isinstance(text, str):
         raise OptionError(f"a filter is text or an expression of pyarrow, not {type(text).__name__}")
+    if not is_text(text):
+        raise OptionError(f"the filter {text!r:.200} is no text: it has half of a surrogate pair")
     from lancelet.filters.parse import parse  # brings sqlglot
 
     tree = parse(text, schema, whole_expression)

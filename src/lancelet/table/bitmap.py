@@ -18,6 +18,7 @@ containers                u16 each, ascending (up to 4096 numbers); or 8192 byte
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,9 +26,11 @@ import numpy as np
 from lancelet.errors import FormatError
 
 if TYPE_CHECKING:
-    from lancelet.buffers import Data
+    from collections.abc import Iterable, Iterator
 
-__all__ = ["decode_bitmap", "encode_bitmap"]
+    from lancelet.buffers import Data, Int64Array
+
+__all__ = ["NumberSet", "count_numbers", "decode_bitmap", "encode_bitmap"]
 
 _PLAIN = 12346
 _WITH_RUNS = 12347
@@ -74,9 +77,90 @@ def decode_bitmap(data: Data, *, limit: int = _DEFAULT_LIMIT) -> np.ndarray[Any,
         position += _read_container(view[position:], is_runs, target)
         target |= np.uint32(key << 16)
         start += count
-    if position != len(view):
-        raise FormatError(f"a bitmap has {len(view)} bytes, and its containers end at {position}")
+    _check_end(view, position)
     return numbers
+
+
+def count_numbers(data: Data) -> int:
+    """Return how many numbers a bitmap says that it has; its containers are not looked at.
+
+    Raises
+    ------
+    FormatError
+        What stands before the containers is damaged.
+    """
+    _, counts, _, _ = _read_header(memoryview(data).cast("B"))
+    return int(counts.sum())
+
+
+class NumberSet(Set[int]):
+    """The numbers of a bitmap, as a set that keeps runs and never spells them out: a few bytes may stand for all 2**32.
+
+    What is in it is told by a search; so is what it has in common with a small set. Going through it takes as long as it takes.
+
+    Parameters
+    ----------
+    data
+        The bitmap, and nothing behind it.
+
+    Raises
+    ------
+    FormatError
+        The bitmap is damaged.
+
+    Examples
+    --------
+    >>> numbers = NumberSet(encode_bitmap(np.array([3, 4, 9])))
+    >>> len(numbers), 4 in numbers, {1, 9} & numbers
+    (3, True, {9})
+    """
+
+    __slots__ = ("_num", "_starts", "_stops")
+
+    def __init__(self, data: Data) -> None:
+        view = memoryview(data).cast("B")
+        keys, counts, has_runs, position = _read_header(view)
+        starts, stops = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+        for key, count, is_runs in zip(keys.tolist(), counts.tolist(), has_runs.tolist(), strict=True):
+            if is_runs:
+                first, lengths, size = _read_runs(view[position:], count)
+                last = first + lengths
+            else:
+                numbers = np.empty(count, np.uint32)
+                size = _read_container(view[position:], False, numbers)
+                first, last = _runs_of(numbers.astype(np.int64))
+            position += size
+            starts.append(first + (key << 16))
+            stops.append(last + (key << 16))
+        _check_end(view, position)
+        self._starts, self._stops = np.concatenate(starts), np.concatenate(stops)
+        self._num = int(counts.sum())
+
+    @classmethod
+    def _from_iterable(cls, it: Iterable[int]) -> set[int]:  # type: ignore[override]
+        """Make what operations of sets return."""
+        return set(it)
+
+    def __contains__(self, number: object) -> bool:
+        if not isinstance(number, int):
+            return False
+        place = int(np.searchsorted(self._starts, number, "right")) - 1
+        return place >= 0 and number < int(self._stops[place])
+
+    def __iter__(self) -> Iterator[int]:
+        for start, stop in zip(self._starts.tolist(), self._stops.tolist(), strict=True):
+            yield from range(start, stop)
+
+    def __len__(self) -> int:
+        return self._num
+
+    @property
+    def highest(self) -> int:
+        """The highest number, -1 if there is none."""
+        return int(self._stops[-1]) - 1 if self._num else -1
+
+    def __repr__(self) -> str:
+        return f"NumberSet({self._num} numbers in {len(self._starts)} runs)"
 
 
 def encode_bitmap(numbers: np.ndarray[Any, Any]) -> bytes:
@@ -138,7 +222,10 @@ def _read_header(
 def _read_container(view: memoryview, is_runs: bool, target: np.ndarray[Any, Any]) -> int:
     """Fill `target` with the lower halves of the numbers; return how many bytes the container has."""
     if is_runs:
-        return _read_runs(view, target)
+        starts, lengths, size = _read_runs(view, len(target))
+        before = np.cumsum(lengths) - lengths
+        target[:] = np.arange(len(target)) + np.repeat(starts - before, lengths)
+        return size
     if len(target) <= _MOST_IN_ARRAY:
         target[:] = np.frombuffer(_part(view, 0, 2 * len(target)), "<u2")
         _check_ascending(target)
@@ -151,18 +238,23 @@ def _read_container(view: memoryview, is_runs: bool, target: np.ndarray[Any, Any
     return _BITSET_BYTES
 
 
-def _read_runs(view: memoryview, target: np.ndarray[Any, Any]) -> int:
+def _read_runs(view: memoryview, num_numbers: int) -> tuple[Int64Array, Int64Array, int]:
+    """Return where the runs of a container begin, how long they are, and how many bytes the container has."""
     num_runs = int.from_bytes(_part(view, 0, 2), "little")
     runs = np.frombuffer(_part(view, 2, 4 * num_runs), "<u2").reshape(num_runs, 2).astype(np.int64)
     starts, lengths = runs[:, 0], runs[:, 1] + 1
     total = int(lengths.sum())
-    if total != len(target):
-        raise FormatError(f"the runs of a bitmap have {total} numbers in place of {len(target)}")
+    if total != num_numbers:
+        raise FormatError(f"the runs of a bitmap have {total} numbers in place of {num_numbers}")
     if (starts[1:] < (starts + lengths)[:-1]).any() or int(starts[-1] + lengths[-1]) > 1 << 16:
         raise FormatError("the runs of a bitmap overlap, or do not ascend")
-    before = np.cumsum(lengths) - lengths
-    target[:] = np.arange(total) + np.repeat(starts - before, lengths)
-    return 2 + 4 * num_runs
+    return starts, lengths, 2 + 4 * num_runs
+
+
+def _runs_of(numbers: Int64Array) -> tuple[Int64Array, Int64Array]:
+    """Return where the runs of ascending numbers, of which there are some, begin and end."""
+    cuts = np.flatnonzero(np.diff(numbers) != 1)
+    return numbers[np.concatenate(([0], cuts + 1))], numbers[np.concatenate((cuts, [len(numbers) - 1]))] + 1
 
 
 def _write_container(lower: np.ndarray[Any, Any]) -> bytes:
@@ -171,6 +263,11 @@ def _write_container(lower: np.ndarray[Any, Any]) -> bytes:
     bits = np.zeros(8 * _BITSET_BYTES, np.uint8)
     bits[lower] = 1
     return np.packbits(bits, bitorder="little").tobytes()
+
+
+def _check_end(view: memoryview, position: int) -> None:
+    if position != len(view):
+        raise FormatError(f"a bitmap has {len(view)} bytes, and its containers end at {position}")
 
 
 def _check_ascending(numbers: np.ndarray[Any, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from lancelet.errors import OptionError
+from lancelet.schema.text import is_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,6 +52,8 @@ def _check_names(fields: Iterable[Field], prefix: str) -> None:
     seen = set()
     for field in fields:
         path = prefix + field.name
+        if not is_text(field.name):
+            raise OptionError(f"{path!r} is no name of a column: it is no text")
         if not field.name or (not prefix and "." in field.name):
             raise OptionError(f"{path!r} is no name of a column: it is empty or holds a dot")
         if not prefix and is_reserved(field.name):

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import CommitConflict
-from lancelet.table.bitmap import decode_bitmap
+from lancelet.table.index_section import fragments_of
 from lancelet.table.operations import (
     Append,
     CreateIndex,
@@ -41,7 +41,6 @@ from lancelet.table.operations import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from lancelet.pb import table_pb2
     from lancelet.table.metadata import FragmentMetadata
     from lancelet.table.operations import Operation
 
@@ -178,14 +177,9 @@ def _indexed_fragments(mine: Operation, theirs: Operation) -> frozenset[int]:
     indices, rewrite = (mine, theirs) if isinstance(mine, CreateIndex) else (theirs, mine)
     rewritten = _touched(rewrite)
     for index in indices.new_indices if isinstance(indices, CreateIndex) else ():
-        if rewritten & (_covered(index) or rewritten):
+        if rewritten & (fragments_of(index) or rewritten):
             raise CommitConflict(f"index {index.name!r} has rows that are rewritten", retryable=True)
     return _NOTHING
-
-
-def _covered(index: table_pb2.IndexMetadata) -> set[int]:
-    """Return the fragments whose rows an index has; none: it does not say."""
-    return set(decode_bitmap(index.fragment_bitmap).tolist()) if index.fragment_bitmap else set()
 
 
 def _indexed_fields(mine: Operation, theirs: Operation) -> frozenset[int]:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
 from lancelet.table.arrow_array import decode_array, encode_array
-from lancelet.table.bitmap import decode_bitmap, encode_bitmap
+from lancelet.table.bitmap import count_numbers, decode_bitmap, encode_bitmap
 from lancelet.table.metadata import DeletionFile
 from lancelet.table.names import new_deletion_id
 
@@ -70,6 +70,8 @@ def read_deletions(
         The file is damaged or missing, or contradicts what the manifest says of the fragment.
     UnsupportedError
         The file lies in a place that is not in `bases`.
+    LanceletError
+        There is no memory for so many rows.
     """
     deletion = fragment.deletion_file
     if deletion is None:
@@ -85,13 +87,20 @@ def read_deletions(
     try:
         with store.open_source(path) as source:
             data = source.read(0, source.size())
-            decode = decode_array if deletion.file_type == "array" else decode_bitmap
-            offsets = decode(data, limit=min(most, _MOST_ROWS))
+            if deletion.file_type == "array":
+                offsets = decode_array(data, limit=min(most, _MOST_ROWS))
+            else:  # a few bytes may stand for many rows
+                _check_count(count_numbers(data), deletion.num_deleted_rows)
+                offsets = decode_bitmap(data, limit=min(most, _MOST_ROWS))
         _check(offsets, most, deletion.num_deleted_rows)
     except FileNotFoundError:
         raise FormatError("there is no such deletion file", path=f"{store.name}/{path}") from None
     except FormatError as error:
         raise error.locate(path=f"{store.name}/{path}") from None
+    except MemoryError:
+        raise LanceletError(
+            f"there is no memory for the deleted rows that {store.name}/{path} lists"
+        ) from None
     offsets.flags.writeable = False
     return offsets
 
@@ -137,5 +146,9 @@ def _check(offsets: np.ndarray[Any, Any], num_rows: int, expected: int | None) -
         raise FormatError("a row is deleted twice")
     if len(offsets) and int(offsets[-1]) >= num_rows:
         raise FormatError(f"row {offsets[-1]} is deleted, and the fragment has {num_rows}")
-    if expected is not None and len(offsets) != expected:
-        raise FormatError(f"the file lists {len(offsets)} deleted rows, the manifest counts {expected}")
+    _check_count(len(offsets), expected)
+
+
+def _check_count(num: int, expected: int | None) -> None:
+    if expected is not None and num != expected:
+        raise FormatError(f"the file lists {num} deleted rows, the manifest counts {expected}")

@@ -12,6 +12,7 @@ import pyarrow as pa
 from lancelet.errors import OptionError, UnsupportedError
 from lancelet.fields.joining import take
 from lancelet.schema.fields import Schema
+from lancelet.table.arguments import check_progress
 from lancelet.table.data import rows_of
 from lancelet.table.operations import Merge, Project
 from lancelet.table.scanner import Scanner
@@ -105,6 +106,9 @@ def add_columns(
     OptionError
         A column exists already; or the values are too few, too many, of different types, or cannot be stored.
     """
+    check_progress(progress)
+    if not isinstance(reader_schema, pa.Schema | None):
+        raise OptionError(f"reader_schema is {type(reader_schema).__name__}; it must be a pyarrow.Schema")
     nulls = _null_fields(transforms)
     if nulls is not None:
         for field in nulls:
@@ -152,6 +156,7 @@ def alter_columns(
         See :func:`~lancelet.table.schema_changes.altered`; or there are nulls where they are to be forbidden, or values that the
         new type does not have.
     """
+    check_progress(progress)
     change = altered(snapshot.schema, alterations, first_id, version)
     for name in change.not_null:
         _check_no_nulls(snapshot, name, change.schema)

@@ -46,6 +46,8 @@ _GAP_ROWS = 8
 #: What is read of so few rows is not worth a mask.
 _FEW_ROWS = 64
 _MOST_ROWS = 1 << 32
+#: Fragments that are said to have more rows are compared with a data file before their deletions take memory.
+_MANY_ROWS = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,7 +168,16 @@ class FragmentReader:
         key = ("deletions", self.metadata.id, deleted, self.metadata.physical_rows)
         return self._origin.session.get(key, self._read_deletions).offsets
 
+    @cached_property
+    def _checked_rows(self) -> int:
+        """:attr:`physical_rows`, once the first data file has told the same; without files what the manifest says."""
+        if self.metadata.files:
+            self._open(0)
+        return self.physical_rows
+
     def _read_deletions(self) -> _KeptOffsets:
+        if self.physical_rows > _MANY_ROWS:
+            _ = self._checked_rows
         return _KeptOffsets(read_deletions(self._origin.store, self.metadata))
 
     @property
@@ -246,8 +257,9 @@ class FragmentReader:
             Something is stored in a way that is not known here.
         """
         layout = self._layout(fields)
-        if int(rows.stops[-1]) > self.physical_rows:
-            raise OptionError(f"fragment {self.metadata.id} has only {self.physical_rows} rows")
+        num_rows = self.physical_rows if layout.files else self._checked_rows
+        if int(rows.stops[-1]) > num_rows:
+            raise OptionError(f"fragment {self.metadata.id} has only {num_rows} rows")
         read: list[Columns] = []
         for number, own, visible in layout.files:
             selection = self._open(number).select(own, visible, fields.blobs)
@@ -328,10 +340,12 @@ class FragmentReader:
         Raises
         ------
         FormatError
-            Row ids or versions are missing, damaged, or of another number of rows.
+            Row ids or versions are missing, damaged, or of another number of rows; or a data file has other rows than the manifest
+            says.
         UnsupportedError
             The dataset does not keep the versions of rows: it has no stable row ids.
         """
+        _ = self._checked_rows
         offsets = positions(rows)
         stable = self._origin.has_stable_row_ids
         if name == ROW_ADDRESS or (name == ROW_ID and not stable):

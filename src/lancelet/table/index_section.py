@@ -13,15 +13,20 @@ from google.protobuf.message import DecodeError
 
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.pb import table_pb2
-from lancelet.table.bitmap import decode_bitmap, encode_bitmap
+from lancelet.table.bitmap import NumberSet, decode_bitmap, encode_bitmap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Set as AbstractSet
 
-__all__ = ["IndexSection", "fragments_of", "is_of_system", "knows_stable_ids"]
+__all__ = ["IndexSection", "fragments_of", "is_of_system", "knows_stable_ids", "listed_fragments"]
 
 #: Beginning of the names of indices that belong to the system and translate rows, not values.
 _SYSTEM = "__lance_"
+#: Fragments of an index that are spelt out; more are hardly there, and a few bytes may stand for 2**32.
+_MOST_FRAGMENTS = 1 << 20
+#: Fragments of an index that is written anew with others; 4 bytes of memory each.
+_MOST_CARRIED = 1 << 24
 #: Kinds of indices that name rows by stable row ids, where there are some, and their versions. BTrees do so no more from version 1
 #: on; zone maps and Bloom filters do in some releases, and do not say so.
 _BY_STABLE_ID = {
@@ -142,6 +147,8 @@ class IndexSection:
                 raise UnsupportedError(
                     f"index {index.name!r}: it is not known which rows it has; remove it first"
                 )
+            gone: set[int] = set()
+            come: set[int] = set()
             for old, new in replaced:
                 if covered.isdisjoint(old):
                     continue
@@ -153,9 +160,12 @@ class IndexSection:
                     raise OptionError(
                         f"index {index.name!r} has some of the fragments {sorted(old)}, and not all"
                     )
-                covered = (covered - old) | new
+                gone |= old
+                come |= new
+            if gone:
+                kept = np.setdiff1d(decode_bitmap(index.fragment_bitmap, limit=_MOST_CARRIED), [*gone])
+                index.fragment_bitmap = encode_bitmap(np.union1d(kept, [*come]))
                 changed = True
-            index.fragment_bitmap = encode_bitmap(np.array(sorted(covered), np.uint32))
         if changed:
             self._set(indices)
 
@@ -169,15 +179,46 @@ class IndexSection:
         self._data = table_pb2.IndexSection(indices=indices).SerializeToString() if indices else b""
 
 
-def fragments_of(index: table_pb2.IndexMetadata) -> set[int] | None:
-    """Return the fragments whose rows an index has; ``None``: it does not say.
+def fragments_of(index: table_pb2.IndexMetadata) -> AbstractSet[int] | None:
+    """Return the fragments whose rows an index has; ``None``: it does not say. Some of them may be gone.
+
+    The set is not spelt out: ask it what is in it, and do not go through it.
 
     Raises
     ------
     FormatError
         The bitmap is damaged.
     """
-    return set(decode_bitmap(index.fragment_bitmap).tolist()) if index.fragment_bitmap else None
+    return _named(index)
+
+
+def listed_fragments(
+    index: table_pb2.IndexMetadata, max_fragment_id: int | None, there: Collection[int]
+) -> set[int]:
+    """Return the fragments that an index names, for users to see: of more than a million only those that are there.
+
+    Parameters
+    ----------
+    index
+        The index.
+    max_fragment_id
+        The highest id that a fragment ever had; ``None``: not known.
+    there
+        Ids of the fragments of the version.
+
+    Raises
+    ------
+    FormatError
+        The bitmap is damaged, or names fragments that there never were.
+    """
+    found = _named(index)
+    if found is None:
+        return set()
+    if max_fragment_id is not None and found.highest > max_fragment_id:
+        raise FormatError(
+            f"index {index.name!r} names fragment {found.highest}, and the highest that there was is {max_fragment_id}"
+        )
+    return set(found) if len(found) <= _MOST_FRAGMENTS else {number for number in there if number in found}
 
 
 def is_of_system(index: table_pb2.IndexMetadata) -> bool:
@@ -189,3 +230,12 @@ def knows_stable_ids(index: table_pb2.IndexMetadata) -> bool:
     """Tell whether an index names rows by stable row ids, in datasets that have them: then it stays true when they move."""
     kind = index.index_details.type_url.rpartition("/")[2].rpartition(".")[2]
     return index.index_version in _BY_STABLE_ID.get(kind, ())
+
+
+def _named(index: table_pb2.IndexMetadata) -> NumberSet | None:
+    if not index.fragment_bitmap:
+        return None
+    try:
+        return NumberSet(index.fragment_bitmap)
+    except FormatError as error:
+        raise FormatError(f"index {index.name!r}: {error.message}") from None

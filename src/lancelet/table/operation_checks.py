@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import OptionError
 from lancelet.schema.fields import Schema
+from lancelet.schema.text import is_text
 from lancelet.table.metadata import DataFile, DeletionFile, ExternalSequence, FragmentMetadata
 from lancelet.table.operations import Append, MapUpdate, Operation, RewriteGroup, Update
 
@@ -193,7 +194,8 @@ def _schema(value: Any, what: str) -> None:
 
 
 def _text(value: Any, what: str) -> None:
-    _instance(value, what, str, "text")
+    if not is_text(value):
+        raise _refuse(value, what, "text")
 
 
 def _texts(value: Any, what: str, *, may_be_none: bool = False) -> None:

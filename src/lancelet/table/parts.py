@@ -109,7 +109,8 @@ class ReadFields:
         Raises
         ------
         FormatError
-            No file holds a field that is not nullable, or a file lists a field and says that it is in no column.
+            No file holds a field that is not nullable, or a file lists a field and says that it is in no column; or see
+            :func:`held_part`.
         """
         key = tuple(
             [
@@ -171,9 +172,23 @@ def held_part(field: Field, columns_of: Mapping[int, int], version: Version) -> 
         Field id -> physical column, of the file.
     version
         Version of the file.
+
+    Raises
+    ------
+    FormatError
+        The file has columns of the children of what the schema says is one column, or one column of what it says is several:
+        whether a struct is packed was changed afterwards. It would read as null.
     """
     if is_one_column(field, version):
+        if field.id not in columns_of and any(below.id in columns_of for below in field.walk()):
+            raise FormatError(
+                f"a data file stores the struct {field.name!r} unpacked, and the schema says that it is one column"
+            )
         return field if field.id in columns_of else None
+    if version != Version.V2_0 and field.logical_type == "struct" and field.id in columns_of:
+        raise FormatError(
+            f"a data file stores the struct {field.name!r} in one column, and the schema does not say that it is packed"
+        )
     parts = [held_part(child, columns_of, version) for child in field.children]
     held = [part for part in parts if part is not None]
     has_header = version == Version.V2_0 and field.logical_type == "struct" and field.id in columns_of

@@ -13,6 +13,7 @@ from lancelet.errors import FormatError, OptionError
 from lancelet.fields.joining import join
 from lancelet.schema.fields import Schema
 from lancelet.schema.project import find_field, project_overlapping
+from lancelet.schema.text import is_text
 from lancelet.table.column_names import ROW_ADDRESS, ROW_ID, SYSTEM_COLUMNS
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class Projection:
         )
 
     def _computed(self, name: str, text: str) -> Output:
-        if not isinstance(name, str) or not isinstance(text, str):
+        if not is_text(name) or not is_text(text):
             raise OptionError(
                 f"column {name!r} is {text!r}; both the name and the expression in SQL are text"
             )

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from lancelet.storage import Store
     from lancelet.table.metadata import FragmentMetadata, Sequence64
 
-__all__ = ["RowIdIndex", "RowIds", "Versions", "read_row_ids", "read_versions"]
+__all__ = ["RowIdIndex", "RowIds", "Versions", "doubled_ids", "read_row_ids", "read_versions"]
 
 _MAX_ID = (1 << 64) - 1
 #: Row addresses keep the position in the fragment in 32 bits.
@@ -151,7 +151,7 @@ class RowIds:
         return self._starts, self._lengths
 
     def to_numpy(self) -> np.ndarray[Any, np.dtype[np.uint64]]:
-        """Return all ids, ``uint64[len(self)]``."""
+        """Return all ids, ``uint64[len(self)]``; compare the length with that of the fragment before."""
         return expand_runs(self._starts, self._lengths)
 
     def take(self, offsets: ArrayLike) -> np.ndarray[Any, np.dtype[np.uint64]]:
@@ -410,6 +410,35 @@ class RowIdIndex:
             raise OptionError(f"there is no row with the row id {wanted[np.argmax(missing)]}")
         addresses: np.ndarray[Any, np.dtype[np.uint64]] = self._addresses[run] + (wanted - self._starts[run])
         return addresses
+
+
+def doubled_ids(parts: Iterable[RowIds]) -> tuple[int, int, int]:
+    """Look for ids that more than one row has, without spelling out the ids.
+
+    Parameters
+    ----------
+    parts
+        The ids of rows.
+
+    Returns
+    -------
+    num_doubled, first, highest
+        How many rows have an id that another one has already, the first such id (-1: none), and the highest of all ids (-1: none).
+    """
+    parts = list(parts)
+    starts = np.concatenate([np.empty(0, np.uint64), *(part.runs[0] for part in parts)])
+    lengths = np.concatenate([np.empty(0, np.int64), *(part.runs[1] for part in parts)])
+    if not len(starts):
+        return 0, -1, -1
+    order = np.argsort(starts, kind="stable")
+    starts = starts[order]
+    lasts = starts + (lengths[order].astype(np.uint64) - np.uint64(1))
+    # What reaches furthest among the runs before a run begins before it too: up to there, its ids are known.
+    reached = np.maximum.accumulate(lasts)
+    again = np.flatnonzero(starts[1:] <= reached[:-1])
+    shared = np.minimum(lasts[1:], reached[:-1])[again] - starts[1:][again]
+    first = int(starts[1:][again[0]]) if len(again) else -1
+    return int(shared.sum()) + len(again), first, int(reached[-1])
 
 
 def read_row_ids(store: Store, fragment: FragmentMetadata) -> RowIds:

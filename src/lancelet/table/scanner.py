@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -13,6 +13,7 @@ from lancelet.fields.paths import empty_array
 from lancelet.file.batches import cut
 from lancelet.file.rows import check_batch_size
 from lancelet.file.scan import batch_rows
+from lancelet.table.arguments import check_number
 from lancelet.table.projection import Projection, as_batch
 from lancelet.table.windows import DEFAULT_BYTES_IN_FLIGHT, Piece, Scan
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     Arrays = list[pa.Array]
 
-__all__ = ["Scanner", "blob_view", "check_number"]
+__all__ = ["Scanner", "blob_view"]
 
 #: Chunks of a table are joined until they take so many bytes; larger ones are not copied.
 _CHUNK_BYTES = 1 << 20
@@ -209,7 +210,7 @@ class Scanner:
         OptionError
             `num_rows` is no whole number of at least 0.
         """
-        check_number("num_rows", num_rows, 0)
+        check_number("num_rows", num_rows, 0, optional=False)
         pieces = list(self._pieces(is_lazy=True, most=num_rows))
         batches = [
             batch
@@ -287,23 +288,9 @@ def blob_view(handling: str | None) -> BlobView:
         "all_binary": "values",
         "blobs_descriptions": "descriptors",
     }
-    if handling not in views:
+    if not isinstance(handling, str | None) or handling not in views:
         raise OptionError(f"blob_handling is {handling!r}; it may be 'all_binary' or 'blobs_descriptions'")
     return views[handling]
-
-
-def check_number(name: str, value: Any, least: int) -> None:
-    """Check an argument; ``None`` stands for the default.
-
-    Raises
-    ------
-    OptionError
-        It is no whole number of at least `least`.
-    """
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex) or int(value) < least:
-        raise OptionError(f"{name} is {value!r}; it must be a whole number of at least {least}")
 
 
 def _num_bytes(piece: Piece) -> int:

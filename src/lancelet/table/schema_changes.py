@@ -19,6 +19,7 @@ from lancelet.schema.blobs import is_blob
 from lancelet.schema.fields import Field, Schema
 from lancelet.schema.limits import check_version
 from lancelet.schema.project import find_field, is_packed
+from lancelet.schema.text import is_text
 from lancelet.table.column_names import check_names
 from lancelet.versions import Version
 
@@ -71,6 +72,9 @@ class Alteration:
                 raise OptionError(
                     f"{key} of an alteration is {value!r}; it must be of type {known[key].__name__}"
                 )
+        name = wanted.get("name")
+        if name is not None and not is_text(name):
+            raise OptionError(f"{name!r} is no name of a column: it is no text")
         if wanted.get("path") is None:
             raise OptionError("an alteration needs a path: the column that is to change")
         if all(wanted.get(key) is None for key in ("name", "nullable", "data_type")):

@@ -18,7 +18,7 @@ from lancelet.fields.paths import empty_array
 from lancelet.file.budget import Budget, physical_memory
 from lancelet.file.rows import as_row_numbers
 from lancelet.pages.base import RowRanges
-from lancelet.table.scanner import check_number
+from lancelet.table.arguments import check_number
 from lancelet.threads import OrderedTasks, num_threads
 
 if TYPE_CHECKING:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pyarrow as pa
 
 from lancelet.errors import FormatError, LanceletError, UnsupportedError
 from lancelet.fields.blob import check_sidecars
 from lancelet.schema.blobs import is_blob
+from lancelet.table.arguments import check_progress
 from lancelet.table.names import DATA, INDICES
+from lancelet.table.rowids import doubled_ids
 from lancelet.table.scanner import Scanner
 from lancelet.table.sidecars import SidecarFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from lancelet.schema.fields import Field
     from lancelet.storage import Store
@@ -44,6 +46,7 @@ def find_problems(
     progress
         Called with the fragments that are done, and all of them.
     """
+    check_progress(progress)
     try:
         fragments = snapshot.fragments
         _ = snapshot.schema
@@ -53,12 +56,16 @@ def find_problems(
         return
     if progress is not None:
         progress(0, len(fragments))
+    sound = []
     for number in range(len(fragments)):
-        yield from _problems_of_fragment(snapshot, number, read_data)
+        problems = list(_problems_of_fragment(snapshot, number, read_data))
+        yield from problems
+        if not any(isinstance(problem, FormatError) for problem in problems):
+            sound.append(number)
         if progress is not None:
             progress(number + 1, len(fragments))
     if snapshot.has_stable_row_ids:
-        yield from _problems_of_row_ids(snapshot, manifest)
+        yield from _problems_of_row_ids(snapshot, manifest, sound)
     for index in indices:
         path = f"{INDICES}/{_hyphenated(index.uuid.uuid)}"
         if not index.HasField("base_id") and index.fields and not snapshot.store.list(path):
@@ -111,24 +118,21 @@ def _check_bodies(store: Store, fragment: FragmentMetadata, field: Field, array:
             _check_bodies(store, fragment, child, below)
 
 
-def _problems_of_row_ids(snapshot: Snapshot, manifest: Manifest) -> Iterator[LanceletError]:
-    """Check that no two rows have one id, and that none has an id that is still to be given out."""
-    try:
-        parts = []
-        for number in range(len(snapshot.fragments)):
-            reader = snapshot.reader(number)
-            ids = reader.row_ids.to_numpy()
-            parts.append(np.delete(ids, reader.deletions))
-        ids = np.sort(np.concatenate(parts)) if parts else np.zeros(0, np.uint64)
-    except LanceletError as error:
-        yield error
-        return
-    same = np.flatnonzero(ids[1:] == ids[:-1])
-    if len(same):
-        yield FormatError(f"{len(same)} row ids belong to more than one row; the first is {ids[same[0]]}")
-    if len(ids) and int(ids[-1]) >= manifest.next_row_id:
+def _problems_of_row_ids(
+    snapshot: Snapshot, manifest: Manifest, fragments: Iterable[int]
+) -> Iterator[LanceletError]:
+    """Check that no two rows of some fragments have one id, and that none has an id that is still to be given out."""
+    parts = []
+    for number in fragments:
+        reader = snapshot.reader(number)
+        with suppress(LanceletError):  # it was told with the fragment
+            parts.append(reader.row_ids.without(reader.deletions))
+    num_doubled, first, highest = doubled_ids(parts)
+    if num_doubled:
+        yield FormatError(f"{num_doubled} row ids belong to more than one row; the first is {first}")
+    if highest >= manifest.next_row_id:
         yield FormatError(
-            f"a row has the id {ids[-1]}, and the next id to be given out is {manifest.next_row_id}"
+            f"a row has the id {highest}, and the next id to be given out is {manifest.next_row_id}"
         )
 
 
