@@ -41,3 +41,13 @@ def test_validation_finds_ids_that_two_rows_have() -> None:
         "1 row ids belong to more than one row; the first is 2",
         "a row has the id 3, and the next id to be given out is 3",
     ]
+
+
+def test_validation_finds_files_that_two_fragments_have() -> None:
+    made = lancelet.write_dataset(pa.table({"a": range(6)}), MemoryStore(), max_rows_per_file=3)
+    message = made.manifest.message
+    message.fragments[1].files[0].CopyFrom(message.fragments[0].files[0])
+    made.store.put(made.manifest.path, encode_manifest(message, b"", b""))
+    again = lancelet.dataset(made.store)
+    (told,) = map(str, find_problems(again.snapshot, again.manifest))
+    assert told.startswith("fragments 0 and 1 have the same file (path ")

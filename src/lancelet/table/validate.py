@@ -64,12 +64,26 @@ def find_problems(
             sound.append(number)
         if progress is not None:
             progress(number + 1, len(fragments))
+    yield from _shared_files(snapshot)
     if snapshot.has_stable_row_ids:
         yield from _problems_of_row_ids(snapshot, manifest, sound)
     for index in indices:
         path = f"{INDICES}/{_hyphenated(index.uuid.uuid)}"
         if not index.HasField("base_id") and index.fields and not snapshot.store.list(path):
             yield FormatError(f"index {index.name!r} has no files", path=f"{snapshot.store.name}/{path}")
+
+
+def _shared_files(snapshot: Snapshot) -> Iterator[FormatError]:
+    """Find data files that several fragments name: their rows are there twice."""
+    owners: dict[str, int] = {}
+    for fragment in snapshot.fragments:
+        for file in fragment.files:
+            owner = owners.setdefault(file.path, fragment.id)
+            if owner != fragment.id:
+                yield FormatError(
+                    f"fragments {owner} and {fragment.id} have the same file",
+                    path=f"{snapshot.store.name}/{DATA}/{file.path}",
+                )
 
 
 def _problems_of_fragment(snapshot: Snapshot, number: int, read_data: bool) -> Iterator[LanceletError]:
