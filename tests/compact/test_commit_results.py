@@ -314,6 +314,29 @@ def test_an_index_is_not_dropped_after_a_change_while_ids_are_reserved(
     assert indices(ds) == ["id_idx"]
 
 
+def test_an_index_that_others_drop_meanwhile_is_not_dropped_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds = made(tmp_path / "dataset", [10] * 4)
+    oracle("14.0.2").run(INDEX, root=ds.uri)
+    ds.checkout_latest()
+    results = executed(ds, drop_indices=True)
+    original = commit_module.commit_transaction
+    kinds: list[str] = []
+
+    def with_a_race(store: Any, transaction: Any) -> Any:
+        kinds.append(type(transaction.operation).__name__)
+        done = original(store, transaction)
+        if kinds[-1] == "ReserveFragments":
+            oracle("14.0.2").run("lance.dataset(root).drop_index('id_idx')", root=ds.uri)
+        return done
+
+    monkeypatch.setattr(commit_module, "commit_transaction", with_a_race)
+    commit_compaction(ds.store, results)
+    assert kinds == ["ReserveFragments", "Rewrite"]
+    assert indices(ds) == []
+
+
 def test_two_that_commit_the_same_at_once_commit_it_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -100,6 +100,7 @@ def commit_compaction(
         latest, committed, blocking = _look(store, transaction, may_drop)
         if committed is not None:
             return committed
+    if blocking:
         removing = CreateIndex(removed_indices=tuple(blocking))
         commit_transaction(store, Transaction(latest.version, removing))
     groups = []
