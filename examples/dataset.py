@@ -139,12 +139,12 @@ def compact(dataset: Dataset) -> None:
     """Join the small fragments: rows stay, though in another order, and stable row ids find them."""
     before = dataset.to_table(with_row_id=True).sort_by("id")
     plan = dataset.optimize.plan()
-    print(f"{'':12}compaction would do {plan.num_tasks} task, since: {plan.tasks[0].reasons[0]}")
+    print(f"{'':12}compaction would do {plan.num_tasks()} task, since: {plan.tasks[0].reasons[0]}")
     metrics = dataset.optimize.compact_files()
     show(dataset, f"{metrics.fragments_removed} fragments compacted to {metrics.fragments_added}")
     check(len(dataset.get_fragments()) == 1, "what is small becomes one fragment")
     check(dataset.to_table(with_row_id=True).sort_by("id") == before, "rows and their ids stay")
-    check(dataset.optimize.plan().num_tasks == 0, "then there is nothing to compact any more")
+    check(dataset.optimize.plan().num_tasks() == 0, "then there is nothing to compact any more")
 
 
 def clean_up(dataset: Dataset) -> None:

@@ -9,8 +9,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lancelet.compact.metrics import CompactionMetrics
     from lancelet.compact.options import CompactionOptions
+    from lancelet.compact.plan import CompactionPlan, CompactionTask
     from lancelet.compact.run import Compaction
+    from lancelet.compact.task import RewriteResult
     from lancelet.datasets.dataset import Dataset, dataset
     from lancelet.datasets.dataset import Dataset as LanceDataset
     from lancelet.datasets.writing import commit, write_dataset, write_fragments
@@ -36,7 +39,10 @@ __all__ = [
     "ColumnOptions",
     "CommitConflict",
     "Compaction",
+    "CompactionMetrics",
     "CompactionOptions",
+    "CompactionPlan",
+    "CompactionTask",
     "CompressionFieldParams",
     "CompressionParams",
     "Dataset",
@@ -52,6 +58,7 @@ __all__ = [
     "LanceOperation",
     "LanceletError",
     "OptionError",
+    "RewriteResult",
     "Scanner",
     "Transaction",
     "UnsupportedError",
@@ -71,7 +78,10 @@ _HOMES = {
     "ColumnOptions": ("lancelet.wishes.column", "ColumnOptions"),
     "CommitConflict": ("lancelet.errors", "CommitConflict"),
     "Compaction": ("lancelet.compact.run", "Compaction"),
+    "CompactionMetrics": ("lancelet.compact.metrics", "CompactionMetrics"),
     "CompactionOptions": ("lancelet.compact.options", "CompactionOptions"),
+    "CompactionPlan": ("lancelet.compact.plan", "CompactionPlan"),
+    "CompactionTask": ("lancelet.compact.plan", "CompactionTask"),
     "CompressionFieldParams": ("lancelet.wishes.rules", "CompressionFieldParams"),
     "CompressionParams": ("lancelet.wishes.rules", "CompressionParams"),
     "Dataset": ("lancelet.datasets.dataset", "Dataset"),
@@ -87,6 +97,7 @@ _HOMES = {
     "LanceOperation": ("lancelet.table", "operations"),
     "LanceletError": ("lancelet.errors", "LanceletError"),
     "OptionError": ("lancelet.errors", "OptionError"),
+    "RewriteResult": ("lancelet.compact.task", "RewriteResult"),
     "Scanner": ("lancelet.table.scanner", "Scanner"),
     "Transaction": ("lancelet.table.transaction", "Transaction"),
     "UnsupportedError": ("lancelet.errors", "UnsupportedError"),

@@ -93,14 +93,14 @@ def test_what_contradicts_is_a_conflict(
     results = executed(ds, mode)
     other = lancelet.dataset(tmp_path / "dataset")
     change(other)
-    expected, files = kept(other), data_files(ds) - {path for result in results for path in result.files}
+    expected, files = kept(other), data_files(ds)
     with pytest.raises(CommitConflict):
         Compaction.commit(
             lancelet.dataset(tmp_path / "dataset"), results
         )  # a handle that knows of the change
     latest = lancelet.dataset(tmp_path / "dataset")
     assert kept(latest) == expected
-    assert data_files(ds) == files
+    assert data_files(ds) == files  # those of the results belong to the caller
     latest.validate(read_data=True)
 
 
@@ -230,9 +230,6 @@ def test_an_index_is_refused_by_name_or_dropped(mode: str, tmp_path: Path) -> No
     before, files, version = kept(ds), data_files(ds), ds.version
     with pytest.raises(UnsupportedError, match="'id_idx'"):
         compact_files(ds, compaction_mode=mode)
-    results = executed(ds, mode)
-    with pytest.raises(UnsupportedError, match="'id_idx'"):
-        Compaction.commit(ds, results)
     assert data_files(ds) == files
     assert lancelet.dataset(tmp_path / "dataset").version == version
     compact_files(ds, compaction_mode=mode, drop_indices=True)

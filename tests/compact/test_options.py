@@ -7,6 +7,7 @@ import inspect
 import pickle
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lancelet.compact.options import MODES, CompactionOptions
@@ -83,6 +84,23 @@ def test_values_of_the_config_are_checked(key: str, text: str) -> None:
         {"materialize_deletions": 1},
         {"materialize_deletions_threshold": -0.1},
         {"materialize_deletions_threshold": "a"},
+        {"materialize_deletions_threshold": 10**400},
+        {"materialize_deletions_threshold": -(10**400)},
+        {"materialize_deletions_threshold": True},
+        {"materialize_deletions_threshold": 1j},
+        {"target_rows_per_fragment": np.True_},
+        {"target_rows_per_fragment": np.int64(0)},
+        {"target_rows_per_fragment": np.float64(5)},
+        {"max_rows_per_file": np.array([5])},
+        {"compaction_mode": np.array(["hybrid", "reencode"])},
+        {"compaction_mode": ["hybrid"]},
+        {"excluded_fragment_ids": [True]},
+        {"excluded_fragment_ids": [1.0]},
+        {"excluded_fragment_ids": [None, None]},
+        {"excluded_fragment_ids": [np.int64(-1)]},
+        {"excluded_fragment_ids": {3: 4}},
+        {"excluded_fragment_ids": np.array(3)},
+        {"excluded_fragment_ids": np.array([[3]])},
         {"compaction_mode": "copy"},
         {"excluded_fragment_ids": [-1]},
         {"excluded_fragment_ids": 3},
@@ -116,6 +134,23 @@ def test_options_travel() -> None:
     for text in ("", "[]", "3", '{"nothing": 1}', '{"target_rows_per_fragment": 0}'):
         with pytest.raises(OptionError):
             CompactionOptions.from_json(text)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    options = CompactionOptions(
+        target_rows_per_fragment=np.int64(5),  # type: ignore[arg-type]
+        max_bytes_per_file=np.uint8(7),  # type: ignore[arg-type]
+        materialize_deletions_threshold=np.float32(0.5),  # type: ignore[arg-type]
+        excluded_fragment_ids=np.array([4, 2], np.uint32),  # type: ignore[arg-type]
+    )
+    assert options == CompactionOptions(
+        target_rows_per_fragment=5,
+        max_bytes_per_file=7,
+        materialize_deletions_threshold=0.5,
+        excluded_fragment_ids=(2, 4),
+    )
+    assert CompactionOptions.from_json(options.to_json()) == options
+    assert CompactionOptions(excluded_fragment_ids=[np.int8(3), 3]).excluded_fragment_ids == (3,)  # type: ignore[arg-type,list-item]
 
 
 def test_each_option_is_described() -> None:

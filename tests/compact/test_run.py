@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
@@ -14,10 +15,12 @@ import pytest
 import lancelet
 from compact_jobs import MODES, VERSIONS, data_files, kept, made, rows, task_of
 from lancelet.compact import run as run_module
+from lancelet.compact.options import CompactionOptions
 from lancelet.compact.run import Compaction, CompactionMetrics, compact_files
 from lancelet.compact.task import RewriteResult, execute_task
 from lancelet.errors import FormatError, OptionError
 from lancelet.table.manifest import encode_manifest, manifest_of
+from lancelet.table.metadata import FragmentMetadata
 from oracle.client import RELEASES, oracle
 from tiers import sample_or_full
 
@@ -169,6 +172,71 @@ def test_a_callback_that_fails_leaves_nothing(mode: str, at_once: int, tmp_path:
             ds, compaction_mode=mode, progress=report, num_threads=at_once, target_rows_per_fragment=20
         )
     assert data_files(ds) == files
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("mode", MODES)
+def test_progress_is_told_while_tasks_run(mode: str, version: str, at_once: int, tmp_path: Path) -> None:
+    """Not only at their ends; it never goes back, and comes to all rows, however many threads tell it."""
+    ds = made(tmp_path / "dataset", [1000] * 8, version)
+    told: list[int] = []
+    busy = threading.Lock()
+
+    def report(done: int, total: int | None) -> None:
+        assert total == 8000
+        assert busy.acquire(blocking=False)
+        told.append(done)
+        busy.release()
+
+    options: dict[str, Any] = {"compaction_mode": mode, "target_rows_per_fragment": 4000}
+    options |= {"num_threads": at_once, "binary_copy_read_batch_bytes": 10_000, "batch_size": 100}
+    compact_files(ds, progress=report, **options)
+    assert told == sorted(told)
+    assert (told[0], told[-1]) == (0, 8000)
+    assert len(told) > 10 or mode == "hybrid"
+
+
+def test_rows_that_a_copy_tells_add_up(tmp_path: Path) -> None:
+    """The metadata of files is not moved, and so bytes do not say when a copy is complete."""
+    ds = made(tmp_path / "dataset", [70, 50, 300])
+    for batch_bytes in (1, 100, 1 << 20):
+        told: list[int] = []
+        task = task_of(ds, "copy", binary_copy_read_batch_bytes=batch_bytes)
+        execute_task(task, progress=told.append)
+        assert sum(told) == 420
+        assert min(told) > 0
+
+
+def test_a_task_looks_at_its_own_fragments_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a plan with hundreds of tasks each would look at thousands."""
+    ds = made(tmp_path / "dataset", [30] * 20)
+    tasks = Compaction.plan(ds, {"target_rows_per_fragment": 120}).tasks
+    seen: list[int] = []
+    original = FragmentMetadata.from_message
+
+    def counted(message: Any) -> FragmentMetadata:
+        seen.append(message.id)
+        return original(message)
+
+    monkeypatch.setattr(FragmentMetadata, "from_message", counted)
+    for task in tasks:
+        execute_task(task)
+        assert seen == [fragment.id for fragment in task.fragments]
+        seen.clear()
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({"num_threads": 8}, 2),
+        ({"num_threads": 8, "memory_limit": 1}, 1),
+        ({"num_threads": 8, "memory_limit": 1 << 30}, 5),
+        ({"num_threads": 3, "memory_limit": 1 << 30}, 3),
+    ],
+)
+def test_tasks_at_once_have_enough_memory(given: dict[str, int], wanted: int) -> None:
+    assert run_module._tasks_at_once(CompactionOptions(**given), 5) == wanted  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", MODES)

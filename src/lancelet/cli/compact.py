@@ -10,6 +10,7 @@ from lancelet.cli.arguments import add_dataset, add_json, num_bytes, positive
 from lancelet.cli.output import Heading, exact_bytes, show_json, show_line, show_table
 from lancelet.cli.places import open_dataset
 from lancelet.cli.progress import progress_bar
+from lancelet.compact.options import MODES
 
 if TYPE_CHECKING:
     from lancelet.compact.plan import CompactionPlan
@@ -55,7 +56,6 @@ _OPTIONS = {
     "threads": "num_threads",
     "drop_indices": "drop_indices",
 }
-_MODES = ("hybrid", "try_binary_copy", "force_binary_copy", "reencode")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-bytes-per-file", metavar="SIZE", type=num_bytes, help="largest new file (default: no limit)"
     )
-    parser.add_argument("--mode", choices=_MODES, help="how rows are moved, see below (default: hybrid)")
+    parser.add_argument("--mode", choices=MODES, help="how rows are moved, see below (default: hybrid)")
     parser.add_argument(
         "--no-materialize-deletions",
         action="store_false",
@@ -104,7 +104,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="memory for decoding and encoding (default: 256MiB)",
     )
     parser.add_argument(
-        "--threads", metavar="N", type=positive, help="tasks at the same time (default: by memory)"
+        "--threads",
+        metavar="N",
+        type=positive,
+        help="most tasks at the same time (default: by processors and memory)",
     )
     parser.add_argument(
         "--drop-indices", action="store_true", default=None, help="remove the indices that do not survive"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import json
 import math
+import operator
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import OptionError, UnsupportedError
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from typing import Self
 
 __all__ = ["CONFIG_PREFIX", "MODES", "CompactionOptions"]
@@ -41,8 +44,8 @@ class CompactionOptions:
     materialize_deletions_threshold
         Part of the rows of a fragment above which the deleted ones are many; from 1 on they never are.
     num_threads
-        Tasks that run at the same time and share `memory_limit`; ``None``: as many as there are processors and memory for, 128 MiB
-        each.
+        Most tasks that run at the same time; ``None``: as many as there are processors. They share `memory_limit`, and there are
+        never more than have 128 MiB of it each.
     batch_size
         Rows that are decoded at a time; ``None``: by their size.
     defer_index_remap
@@ -53,7 +56,8 @@ class CompactionOptions:
     binary_copy_read_batch_bytes
         Bytes that a copy asks a store for at a time.
     max_source_fragments, max_source_rows, max_source_bytes
-        Tasks are taken in order until the next one would exceed these sums; ``None``: no limit.
+        Tasks are taken in order until the next one would exceed these sums, and files behind it are not opened; ``None``: no
+        limit.
     excluded_fragment_ids
         Fragments that stay as they are. Nothing is put together across them.
     data_storage_version
@@ -64,7 +68,8 @@ class CompactionOptions:
     max_rows_per_file
         Most rows of a new file; ``None``: no limit but that of the format.
     memory_limit
-        Bytes that a compaction may take while it decodes and encodes; on an executor, bytes that each task may take.
+        Bytes that a compaction may take while it decodes and encodes; on an executor, bytes that each task may take. However low
+        it is, a task that decodes needs about 50 MB.
     drop_indices
         Remove the indices that do not survive.
     """
@@ -91,12 +96,13 @@ class CompactionOptions:
 
     def __post_init__(self) -> None:
         for name in _COUNTS:
-            _check_count(name, getattr(self, name))
+            object.__setattr__(self, name, _count(name, getattr(self, name)))
         for name in _SWITCHES:
             if not isinstance(getattr(self, name), bool):
                 raise OptionError(f"{name} is {getattr(self, name)!r}; it may be True or False")
-        self._check_threshold()
-        if self.compaction_mode not in MODES:
+        threshold = _threshold(self.materialize_deletions_threshold)
+        object.__setattr__(self, "materialize_deletions_threshold", threshold)
+        if not isinstance(self.compaction_mode, str) or self.compaction_mode not in MODES:
             names = ", ".join(map(repr, MODES))
             raise OptionError(f"compaction_mode is {self.compaction_mode!r}; it may be {names}")
         object.__setattr__(self, "excluded_fragment_ids", _ids(self.excluded_fragment_ids))
@@ -108,14 +114,6 @@ class CompactionOptions:
         if self.defer_index_remap:
             raise UnsupportedError(
                 "defer_index_remap: indices are not remapped here, neither now nor later; drop_indices removes them"
-            )
-
-    def _check_threshold(self) -> None:
-        threshold = self.materialize_deletions_threshold
-        is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
-        if not is_number or math.isnan(threshold) or threshold < 0:
-            raise OptionError(
-                f"materialize_deletions_threshold is {threshold!r}; it must be a number of at least 0"
             )
 
     @classmethod
@@ -196,18 +194,45 @@ _COUNTS = (
 _OPTIONAL = tuple(field.name for field in fields(CompactionOptions) if field.default is None)
 
 
-def _check_count(name: str, value: Any) -> None:
+def _whole(value: Any) -> int | None:
+    """Return a whole number, also one of NumPy, as one of Python; ``None``: it is something else."""
+    try:
+        return None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        return None
+
+
+def _count(name: str, value: Any) -> int | None:
     if value is None and name in _OPTIONAL:
-        return
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise OptionError(f"{name} is {value!r}; it must be a whole number of at least 1")
+        return None
+    found = _whole(value)
+    if found is None or found < 1:
+        raise OptionError(f"{name} is {value!r:.100}; it must be a whole number of at least 1")
+    return found
+
+
+def _threshold(value: Any) -> float:
+    try:
+        found = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
+    except OverflowError:  # a whole number that no float is near to
+        found = math.nan
+    if math.isnan(found) or found < 0:
+        raise OptionError(
+            f"materialize_deletions_threshold is {value!r:.100}; it must be a number of at least 0"
+        )
+    return found
 
 
 def _ids(given: Any) -> tuple[int, ...]:
-    found = tuple(given) if isinstance(given, (list, tuple, set, frozenset, range)) else None
-    if found is None or any(isinstance(id_, bool) or not isinstance(id_, int) or id_ < 0 for id_ in found):
-        raise OptionError(f"excluded_fragment_ids is {given!r}; it must be a list of ids of fragments")
-    return tuple(sorted(set(found)))
+    is_list = isinstance(given, Iterable) and not isinstance(given, (str, bytes, Mapping))
+    try:
+        found = [_whole(id_) for id_ in given] if is_list else [None]
+    except TypeError:  # an array without dimensions
+        found = [None]
+    ids = {id_ for id_ in found if id_ is not None and id_ >= 0}
+    if None in found or len(ids) < len(set(found)):
+        raise OptionError(f"excluded_fragment_ids is {given!r:.100}; it must be a list of ids of fragments")
+    return tuple(sorted(ids))
 
 
 def _of_text(name: str, text: str) -> Any:

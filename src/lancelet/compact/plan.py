@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from lancelet.compact.copy import OutputLimits, cut_outputs
 from lancelet.compact.eligible import blob_column, examine, manifest_problem
+from lancelet.compact.merge_pages import FULL_PAGE_BYTES
 from lancelet.compact.options import CompactionOptions
 from lancelet.compact.source import WantedColumns, file_bytes, open_data_file
 from lancelet.errors import OptionError, UnsupportedError
@@ -38,6 +39,8 @@ __all__ = ["CompactionPlan", "CompactionTask", "plan_compaction"]
 
 #: Part of the target that rows must reach to be copied apart from neighbours that cannot be.
 _SENSIBLE_PART = 2
+#: Why a task of version 2.0 that could be copied is not.
+_SMALL_PAGES_20 = "pages of version 2.0 are not merged one by one, and they are small"
 #: Reasons that the text of a plan shows of each task.
 _SHOWN_REASONS = 8
 
@@ -53,7 +56,7 @@ class CompactionTask:
     read_version
         The version that the fragments are of.
     options
-        What the task goes by.
+        What the task goes by; what only plans go by, the ids that are excluded, is left out.
     number
         Place of the task in its plan.
     fragments
@@ -134,6 +137,10 @@ class CompactionTask:
             self if dataset is None else replace(self, store=dataset.store), progress=progress
         )
 
+    def json(self) -> str:
+        """Do as :meth:`to_json`, under pylance's name."""
+        return self.to_json()
+
     def to_json(self) -> str:
         """Return the task as JSON text, for :meth:`from_json`; of the store only its name."""
         plain = {name: getattr(self, name) for name in _PLAIN}
@@ -199,10 +206,13 @@ class CompactionPlan:
     options: CompactionOptions
     tasks: tuple[CompactionTask, ...] = ()
 
-    @property
     def num_tasks(self) -> int:
-        """How many tasks there are."""
+        """Return how many tasks there are; a method as in pylance."""
         return len(self.tasks)
+
+    def json(self) -> str:
+        """Do as :meth:`to_json`, under pylance's name."""
+        return self.to_json()
 
     def to_json(self) -> str:
         """Return the plan as JSON text, for :meth:`from_json`; of the store only its name."""
@@ -296,6 +306,36 @@ class _Piece(NamedTuple):
         return sum(found.num_bytes for found in self.candidates)
 
 
+class _Sums(NamedTuple):
+    """How many fragments, rows and bytes tasks may still take; ``None``: no limit."""
+
+    num_fragments: int | None
+    num_rows: int | None
+    num_bytes: int | None
+
+    @classmethod
+    def of(cls, options: CompactionOptions) -> Self:
+        return cls(options.max_source_fragments, options.max_source_rows, options.max_source_bytes)
+
+    def without(self, candidates: Sequence[_Candidate]) -> _Sums:
+        """Return what is left behind candidates."""
+        taken = (
+            len(candidates),
+            sum(found.num_rows for found in candidates),
+            sum(found.num_bytes for found in candidates),
+        )
+        return _Sums(*(None if most is None else most - own for most, own in zip(self, taken, strict=True)))
+
+    def num_fitting(self, candidates: Sequence[_Candidate]) -> int:
+        """Return how many of the first candidates may be taken together."""
+        left = self
+        for number, found in enumerate(candidates):
+            left = left.without([found])
+            if any(most is not None and most < 0 for most in left):
+                return number
+        return len(candidates)
+
+
 def plan_compaction(snapshot: Snapshot, manifest: Manifest, options: CompactionOptions) -> CompactionPlan:
     """Decide what is to be put together. Of data files, only what describes them is read.
 
@@ -330,15 +370,13 @@ class _Planner:
         self._wanted = WantedColumns(snapshot.stored_schema, self._version)
         self._blob = blob_column(snapshot.stored_schema)
         self._coverage = [fragments_of(index) or set() for index in manifest.indices]
-        #: Fragment id -> why it cannot be copied, and its pages.
-        self._examined: dict[int, tuple[str | None, int]] = {}
+        self._excluded = frozenset(options.excluded_fragment_ids)
+        #: Fragment id -> why it cannot be copied, and its pages where they are counted.
+        self._problems: dict[int, str | None] = {}
+        self._pages: dict[int, int] = {}
 
     def plan(self) -> CompactionPlan:
-        pieces = [
-            piece for bin_ in self._bins() for part in self._parts(bin_) for piece in self._pieces(part)
-        ]
-        useful = [piece for piece in pieces if self._is_useful(piece)]
-        chosen = self._within_sums(useful)
+        chosen = list(self._chosen())
         if self._options.compaction_mode == "force_binary_copy":
             self._check_copied(chosen)
         tasks = [self._task(number, piece) for number, piece in enumerate(chosen)]
@@ -362,7 +400,7 @@ class _Planner:
 
     def _candidate(self, place: int, fragment: FragmentMetadata) -> _Candidate | None:
         options = self._options
-        if fragment.id in options.excluded_fragment_ids:
+        if fragment.id in self._excluded:
             return None
         if not fragment.files:
             raise OptionError(f"fragment {fragment.id} has no data files, and so nothing to compact")
@@ -398,33 +436,43 @@ class _Planner:
         if part:
             yield part
 
-    def _within_sums(self, pieces: list[_Piece]) -> list[_Piece]:
-        """Return the first pieces that keep to the limits for all tasks together."""
-        options = self._options
-        most = (options.max_source_fragments, options.max_source_rows, options.max_source_bytes)
-        sums = [0, 0, 0]
-        for number, piece in enumerate(pieces):
-            own = (len(piece.candidates), piece.num_rows, piece.num_bytes)
-            sums = [total + added for total, added in zip(sums, own, strict=True)]
-            if any(limit is not None and total > limit for total, limit in zip(sums, most, strict=True)):
-                return pieces[:number]
-        return pieces
+    def _chosen(self) -> Iterator[_Piece]:
+        """Yield the pieces that become tasks. What limits for all tasks together leave out is not opened."""
+        left = _Sums.of(self._options)
+        for part in (part for bin_ in self._bins() for part in self._parts(bin_)):
+            num_fitting, place = left.num_fitting(part), 0
+            for piece in self._pieces(part, num_fitting + 1):
+                if place + len(piece.candidates) > num_fitting:
+                    break
+                place += len(piece.candidates)
+                if self._is_useful(piece):
+                    left = left.without(piece.candidates)
+                    yield piece
+            rest = part[place:]
+            if rest and any(self._is_useful(_Piece(rest, copied)) for copied in (True, False)):
+                return
 
     # ---- how
 
-    def _examine(self, found: _Candidate) -> tuple[str | None, int]:
-        """Return why a fragment cannot be copied, and its number of pages."""
-        id_ = found.fragment.id
-        if id_ not in self._examined:
-            problem = self._problem(found)
-            if problem is None:
-                problem, num_pages = examine(self._snapshot.store, found.fragment.files[0], self._wanted)
-            else:
-                num_pages = sum(map(self._count_pages, found.fragment.files))
-            self._examined[id_] = problem, num_pages
-        return self._examined[id_]
-
     def _problem(self, found: _Candidate) -> str | None:
+        """Return why a fragment cannot be copied. Its file is opened only where nothing else speaks against it."""
+        id_ = found.fragment.id
+        if id_ not in self._problems:
+            problem = self._known_problem(found)
+            if problem is None:
+                file = found.fragment.files[0]
+                problem, self._pages[id_] = examine(self._snapshot.store, file, self._wanted)
+            self._problems[id_] = problem
+        return self._problems[id_]
+
+    def _num_pages(self, found: _Candidate) -> int:
+        """Return the pages of a fragment."""
+        id_ = found.fragment.id
+        if id_ not in self._pages:
+            self._pages[id_] = sum(map(self._count_pages, found.fragment.files))
+        return self._pages[id_]
+
+    def _known_problem(self, found: _Candidate) -> str | None:
         options, id_ = self._options, found.fragment.id
         if not options.may_copy:
             return "compaction_mode is 'reencode'"
@@ -443,7 +491,7 @@ class _Planner:
     def _check_copied(self, pieces: Sequence[_Piece]) -> None:
         """Check that all fragments of tasks are copied."""
         for found in (found for piece in pieces for found in piece.candidates):
-            problem, _ = self._examine(found)
+            problem = self._problem(found)
             if problem is not None:
                 raise UnsupportedError(f"the bytes cannot be copied, which is asked for: {problem}")
 
@@ -453,12 +501,11 @@ class _Planner:
             container.prepare(container.num_columns)
             return sum(container.totals(column).num_pages for column in range(container.num_columns))
 
-    def _pieces(self, part: list[_Candidate]) -> list[_Piece]:
-        """Part what is copied from what is not, where both are large enough."""
-        runs = [
-            _Piece(list(run), copied)
-            for copied, run in groupby(part, lambda found: self._examine(found)[0] is None)
-        ]
+    def _pieces(self, part: list[_Candidate], num_examined: int) -> list[_Piece]:
+        """Part what is copied from what is not, where both are large enough; what is not examined counts as what is before it."""
+        examined = groupby(part[:num_examined], lambda found: self._problem(found) is None)
+        runs = [_Piece(list(run), copied) for copied, run in examined]
+        runs[-1].candidates.extend(part[num_examined:])
         if len(runs) == 1:
             return runs
         if self._options.compaction_mode == "force_binary_copy":
@@ -495,22 +542,28 @@ class _Planner:
         )
 
     def _task(self, number: int, piece: _Piece) -> CompactionTask:
-        examined = [self._examine(found) for found in piece.candidates]
-        reasons = dict.fromkeys(problem for problem, _ in examined if problem is not None)
-        is_hybrid = self._options.compaction_mode == "hybrid"
+        problems = (self._problem(found) for found in piece.candidates)
+        reasons = [problem for problem in problems if problem is not None]
+        num_pages = sum(map(self._num_pages, piece.candidates))
+        mode: Literal["copy", "hybrid", "reencode"] = "copy" if piece.copied else "reencode"
+        if piece.copied and self._options.compaction_mode == "hybrid":
+            mode = "hybrid"
+            if self._version == Version.V2_0:
+                mode = "copy" if piece.num_bytes >= FULL_PAGE_BYTES * num_pages else "reencode"
+                reasons += [_SMALL_PAGES_20] if mode == "reencode" else []
         return CompactionTask(
             self._snapshot.store,
             self._manifest.version,
-            self._options,
+            replace(self._options, excluded_fragment_ids=()),
             number,
             tuple(found.fragment for found in piece.candidates),
-            ("hybrid" if is_hybrid else "copy") if piece.copied else "reencode",
-            tuple(reasons),
+            mode,
+            tuple(dict.fromkeys(reasons)),
             self._version.text,
             piece.num_rows,
             piece.num_bytes,
-            sum(num_pages for _, num_pages in examined),
-            self._num_outputs(piece),
+            num_pages,
+            self._num_outputs(piece._replace(copied=mode != "reencode")),
         )
 
 

@@ -9,24 +9,33 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from concurrent.futures import FIRST_COMPLETED, Executor, ThreadPoolExecutor, wait
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from lancelet.compact.commit import blocking_indices, commit_compaction, discard_results
+from lancelet.compact.commit import (
+    blocking_indices,
+    checked_results,
+    commit_compaction,
+    discard_results,
+)
+from lancelet.compact.metrics import CompactionMetrics
 from lancelet.compact.options import CompactionOptions
-from lancelet.compact.pages import ColumnPages, joined_counts
 from lancelet.compact.plan import CompactionPlan, plan_compaction
-from lancelet.compact.task import RewriteResult, execute_task
+from lancelet.compact.task import execute_task
+from lancelet.errors import LanceletError, OptionError
 from lancelet.threads import num_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-    from concurrent.futures import Executor, Future
+    from collections.abc import Callable, Iterable, Sequence
+    from concurrent.futures import Future
 
     from lancelet.compact.plan import CompactionTask
+    from lancelet.compact.task import RewriteResult
     from lancelet.storage import Store
     from lancelet.table.manifest import Manifest
 
@@ -36,58 +45,6 @@ __all__ = ["Compaction", "CompactionMetrics", "compact_files"]
 
 #: Memory that a task should have at least, before there are several at a time.
 _TASK_BYTES = 128 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class CompactionMetrics:
-    """What a compaction did.
-
-    Attributes
-    ----------
-    fragments_removed, fragments_added
-        Fragments.
-    files_removed, files_added
-        Data files and deletion files that the new version does not name any more, and data files that it names instead.
-    bytes_in, bytes_out
-        Sizes of the data files.
-    rows
-        Rows that were moved.
-    pages
-        Pages by column.
-    seconds
-        How long it took.
-    """
-
-    fragments_removed: int = 0
-    fragments_added: int = 0
-    files_removed: int = 0
-    files_added: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
-    rows: int = 0
-    pages: tuple[ColumnPages, ...] = ()
-    seconds: float = 0.0
-
-    @classmethod
-    def of(cls, results: Sequence[RewriteResult], seconds: float) -> CompactionMetrics:
-        """Sum up results."""
-        old = [fragment for result in results for fragment in result.old_fragments]
-        new = [fragment for result in results for fragment in result.new_fragments]
-        return cls(
-            len(old),
-            len(new),
-            sum(len(fragment.files) + (fragment.deletion_file is not None) for fragment in old),
-            sum(len(fragment.files) for fragment in new),
-            sum(result.bytes_in for result in results),
-            sum(result.bytes_out for result in results),
-            sum(result.num_rows for result in results),
-            joined_counts(result.pages for result in results),
-            seconds,
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the figures as plain Python."""
-        return asdict(self)
 
 
 class Compaction:
@@ -124,21 +81,25 @@ class Compaction:
     @staticmethod
     def commit(
         dataset: Any,
-        rewrites: Sequence[RewriteResult],
+        rewrites: Iterable[RewriteResult],
         options: CompactionOptions | Mapping[str, Any] | None = None,
     ) -> CompactionMetrics:
         """Commit results of tasks; the dataset goes on with the new version. Without results nothing happens.
+
+        If that cannot be, the files of the results stay: others of them may still be committed, or the same another way. Indices
+        that do not survive are removed where `drop_indices` is among these options, or was among those of the plan.
 
         Raises
         ------
         CommitConflict, OptionError, UnsupportedError
             See :func:`~lancelet.compact.commit.commit_compaction`.
         """
-        if rewrites:
-            drop_indices = _options(dataset.manifest, options).drop_indices
-            commit_compaction(dataset.store, rewrites, drop_indices=drop_indices)
+        drop_indices = _options(dataset.manifest, options).drop_indices
+        results = checked_results(rewrites)
+        if results:
+            commit_compaction(dataset.store, results, drop_indices=drop_indices, base=dataset.manifest)
             dataset.checkout_latest()
-        return CompactionMetrics.of(rewrites, sum(result.seconds for result in rewrites))
+        return CompactionMetrics.of(results, sum(result.seconds for result in results))
 
 
 def compact_files(
@@ -155,7 +116,8 @@ def compact_files(
     executor
         Where tasks run; by default in threads of this process. Tasks, results and the store of the dataset pickle.
     progress
-        Called with the rows that are done, and all rows.
+        Called with the rows that are done, and all rows; perhaps from other threads, but never twice at a time. On an executor it
+        is told of whole tasks.
     **options
         See :class:`~lancelet.compact.options.CompactionOptions`.
 
@@ -179,12 +141,24 @@ def compact_files(
 def _options(manifest: Manifest, given: CompactionOptions | Mapping[str, Any] | None) -> CompactionOptions:
     if isinstance(given, CompactionOptions):
         return given
+    if given is not None and not (
+        isinstance(given, Mapping) and all(isinstance(name, str) for name in given)
+    ):
+        raise OptionError(f"options are {given!r:.100}; they must be CompactionOptions or values by name")
     return CompactionOptions.of(manifest.config, **(given or {}))
+
+
+def _check_helpers(executor: object, progress: object) -> None:
+    if executor is not None and not isinstance(executor, Executor):
+        raise OptionError(f"executor is {executor!r:.100}; it must be one of concurrent.futures")
+    if progress is not None and not callable(progress):
+        raise OptionError(f"progress is {progress!r:.100}; it must be callable")
 
 
 def _run(
     dataset: Any, options: CompactionOptions, executor: Executor | None, progress: Progress
 ) -> CompactionMetrics:
+    _check_helpers(executor, progress)
     begun = time.perf_counter()
     store, manifest = dataset.store, dataset.manifest
     plan = plan_compaction(dataset.snapshot, manifest, options)
@@ -193,25 +167,31 @@ def _run(
     touched = [fragment.id for task in plan.tasks for fragment in task.fragments]
     blocking_indices(manifest, touched, drop_indices=options.drop_indices)
     results = _execute_all(store, manifest, plan.tasks, options, executor, _Progress(plan.tasks, progress))
-    commit_compaction(store, results, drop_indices=options.drop_indices)
+    try:
+        commit_compaction(store, results, drop_indices=options.drop_indices, base=manifest)
+    except LanceletError:  # another error does not tell whether the commit has happened
+        discard_results(store, results)
+        raise
     dataset.checkout_latest()
     return CompactionMetrics.of(results, time.perf_counter() - begun)
 
 
 class _Progress:
-    """Adds up what tasks tell."""
+    """Adds up what tasks tell, from whatever thread."""
 
     def __init__(self, tasks: Iterable[CompactionTask], report: Progress) -> None:
         self._total = sum(task.num_rows for task in tasks)
         self._done = 0
         self._report = report
+        self._lock = threading.Lock()
         self.add(0)
 
     def add(self, num_rows: int) -> None:
         """Note that rows are done."""
-        self._done += num_rows
-        if self._report is not None:
-            self._report(self._done, self._total)
+        with self._lock:
+            self._done += num_rows
+            if self._report is not None:
+                self._report(self._done, self._total)
 
 
 def _execute_all(
@@ -224,30 +204,29 @@ def _execute_all(
 ) -> list[RewriteResult]:
     """Do all tasks; if one fails, what the others wrote is removed."""
     if executor is not None:
-        return _on_executor(executor, [partial(execute_task, task) for task in tasks], store, progress)
+        jobs = [partial(execute_task, task) for task in tasks]
+        return _on_executor(executor, jobs, store, progress)
     at_once = _tasks_at_once(options, len(tasks))
-    shared = replace(options, memory_limit=max(options.memory_limit // at_once, 1))
-    jobs = [partial(execute_task, replace(task, options=shared), manifest=manifest) for task in tasks]
+    share = max(options.memory_limit // at_once, 1)
+    tasks = [replace(task, options=replace(task.options, memory_limit=share)) for task in tasks]
+    jobs = [partial(execute_task, task, manifest=manifest, progress=progress.add) for task in tasks]
     if at_once == 1:
-        return _one_by_one(jobs, store, progress)
+        return _one_by_one(jobs, store)
     with ThreadPoolExecutor(at_once, thread_name_prefix="lancelet-compact") as threads:
-        return _on_executor(threads, jobs, store, progress)
+        return _on_executor(threads, jobs, store)
 
 
 def _tasks_at_once(options: CompactionOptions, num_tasks: int) -> int:
-    """Return how many tasks run at a time: by default as many as there are processors, and memory for."""
-    if options.num_threads is None:
-        return max(min(num_threads(), options.memory_limit // _TASK_BYTES, num_tasks), 1)
-    return max(min(options.num_threads, num_tasks), 1)
+    """Return how many tasks run at a time: never more than there is memory for."""
+    wanted = num_threads() if options.num_threads is None else options.num_threads
+    return max(min(wanted, options.memory_limit // _TASK_BYTES, num_tasks), 1)
 
 
-def _one_by_one(
-    jobs: Iterable[Callable[..., RewriteResult]], store: Store, progress: _Progress
-) -> list[RewriteResult]:
+def _one_by_one(jobs: Iterable[Callable[[], RewriteResult]], store: Store) -> list[RewriteResult]:
     results: list[RewriteResult] = []
     try:
         for job in jobs:
-            results.append(job(progress=progress.add))
+            results.append(job())
     except BaseException:
         if results:
             discard_results(store, results)
@@ -256,9 +235,15 @@ def _one_by_one(
 
 
 def _on_executor(
-    executor: Executor, jobs: Iterable[Callable[..., RewriteResult]], store: Store, progress: _Progress
+    executor: Executor,
+    jobs: Iterable[Callable[[], RewriteResult]],
+    store: Store,
+    progress: _Progress | None = None,
 ) -> list[RewriteResult]:
-    """Have an executor do jobs. If one fails the others are cancelled, and those that run are waited for."""
+    """Have an executor do jobs. If one fails the others are cancelled, and those that run are waited for.
+
+    Progress is told of jobs that cannot tell it themselves, since they run elsewhere.
+    """
     futures: list[Future[RewriteResult]] = []
     try:
         futures.extend(executor.submit(job) for job in jobs)
@@ -266,7 +251,9 @@ def _on_executor(
         while left:
             done, left = wait(left, return_when=FIRST_COMPLETED)
             for future in done:
-                progress.add(future.result().num_rows)
+                result = future.result()
+                if progress is not None:
+                    progress.add(result.num_rows)
     except BaseException:
         for future in futures:
             future.cancel()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from bisect import bisect_left
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,14 @@ import numpy as np
 
 from lancelet.compact.copy import copy_files, cut_outputs
 from lancelet.compact.merge_pages import FULL_PAGE_BYTES, merge_pages
+from lancelet.compact.metrics import CompactionMetrics
 from lancelet.compact.pages import ColumnPages, both_counts, count_pages, joined_counts
 from lancelet.compact.reencode import reencode
 from lancelet.compact.source import WantedColumns, file_bytes
 from lancelet.errors import FormatError, OptionError
+from lancelet.pb import table_pb2
 from lancelet.table.deletions import read_deletions
-from lancelet.table.manifest import manifest_of
+from lancelet.table.manifest import Manifest, manifest_of
 from lancelet.table.metadata import FragmentMetadata
 from lancelet.table.names import DATA
 from lancelet.table.rowids import RowIds, Versions, read_row_ids, read_versions
@@ -34,7 +37,6 @@ if TYPE_CHECKING:
 
     from lancelet.compact.copy import OutputLimits
     from lancelet.compact.plan import CompactionTask
-    from lancelet.table.manifest import Manifest
 
     Pages = tuple[ColumnPages, ...]
     Progress = Callable[[int], None] | None
@@ -66,6 +68,8 @@ class RewriteResult:
         Pages by column.
     seconds
         How long it took.
+    drop_indices
+        Whether the options of the task say that indices that do not survive are removed at the commit.
 
     Raises
     ------
@@ -83,6 +87,7 @@ class RewriteResult:
     num_rows: int
     pages: tuple[ColumnPages, ...]
     seconds: float
+    drop_indices: bool = False
 
     def __post_init__(self) -> None:
         for name in _NUMBERS:
@@ -93,6 +98,23 @@ class RewriteResult:
             raise OptionError(f"seconds of a result is {self.seconds!r}; it must be a number")
         if not all(isinstance(path, str) for path in (self.mode, *self.files)):
             raise OptionError("mode and files of a result must be text")
+        if not all(
+            isinstance(found, FragmentMetadata) for found in (*self.old_fragments, *self.new_fragments)
+        ):
+            raise OptionError("old_fragments and new_fragments of a result must be FragmentMetadata")
+        if not all(isinstance(found, ColumnPages) for found in self.pages):
+            raise OptionError("pages of a result must be ColumnPages")
+        if not isinstance(self.drop_indices, bool):
+            raise OptionError(f"drop_indices of a result is {self.drop_indices!r}; it may be True or False")
+
+    @property
+    def metrics(self) -> CompactionMetrics:
+        """What this task alone did."""
+        return CompactionMetrics.of([self], self.seconds)
+
+    def json(self) -> str:
+        """Do as :meth:`to_json`, under pylance's name."""
+        return self.to_json()
 
     def to_json(self) -> str:
         """Return the result as JSON text, for :meth:`from_json`."""
@@ -124,7 +146,7 @@ class RewriteResult:
 
 
 _NUMBERS = ("read_version", "bytes_in", "bytes_out", "num_rows")
-_PLAIN = (*_NUMBERS, "mode", "seconds")
+_PLAIN = (*_NUMBERS, "mode", "seconds", "drop_indices")
 
 
 def execute_task(
@@ -154,7 +176,8 @@ def execute_task(
     manifest = _checked(task, manifest)
     snapshot = Snapshot(task.store, manifest, fragments=task.fragments)
     try:
-        return _result(snapshot, task, progress, begun)
+        result = _result(snapshot, task, progress, begun)
+        return replace(result, drop_indices=task.options.drop_indices)
     finally:
         snapshot.session.clear()  # descriptors are few; the snapshot itself waits for the garbage collector
 
@@ -220,11 +243,29 @@ def _checked(task: CompactionTask, manifest: Manifest | None) -> Manifest:
             raise OptionError(f"the task was planned for version {version}, which there is not") from None
     if manifest.version != version:
         raise OptionError(f"the task was planned for version {version}, not {manifest.version}")
-    there = {fragment.id: fragment for fragment in manifest.fragments}
+    there = {fragment.id: fragment for fragment in _fragments_of(manifest, task)}
     for fragment in task.fragments:
         if there.get(fragment.id) != fragment:
             raise OptionError(f"version {version} has no fragment {fragment.id} like that of the task")
     return manifest
+
+
+def _fragments_of(manifest: Manifest, task: CompactionTask) -> tuple[FragmentMetadata, ...]:
+    """Return the fragments of a version that a task has; those of other tasks, which may be thousands, are not made."""
+    stored, found = manifest.fragment_messages, []
+    for id_ in sorted(fragment.id for fragment in task.fragments):
+        place = bisect_left(stored, id_, key=lambda message: message.id)
+        if place < len(stored) and stored[place].id == id_:
+            found.append(stored[place])
+    whole = manifest.message
+    part = table_pb2.Manifest(
+        version=whole.version,
+        reader_feature_flags=whole.reader_feature_flags,
+        base_paths=whole.base_paths,
+        data_format=whole.data_format,
+        fragments=found,
+    )
+    return Manifest(part, path=manifest.path, scheme=manifest.scheme).fragments
 
 
 def _written(
@@ -251,6 +292,7 @@ def _written(
 def _copied(
     snapshot: Snapshot, task: CompactionTask, progress: Progress
 ) -> tuple[list[FragmentMetadata], list[str], Pages]:
+    scaled = None if progress is None else _RowsOfBytes(progress, snapshot.num_rows, task.num_bytes)
     copied = copy_files(
         snapshot.store,
         task.fragments,
@@ -258,16 +300,41 @@ def _copied(
         task.version,
         limits=task.limits,
         batch_bytes=task.options.binary_copy_read_batch_bytes,
+        progress=None if scaled is None else scaled.add,
     )
     paths = [f"{DATA}/{done.file.path}" for done in copied]
-    if progress is not None:
+    if scaled is not None:
         try:
-            progress(snapshot.num_rows)
+            scaled.finish()
         except BaseException:
             remove_files(snapshot.store, paths)
             raise
     new = [FragmentMetadata(0, (done.file,), done.num_rows) for done in copied]
     return new, paths, joined_counts(done.pages for done in copied)
+
+
+class _RowsOfBytes:
+    """Tells of rows while bytes move: as many of all rows as bytes of all bytes, and in the end all rows."""
+
+    def __init__(self, report: Callable[[int], None], num_rows: int, num_bytes: int) -> None:
+        self._report = report
+        self._num_rows = num_rows
+        self._num_bytes = max(num_bytes, 1)
+        self._moved = self._told = 0
+
+    def add(self, num_bytes: int) -> None:
+        """Note that bytes are moved."""
+        self._moved += num_bytes
+        self._tell(min(self._moved, self._num_bytes) * self._num_rows // self._num_bytes)
+
+    def finish(self) -> None:
+        """Tell of the rest."""
+        self._tell(self._num_rows)
+
+    def _tell(self, num_rows: int) -> None:
+        if num_rows > self._told:
+            told, self._told = self._told, num_rows
+            self._report(num_rows - told)
 
 
 def _groups(snapshot: Snapshot, limits: OutputLimits) -> list[range]:

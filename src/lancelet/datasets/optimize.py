@@ -47,7 +47,8 @@ class DatasetOptimizer:
         executor
             A ``concurrent.futures`` executor that runs the tasks; by default threads of this process.
         progress
-            Called with the rows that are done, and all rows.
+            Called with the rows that are done, and all rows; perhaps from other threads, but never twice at a time. On an executor
+            it is told of whole tasks.
         **options
             See :class:`~lancelet.compact.options.CompactionOptions`; the config of the dataset has the defaults
             (``lance.compaction.<option>``).

@@ -68,7 +68,7 @@ if TYPE_CHECKING:
     from lancelet.table.operations import Operation
     from lancelet.versions import Version
 
-__all__ = ["ATTEMPTS", "commit_transaction", "transaction_of"]
+__all__ = ["ATTEMPTS", "commit_transaction", "find_transaction", "transaction_of"]
 
 #: Operations that bring rows or values, and operations after which ids may mean other fields.
 _WITH_ROWS = (Append, Update, DataReplacement)
@@ -153,6 +153,33 @@ def commit_transaction(
         raise
 
 
+def find_transaction(store: Store, transaction: Transaction, latest: Manifest) -> Manifest | None:
+    """Look for a transaction among the versions after the one that it read, and check it against them. Nothing is written.
+
+    Parameters
+    ----------
+    store
+        The dataset.
+    transaction
+        What may be committed already, or is to be.
+    latest
+        The last version to look at.
+
+    Returns
+    -------
+    Manifest | None
+        The version that is this transaction; ``None``: it is not committed, and may follow `latest`.
+
+    Raises
+    ------
+    CommitConflict
+        Somebody else committed what does not go with it.
+    OptionError
+        It read a version that comes after `latest`.
+    """
+    return _Commit(store, transaction, Scheme.V2, None, False, (), None).settle(latest)
+
+
 def transaction_of(store: Store, manifest: Manifest) -> Transaction | None:
     """Return what made a version; ``None``: it does not say.
 
@@ -232,7 +259,7 @@ class _Commit:
             raise missing(store.name)
         if latest is not None:
             check_writable(latest)
-            if found := self._settle(latest):
+            if found := self.settle(latest):
                 return found
             if not self._files:
                 check_new_fragments(operation, latest, is_rebased=bool(self._others))
@@ -332,7 +359,7 @@ class _Commit:
     def find(self) -> Manifest | None:
         """Return the version that is this transaction, if it is committed."""
         latest = latest_manifest(self._store)
-        return None if latest is None else self._settle(latest)
+        return None if latest is None else self.settle(latest)
 
     def forget(self) -> None:
         """Remove what was written beside the dataset, as far as that is possible. It harms nobody if it stays."""
@@ -358,7 +385,7 @@ class _Commit:
         self._transaction_files = {path: data}
         self._store.put_note(path, data)  # the manifest has a copy
 
-    def _settle(self, latest: Manifest) -> Manifest | None:
+    def settle(self, latest: Manifest) -> Manifest | None:
         """Check all versions that are new since the last attempt; return the one that is this transaction, if there is one."""
         mine = self._transaction
         checked = mine.read_version + len(self._others)
