@@ -279,7 +279,7 @@ class TestCleanup:
 
         monkeypatch.setattr("lancelet.storage.LocalStore.delete", fail)
         out = printed(capfd, "cleanup", people, "--retain", 1, "--yes", code=1)
-        assert "cannot be removed: _transactions/" in out
+        assert "cannot be removed: _versions/" in out
         assert lancelet.dataset(people, 1).num_rows == 4
 
     @pytest.mark.parametrize(

@@ -435,12 +435,7 @@ def manifest_of(store: Store, version: int) -> Manifest:
 def is_same_file(store: Store, manifest: Manifest) -> bool:
     """Tell whether a manifest that was read some time ago is still the one under its name, and not that of a dataset made anew.
 
-    Raises
-    ------
-    FileNotFoundError
-        There is no manifest of this name any more.
-    FormatError, UnsupportedError
-        See :func:`read_manifest`; only where manifests do not name what made them.
+    Raises what :func:`read_manifest` does.
     """
     name = manifest.transaction_file.encode()  # which nobody else chooses
     if not name:
