@@ -8,7 +8,8 @@ What is decided, is decided for a field of a fragment. Files are written field b
                      '------- one run, full pages -------'
 
 Pages of a column stay in the order of the rows. So fragments with deletions, of another file version, without a column, or split
-over several files take nothing from their neighbours.
+over several files take nothing from their neighbours. Plans give only fragments here that can be copied; who calls
+:func:`merge_pages` may give others too.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from lancelet.blocks.arrow import fixed_bits
 from lancelet.compact.blob_rows import blob_fields
 from lancelet.compact.field_writer import FieldFileWriter
 from lancelet.compact.reencode import field_bytes, scan_bytes
+from lancelet.compact.source import PLAIN_COLUMN
 from lancelet.errors import FormatError, OptionError
 from lancelet.schema.blobs import is_blob
 from lancelet.schema.limits import check_version
@@ -44,8 +46,6 @@ FULL_PAGE_BYTES = 1 << 20
 _BYTES_PER_FIELD = 64 << 20
 #: What a row of a column without a fixed width takes at least before it is encoded, as far as it is known.
 _LEAST_ROW_BITS = 64
-#: ``ColumnEncoding { values {} }``: an ordinary column.
-_PLAIN_COLUMN = b"\x0a\x00"
 
 
 class _Source(NamedTuple):
@@ -265,7 +265,7 @@ def _runs(sources: Iterator[_Source]) -> Iterator[tuple[bool, list[_Source]]]:
 
 def _is_plain(column: ColumnMetadata, num_rows: int) -> bool:
     """Whether a column has nothing but pages, which hold all rows in order."""
-    is_plain = column.type_name == COLUMN_ENCODING and column.encoding == _PLAIN_COLUMN
+    is_plain = column.type_name == COLUMN_ENCODING and column.encoding == PLAIN_COLUMN
     return is_plain and not column.buffers and column.totals.num_rows == num_rows
 
 

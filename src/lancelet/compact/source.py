@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from lancelet.compact.pages import field_paths
 from lancelet.container.metadata import ALIGNMENT
 from lancelet.container.reader import Container
 from lancelet.errors import FormatError, UnsupportedError
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
     from lancelet.storage import Store
     from lancelet.table.metadata import DataFile
 
-__all__ = ["Run", "SourceFile", "WantedColumns", "file_bytes", "open_data_file"]
+__all__ = ["PLAIN_COLUMN", "Run", "SourceFile", "WantedColumns", "file_bytes", "open_data_file"]
 
 #: ``ColumnEncoding { values {} }``: an ordinary column.
-_PLAIN_COLUMN = b"\x0a\x00"
+PLAIN_COLUMN = b"\x0a\x00"
 _NODE = "lance.encodings.ArrayEncoding"
 
 
@@ -62,7 +63,7 @@ class WantedColumns:
         self.schema = schema
         self.version = version
         self.ids = tuple(columns_of(schema, version))
-        names = {id_: path for field in schema.fields for id_, path in _paths(field, "")}
+        names = field_paths(schema.fields)
         self.paths = tuple(names[id_] for id_ in self.ids)
         per_row = dict.fromkeys(self.ids, 1)
         if version > Version.V2_0:
@@ -82,12 +83,6 @@ def is_header(field: Field) -> bool:
     return (
         field.logical_type == "struct" and not is_packed(field, Version.V2_0) and BLOB not in field.metadata
     )
-
-
-def _paths(field: Field, prefix: str) -> Iterator[tuple[int, str]]:
-    yield field.id, prefix + field.name
-    for child in field.children:
-        yield from _paths(child, f"{prefix}{field.name}.")
 
 
 class Run(NamedTuple):
@@ -213,13 +208,13 @@ class SourceFile:
         container, is_old = self._container, self._wanted.version == Version.V2_0
         rows_per_row = self._wanted.rows_per_row[place]
         if container.table is not None and not is_old and rows_per_row == 1:
-            totals = container.table.plain_totals(number, _PLAIN_COLUMN)
+            totals = container.table.plain_totals(number, PLAIN_COLUMN)
             if totals is not None and totals.num_rows == self.num_rows:  # most columns: nothing to look into
                 return totals
         column = container.column(number)
         if column.buffers:
             self._refuse(f"has buffers of column {self._wanted.paths[place]!r} as a whole")
-        elif column.encoding != _PLAIN_COLUMN:
+        elif column.encoding != PLAIN_COLUMN:
             self._refuse(f"describes column {self._wanted.paths[place]!r} by an encoding of its own")
         totals = container.totals(number)
         if is_old:
