@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lancelet.blocks.arrow import fixed_bits
 from lancelet.compact.blob_rows import blob_fields
 from lancelet.compact.field_writer import FieldFileWriter
+from lancelet.compact.layouts import refers_elsewhere
 from lancelet.compact.reencode import field_bytes, scan_bytes
 from lancelet.compact.source import PLAIN_COLUMN
 from lancelet.errors import FormatError, OptionError
@@ -224,7 +225,10 @@ class _Merging:
         container = part.session.open(part.store, files[0], part.schema_key).container
         container.prepare(len(owners))
         columns = tuple(container.column(places[id_]) for id_ in owners)
-        return (container, columns) if all(_is_plain(column, num_rows) for column in columns) else None
+        may_copy = all(_is_plain(column, num_rows) for column in columns)
+        # all are looked at: what is damaged is an error, whatever becomes of it
+        elsewhere = [refers_elsewhere(container, places[id_]) for id_ in owners]
+        return (container, columns) if may_copy and not any(elsewhere) else None
 
     def _copy(self, source: _Source, writer: FieldFileWriter, field: int, first_row: int) -> None:
         if source.container is None:

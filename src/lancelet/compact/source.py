@@ -1,7 +1,7 @@
 """Data files whose pages are to be moved: which columns are wanted, where their buffers lie, and whether all of it is sound.
 
 Columns are found by the ids of fields, not by their place: files may hold them in any order, and others beside them. Nothing is
-decoded. What is read of a file are its footer and the metadata of the columns that are wanted.
+decoded. What is read of a file are its footer and the metadata of the columns that are wanted, the encodings of pages included.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from lancelet.compact.layouts import refers_elsewhere
 from lancelet.compact.pages import field_paths
 from lancelet.container.metadata import ALIGNMENT
 from lancelet.container.reader import Container
@@ -175,7 +176,7 @@ class SourceFile:
     Raises
     ------
     FormatError
-        The metadata is damaged.
+        The metadata is damaged, or the encoding of a page.
     UnsupportedError
         Encodings are stored in a way that is not known here.
     """
@@ -209,7 +210,8 @@ class SourceFile:
         rows_per_row = self._wanted.rows_per_row[place]
         if container.table is not None and not is_old and rows_per_row == 1:
             totals = container.table.plain_totals(number, PLAIN_COLUMN)
-            if totals is not None and totals.num_rows == self.num_rows:  # most columns: nothing to look into
+            if totals is not None and totals.num_rows == self.num_rows:  # most columns
+                self._look(place, number)
                 return totals
         column = container.column(number)
         if column.buffers:
@@ -220,7 +222,13 @@ class SourceFile:
         if is_old:
             return totals._replace(num_rows=sum([page.num_rows for page in column.pages]))
         container.check_rows(number, rows_per_row)
+        self._look(place, number)
         return totals._replace(num_rows=self.num_rows * rows_per_row)
+
+    def _look(self, place: int, number: int) -> None:
+        """Look at the encodings of the pages of a column of version 2.1 or later."""
+        if refers_elsewhere(self._container, number):
+            self._refuse(f"says that column {self._wanted.paths[place]!r} holds blobs")
 
     def _refuse(self, reason: str) -> None:
         if self.problem is None:
