@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 
 import lancelet
+import lancelet.compact.task as task_module
 from compact.copying import copy_problem, latest, plain_tables, write_fragments
 from compact.test_copy_refused import edited
 from compact_jobs import data_files, made, task_of
@@ -172,3 +173,24 @@ def test_damaged_encodings_do_not_spread(version: str, mode: str, tmp_path: Path
         compact_files(ds, compaction_mode={"copy": "try_binary_copy"}.get(mode, mode))
     assert data_files(ds) == files
     assert lancelet.dataset(ds.uri).version == num_versions
+
+
+@pytest.mark.parametrize(("mode", "name"), [("hybrid", "merge_pages"), ("reencode", "reencode")])
+@pytest.mark.parametrize("version", ["2.1", "2.2"])
+def test_what_is_written_is_read_before_it_is_shown(
+    version: str, mode: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ds = made(tmp_path / "d", [100] * 4, version)
+    files, original = data_files(ds), getattr(task_module, name)
+
+    def damages(*given: Any, **options: Any) -> Any:
+        fragments, paths = original(*given, **options)
+        stop = Container.open(ds.store.open_source(paths[0])).data_stop
+        with Path(ds.uri, paths[0]).open("r+b") as file:
+            file.write(b"\xff" * stop)
+        return fragments, paths
+
+    monkeypatch.setattr(task_module, name, damages)
+    with pytest.raises(FormatError, match="the new file cannot be decoded"):
+        task_of(ds, mode).execute()
+    assert data_files(ds) == files

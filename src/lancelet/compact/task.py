@@ -17,7 +17,8 @@ from lancelet.compact.copy import copy_files, cut_outputs
 from lancelet.compact.merge_pages import FULL_PAGE_BYTES, merge_pages
 from lancelet.compact.pages import ColumnPages, both_counts, count_pages, joined_counts
 from lancelet.compact.reencode import reencode
-from lancelet.compact.source import WantedColumns, file_bytes
+from lancelet.compact.source import WantedColumns, file_bytes, open_data_file
+from lancelet.compact.verify import read_ends
 from lancelet.errors import FormatError, OptionError
 from lancelet.table.deletions import read_deletions
 from lancelet.table.manifest import manifest_of
@@ -165,7 +166,8 @@ def _result(snapshot: Snapshot, task: CompactionTask, progress: Progress, begun:
         if snapshot.has_stable_row_ids:
             new = with_lineage(snapshot, new)
         _check_rows(snapshot, new, task.version)
-        if pages is None:
+        if pages is None:  # a copy was looked at when it was written
+            _check_ends(snapshot, new)
             pages = both_counts(count_pages(snapshot, task.fragments), count_pages(snapshot, new))
     except BaseException:
         remove_files(snapshot.store, paths)
@@ -208,6 +210,20 @@ def _check_rows(snapshot: Snapshot, new: Sequence[FragmentMetadata], version: Ve
             for id_, rows_per_row in zip(wanted.ids, wanted.rows_per_row, strict=True):
                 if id_ in columns:
                     container.check_rows(columns[id_], rows_per_row)
+
+
+def _check_ends(snapshot: Snapshot, new: Sequence[FragmentMetadata]) -> None:
+    """Check that the first and the last row of new files can be decoded.
+
+    Raises
+    ------
+    FormatError
+        They cannot.
+    """
+    for file in (file for fragment in new for file in fragment.files):
+        container = open_data_file(snapshot.store, file)
+        with container.source:
+            read_ends(container)
 
 
 def _checked(task: CompactionTask, manifest: Manifest | None) -> Manifest:
