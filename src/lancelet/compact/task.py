@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lancelet.compact.copy import copy_files, cut_outputs
+from lancelet.compact.fitting import MOST_ATTEMPTS, fitting_part, fitting_rows
+from lancelet.compact.fitting import Progress as RowProgress
 from lancelet.compact.merge_pages import FULL_PAGE_BYTES, merge_pages
 from lancelet.compact.pages import ColumnPages, both_counts, count_pages, joined_counts
 from lancelet.compact.reencode import reencode
@@ -257,11 +259,59 @@ def _written(
         "version": task.version,
         "memory_limit": options.memory_limit,
         "batch_size": options.batch_size,
-        "progress": progress,
+        "progress": RowProgress(progress),
     }
     if mode == "hybrid":
-        return *merge_pages(snapshot, _groups(snapshot, task.limits), **decoding), None
-    return *reencode(snapshot, limits=file_limits(task), **decoding), None
+        written = _merged(snapshot, task.limits, decoding)
+        if written is not None:
+            return *written, None
+    return *_reencoded(snapshot, file_limits(task), options.max_bytes_per_file, decoding), None
+
+
+def _merged(
+    snapshot: Snapshot, limits: OutputLimits, decoding: dict[str, Any]
+) -> tuple[list[FragmentMetadata], list[str]] | None:
+    """Merge pages until no file is larger than it may be; ``None``: files of whole fragments are."""
+    max_bytes = limits.max_bytes
+    for _ in range(MOST_ATTEMPTS):
+        groups = _groups(snapshot, limits)
+        decoding["progress"].restart()
+        fragments, paths = merge_pages(snapshot, groups, **decoding)
+        part = None if max_bytes is None else fitting_part(fragments, max_bytes)
+        if part is None:
+            return fragments, paths
+        remove_files(snapshot.store, paths)
+        if max(map(len, groups)) == 1:
+            break
+        limits = limits._replace(max_bytes=max(int((limits.max_bytes or 1) * part), 1))
+    return None
+
+
+def _reencoded(
+    snapshot: Snapshot, limits: FileLimits, max_bytes: int | None, decoding: dict[str, Any]
+) -> tuple[list[FragmentMetadata], list[str]]:
+    """Re-encode rows until no file of more than one is larger than it may be.
+
+    Raises
+    ------
+    OptionError
+        That does not come to an end.
+    """
+    for _ in range(MOST_ATTEMPTS):
+        decoding["progress"].restart()
+        fragments, paths = reencode(snapshot, limits=limits, **decoding)
+        try:
+            max_rows = None if max_bytes is None else fitting_rows(snapshot.store, fragments, max_bytes)
+        except BaseException:
+            remove_files(snapshot.store, paths)
+            raise
+        if max_rows is None:
+            return fragments, paths
+        remove_files(snapshot.store, paths)
+        limits = replace(limits, max_rows=max_rows)
+    raise OptionError(
+        f"files of {limits.max_rows} rows are still larger than max_bytes_per_file, {max_bytes}"
+    )
 
 
 def _copied(
