@@ -9,6 +9,8 @@ import pyarrow as pa
 
 import lancelet
 from lancelet.compact.copy import CopiedFile, copy_files
+from lancelet.compact.eligible import blob_column, examine, manifest_problem
+from lancelet.compact.source import WantedColumns
 from lancelet.file import FileReader
 from lancelet.storage import LocalStore
 from lancelet.table.commit import commit_transaction
@@ -122,6 +124,16 @@ def copied(store: LocalStore, **options: object) -> list[CopiedFile]:
     manifest = latest(store)
     snapshot = Snapshot(store, manifest)
     return copy_files(store, manifest.fragments, snapshot.stored_schema, manifest.storage_version, **options)  # type: ignore[arg-type]
+
+
+def copy_problem(store: LocalStore, fragment: FragmentMetadata) -> str | None:
+    """Return why a fragment of the latest version cannot be copied; ``None``: it can be."""
+    manifest = latest(store)
+    schema = Snapshot(store, manifest).stored_schema
+    if blob := blob_column(schema):
+        return f"column {blob!r} holds blobs"
+    wanted = WantedColumns(schema, manifest.storage_version)
+    return manifest_problem(fragment, wanted) or examine(store, fragment.files[0], wanted)[0]
 
 
 def read_file(store: LocalStore, copy: CopiedFile) -> pa.Table:

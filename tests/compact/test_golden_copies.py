@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from compact.copying import read_file
+from compact.copying import copy_problem, read_file
 from lancelet.compact.copy import copy_files
-from lancelet.compact.eligible import copy_problem
 from lancelet.compact.options import CompactionOptions
 from lancelet.compact.plan import CompactionPlan, plan_compaction
 from lancelet.storage import LocalStore
@@ -29,10 +28,7 @@ def test_golden_datasets(dataset: GoldenDataset, tmp_path: Path) -> None:
     manifest = latest_manifest(store)
     assert manifest is not None
     snapshot, version = Snapshot(store, manifest), manifest.storage_version
-    problems = [
-        copy_problem(store, fragment, fragment.files[0], snapshot.stored_schema, version)
-        for fragment in manifest.fragments
-    ]
+    problems = [copy_problem(store, fragment) for fragment in manifest.fragments]
     good = [
         fragment for fragment, problem in zip(manifest.fragments, problems, strict=True) if problem is None
     ]

@@ -256,3 +256,94 @@ def test_full_pages_of_random_numbers_are_copied(tmp_path: Path) -> None:
     merged(ds)
     assert ds.to_table() == before
     assert [page.num_rows for page, _ in pages_of(ds, 0, "v")] == [150_000, 2000, 150_000]
+
+
+def sizes(ds: Dataset) -> tuple[int, int, int, dict[str, int]]:
+    """Bytes of the data files, of a copy and of a hybrid of them in one file, and the pages of the latter by column."""
+    results = [
+        execute_task(task_of(ds, mode, target_rows_per_fragment=1 << 30)) for mode in ("copy", "hybrid")
+    ]
+    copy, hybrid = (result.bytes_out for result in results)
+    return results[0].bytes_in, copy, hybrid, {found.path: found.after for found in results[1].pages}
+
+
+def constants(path: Path, version: str, values: list[int], num_rows: int) -> Dataset:
+    """A fragment of constant columns for each value, and a column without any."""
+    for number, value in enumerate(values):
+        table = pa.table(
+            {
+                "whole": pa.array([value * 1_000_003] * num_rows, pa.int64()),
+                "part": pa.array([value * 1.1] * num_rows),
+                "text": pa.array([f"value {value}"] * num_rows),
+                "flag": pa.array([value % 2 == 0] * num_rows),
+                "pair": pa.array([{"x": value, "y": str(value)}] * num_rows),
+                "null": pa.nulls(num_rows, pa.int32()),
+            }
+        )
+        lancelet.write_dataset(
+            table, path, mode="append" if number else "create", data_storage_version=version
+        )
+    return lancelet.dataset(path)
+
+
+def test_constants_do_not_grow(tmp_path: Path) -> None:
+    ds = constants(tmp_path / "dataset", "2.2", list(range(20)), 50_000)
+    before, copy, hybrid, pages = sizes(ds)
+    assert hybrid < copy * 1.05 < before
+    assert pages == {"whole": 20, "part": 20, "text": 20, "flag": 20, "pair.x": 20, "pair.y": 20, "null": 1}
+    table = ds.to_table()
+    merged(ds)
+    assert ds.to_table() == table
+
+
+def test_equal_constants_are_joined(tmp_path: Path) -> None:
+    ds = constants(tmp_path / "dataset", "2.2", [7] * 10 + [8] * 10, 50_000)
+    before, copy, hybrid, pages = sizes(ds)
+    assert hybrid < copy / 3 < before
+    assert pages == {"whole": 2, "part": 2, "text": 2, "flag": 2, "pair.x": 2, "pair.y": 2, "null": 1}
+    table = ds.to_table()
+    merged(ds)
+    assert ds.to_table() == table
+
+
+@pytest.mark.parametrize("num_rows", [1, 100, 1000])
+@pytest.mark.parametrize("version", ["2.1", "2.2"])
+def test_constants_of_few_rows_are_joined(version: str, num_rows: int, tmp_path: Path) -> None:
+    """What describes a page takes more than they do, once they are runs."""
+    ds = constants(tmp_path / "dataset", version, list(range(30)), num_rows)
+    before, copy, hybrid, pages = sizes(ds)
+    assert hybrid < copy < before
+    assert set(pages.values()) == {1}
+
+
+def test_fields_are_decoded_together_as_memory_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time, all files are opened: so it must not be once a field, and not with more at a time than there is memory for."""
+    table = pa.table({f"c{number}": pa.array(range(100), pa.int64()) for number in range(50)})
+    texts = pa.table({f"t{number}": [str(row) for row in range(100)] for number in range(50)})
+    for number in range(3):
+        both = pa.table(table.columns + texts.columns, names=table.column_names + texts.column_names)
+        lancelet.write_dataset(both, tmp_path / "dataset", mode="append" if number else "create")
+    ds = lancelet.dataset(tmp_path / "dataset")
+    calls: list[int] = []
+    original = module._Merging._decode
+
+    def counted(self: Any, run: Any, writer: Any, fields: Any, first_row: int) -> None:
+        calls.append(len(fields))
+        original(self, run, writer, fields, first_row)
+
+    monkeypatch.setattr(module._Merging, "_decode", counted)
+    for memory in (256 << 20, 100 << 10, 1):
+        merge_pages(ds.snapshot, [range(3)], version=Version.V2_2, memory_limit=memory)
+        assert sum(calls) == 100
+        if memory == 256 << 20:
+            assert calls == [100]
+        elif memory == 1:
+            assert calls == [1] * 100
+        else:
+            assert calls[0] == memory // (
+                3 * 300 * 65 // 8
+            )  # three copies of 300 rows of 64 bits and their validity
+            assert len(calls) > 10
+        calls.clear()

@@ -12,8 +12,7 @@ import pyarrow as pa
 import pytest
 
 import lancelet
-from compact.copying import VERSIONS, latest, plain_tables, write_fragments
-from lancelet.compact.eligible import copy_problem
+from compact.copying import VERSIONS, copy_problem, latest, plain_tables, write_fragments
 from lancelet.compact.options import MODES, CompactionOptions
 from lancelet.compact.plan import CompactionPlan, CompactionTask, plan_compaction
 from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
@@ -268,12 +267,7 @@ def test_large_pages_of_version_20_are_copied(tmp_path: Path) -> None:
 
 def reason(store: LocalStore, id_: int = 1) -> str:
     """Return the reason against copying a fragment, which all ways of asking agree on."""
-    manifest = latest(store)
-    snapshot = Snapshot(store, manifest)
-    fragment = manifest.fragments[id_]
-    problem = copy_problem(
-        store, fragment, fragment.files[0], snapshot.stored_schema, manifest.storage_version
-    )
+    problem = copy_problem(store, latest(store).fragments[id_])
     assert problem is not None
     (task,) = planned(store, compaction_mode="try_binary_copy").tasks
     assert (task.mode, problem in task.reasons) == ("reencode", True)

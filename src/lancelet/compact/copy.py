@@ -136,7 +136,6 @@ def copy_files(
     *,
     limits: OutputLimits | None = None,
     batch_bytes: int = _DEFAULT_BATCH_BYTES,
-    verify: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> list[CopiedFile]:
     """Put the data files of fragments together.
@@ -148,7 +147,7 @@ def copy_files(
     store
         The dataset.
     sources
-        Fragments that can be copied: see :func:`~lancelet.compact.eligible.copy_problem`.
+        Fragments that can be copied: see :mod:`lancelet.compact.eligible`.
     schema
         Fields of the dataset, as data files store them; all of them are wanted.
     version
@@ -157,8 +156,6 @@ def copy_files(
         How large new files should and may be; by default all becomes one file.
     batch_bytes
         Bytes that are asked for at a time.
-    verify
-        Open the new files, and compare them with the sources.
     progress
         Called with the bytes that were moved, now and then.
 
@@ -191,7 +188,7 @@ def copy_files(
         start = 0
         for count in counts:
             output = _Output(store, wanted, batch_bytes, progress)
-            copied.append(output.make(sources[start : start + count], verify))
+            copied.append(output.make(sources[start : start + count]))
             start += count
     except BaseException:
         remove_files(store, [f"{DATA}/{done.file.path}" for done in copied])
@@ -229,7 +226,7 @@ class _Output:
         self._headers: dict[int, file2_pb2.ColumnMetadata.Page] = {}
         self._num_rows = 0
 
-    def make(self, fragments: Sequence[FragmentMetadata], verify: bool) -> CopiedFile:
+    def make(self, fragments: Sequence[FragmentMetadata]) -> CopiedFile:
         """Write the file; on an error nothing is left of it."""
         name, version = data_file_name(), self._wanted.version
         path = f"{DATA}/{name}"
@@ -250,8 +247,7 @@ class _Output:
             for column, total in enumerate(self._totals)
         ]
         try:
-            if verify:
-                verify_copy(self._store, file, self._num_rows, written, self._wanted)
+            verify_copy(self._store, file, self._num_rows, written, self._wanted)
         except BaseException:
             remove_files(self._store, [path])
             raise

@@ -17,36 +17,7 @@ if TYPE_CHECKING:
     from lancelet.storage import Store
     from lancelet.table.metadata import DataFile, FragmentMetadata
 
-__all__ = ["blob_column", "copy_problem", "examine", "manifest_problem"]
-
-
-def copy_problem(
-    store: Store, fragment: FragmentMetadata, file: DataFile, schema: Schema, version: Version
-) -> str | None:
-    """Return why a fragment cannot be copied; ``None``: it can be.
-
-    Parameters
-    ----------
-    store
-        The dataset.
-    fragment, file
-        The fragment, and a data file of it.
-    schema
-        Fields of the dataset; all of them are wanted.
-    version
-        File version that is wanted.
-
-    Raises
-    ------
-    FormatError
-        The file is damaged, or not what the manifest says.
-    UnsupportedError
-        The file lies outside of the dataset, or is stored in a way that is not known here.
-    """
-    if blob := blob_column(schema):
-        return f"column {blob!r} holds blobs"
-    wanted = WantedColumns(schema, version)
-    return manifest_problem(fragment, wanted) or examine(store, file, wanted)[0]
+__all__ = ["blob_column", "examine", "manifest_problem"]
 
 
 def blob_column(schema: Schema) -> str | None:
@@ -84,10 +55,21 @@ def manifest_problem(fragment: FragmentMetadata, wanted: WantedColumns) -> str |
 def examine(store: Store, file: DataFile, wanted: WantedColumns) -> tuple[str | None, int]:
     """Open a data file with all wanted columns; returns what speaks against copying it, and the number of pages.
 
+    Parameters
+    ----------
+    store
+        The dataset.
+    file
+        A data file of it.
+    wanted
+        The columns; the file has all of them, as :func:`manifest_problem` says.
+
     Raises
     ------
-    FormatError, UnsupportedError
-        See :func:`copy_problem`.
+    FormatError
+        The file is damaged, or not what the manifest says.
+    UnsupportedError
+        The file lies outside of the dataset, or is stored in a way that is not known here.
     """
     container = open_data_file(store, file)
     with container.source:

@@ -8,7 +8,12 @@ What is decided, is decided for a field of a fragment. Files are written field b
                      '------- one run, full pages -------'
 
 Pages of a column stay in the order of the rows. So fragments with deletions, of another file version, without a column, or split
-over several files take nothing from their neighbours.
+over several files take nothing from their neighbours. Plans give only fragments here that can be copied; who calls
+:func:`merge_pages` may give others too.
+
+What pages take when they are joined is not known before. Most take less than their sources did; where encodings made much of what
+was special to a source, they may take more. Pages of one value, or of nulls, would grow beyond measure, since they take nothing for
+a row: those of many rows are joined only to neighbours that hold the same.
 """
 
 from __future__ import annotations
@@ -16,10 +21,14 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
+import pyarrow as pa
+
 from lancelet.blocks.arrow import fixed_bits
 from lancelet.compact.blob_rows import blob_fields
 from lancelet.compact.field_writer import FieldFileWriter
+from lancelet.compact.layouts import refers_elsewhere
 from lancelet.compact.reencode import field_bytes, scan_bytes
+from lancelet.compact.source import PLAIN_COLUMN
 from lancelet.errors import FormatError, OptionError
 from lancelet.schema.blobs import is_blob
 from lancelet.schema.limits import check_version
@@ -29,23 +38,31 @@ from lancelet.table.write_files import remove_files
 from lancelet.versions import COLUMN_ENCODING, Version
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 
     from lancelet.container.metadata import ColumnMetadata
     from lancelet.container.reader import Container
     from lancelet.schema.fields import Field
+    from lancelet.table.metadata import DataFile
     from lancelet.table.snapshot import Snapshot
+
+    #: Encoding of a page and the bytes of its buffers.
+    _Value = tuple[bytes, ...]
 
 __all__ = ["FULL_PAGE_BYTES", "merge_pages"]
 
 #: A page is full enough from so many bytes on, encoded or before: an eighth of what is queued for one.
 FULL_PAGE_BYTES = 1 << 20
-#: Memory for each field that is decoded: its queue, pages in the making, and its part of the rows that were read.
+#: Pages of one value are joined to others up to so many rows: as runs of 255 rows they take about what describes a page.
+_MOST_CONSTANT_ROWS = 2048
+#: Most memory for a field that is decoded: its queue, pages in the making, and its part of the rows that were read.
 _BYTES_PER_FIELD = 64 << 20
+#: How often the decoded bytes of a field are there then, if they are less.
+_COPIES = 3
+#: Values without a fixed width are taken to be so many times as large as they are encoded, and so much a row and column.
+_DECODED_RATIO, _DECODED_ROW_BYTES = 16, 32
 #: What a row of a column without a fixed width takes at least before it is encoded, as far as it is known.
 _LEAST_ROW_BITS = 64
-#: ``ColumnEncoding { values {} }``: an ordinary column.
-_PLAIN_COLUMN = b"\x0a\x00"
 
 
 class _Source(NamedTuple):
@@ -61,6 +78,8 @@ class _Source(NamedTuple):
         The file, and its columns in the order of the output's; no container: the field must be decoded.
     is_full
         Whether the pages are large enough to be copied.
+    constant
+        The values of the columns, if all pages are of one value or null.
     """
 
     place: int
@@ -68,11 +87,17 @@ class _Source(NamedTuple):
     container: Container | None
     columns: tuple[ColumnMetadata, ...] = ()
     is_full: bool = False
+    constant: tuple[frozenset[_Value], ...] | None = None
 
     @property
     def num_pages(self) -> int:
         """Most pages of a column."""
-        return max((len(column.pages) for column in self.columns), default=0)
+        return max((column.totals.num_pages for column in self.columns), default=0)
+
+    @property
+    def num_bytes(self) -> int:
+        """Bytes of the pages."""
+        return sum(column.totals.num_bytes for column in self.columns)
 
 
 def merge_pages(
@@ -153,8 +178,9 @@ class _Merging:
         self._version = version
         self._memory_limit = memory_limit
         self._batch_size = batch_size
-        #: Fields that are decoded together, each of which queues rows.
-        self._fields_at_once = max(memory_limit // _BYTES_PER_FIELD, 1)
+        #: Path of a data file -> its columns by field; files with the same columns share them.
+        self._columns_by_path: dict[str, dict[int, int]] = {}
+        self._columns_by_numbers: dict[tuple[tuple[int, ...], ...], dict[int, int]] = {}
 
     def open_file(self) -> FieldFileWriter:
         """Begin a file."""
@@ -166,15 +192,19 @@ class _Merging:
     def write(self, part: Snapshot, writer: FieldFileWriter) -> None:
         """Write all fields of some fragments."""
         waiting: list[int] = []
+        num_bytes = 0
         for number, field in enumerate(self._schema.fields):
             runs = list(_runs(self._sources(part, field, writer.columns_of(number))))
-            if len(runs) > 1 or runs[0][0]:
+            (is_copied, sources), *others = runs
+            if is_copied or others:
                 self._write_field(part, runs, writer, number)
                 continue
-            waiting.append(number)  # nothing is copied: several fields at a time open each file once
-            if len(waiting) == self._fields_at_once:
+            own_bytes = _needed_bytes(field, sources)
+            if waiting and num_bytes + own_bytes > self._memory_limit:
                 self._decode(part, writer, waiting, 0)
-                waiting = []
+                waiting, num_bytes = [], 0
+            waiting.append(number)  # nothing is copied: several fields at a time open each file once
+            num_bytes += own_bytes
         if waiting:
             self._decode(part, writer, waiting, 0)
 
@@ -207,7 +237,9 @@ class _Merging:
             container, columns = found
             pairs = zip(columns, widths, strict=True)
             is_full = all(_is_full(column, num_rows, bits) for column, bits in pairs)
-            yield _Source(place, num_rows, container, columns, is_full)
+            yield _Source(
+                place, num_rows, container, columns, is_full, _constant(container, columns, num_rows)
+            )
 
     def _columns(
         self, part: Snapshot, fragment: FragmentMetadata, owners: Sequence[int], num_rows: int
@@ -215,16 +247,28 @@ class _Merging:
         """Return the columns of a field in a fragment; ``None``: they cannot be copied."""
         if fragment.deletion_file is not None or not owners:
             return None
-        files = [file for file in fragment.files if not file.columns_of.keys().isdisjoint(owners)]
+        files = [file for file in fragment.files if not self._columns_of(file).keys().isdisjoint(owners)]
         if len(files) != 1 or files[0].version != self._version:
             return None
-        places = files[0].columns_of
+        places = self._columns_of(files[0])
         if not places.keys() >= set(owners):
             return None
         container = part.session.open(part.store, files[0], part.schema_key).container
-        container.prepare(len(owners))
+        container.prepare(len(places))  # the other fields come next
         columns = tuple(container.column(places[id_]) for id_ in owners)
-        return (container, columns) if all(_is_plain(column, num_rows) for column in columns) else None
+        may_copy = all(_is_plain(column, num_rows) for column in columns)
+        # all are looked at: what is damaged is an error, whatever becomes of it
+        elsewhere = [refers_elsewhere(container, places[id_]) for id_ in owners]
+        return (container, columns) if may_copy and not any(elsewhere) else None
+
+    def _columns_of(self, file: DataFile) -> dict[int, int]:
+        """Return the columns of a data file by field, which every field asks for."""
+        found = self._columns_by_path.get(file.path)
+        if found is None:
+            key = (file.fields, file.column_indices)
+            found = self._columns_by_numbers.setdefault(key, file.columns_of)
+            self._columns_by_path[file.path] = found
+        return found
 
     def _copy(self, source: _Source, writer: FieldFileWriter, field: int, first_row: int) -> None:
         if source.container is None:
@@ -254,24 +298,57 @@ class _Merging:
             raise FormatError(f"{num_rows} rows were read of {run.num_rows}", path=run.store.name)
 
 
-def _runs(sources: Iterator[_Source]) -> Iterator[tuple[bool, list[_Source]]]:
+def _runs(sources: Iterable[_Source]) -> Iterator[tuple[bool, list[_Source]]]:
     """Yield runs of neighbours that are all copied, or all decoded."""
-    for is_full, found in groupby(sources, lambda source: source.container is not None and source.is_full):
-        run = list(found)
+    found = list(sources)
+    is_same = len({source.constant for source in found}) == 1
+
+    def kind(source: _Source) -> Hashable:
+        """Return what neighbours of a run have in common; ``True``: they are copied."""
+        if source.container is None:
+            return False
+        if source.constant is not None and source.num_rows > _MOST_CONSTANT_ROWS:
+            return not is_same and source.constant
+        return source.is_full
+
+    for common, group in groupby(found, kind):
+        run = list(group)
         # what cannot be put together with anything is not worth decoding
         alone = len(run) == 1 and run[0].container is not None and run[0].num_pages <= 1
-        yield is_full or alone, run
+        yield common is True or alone, run
+
+
+def _constant(
+    container: Container, columns: Sequence[ColumnMetadata], num_rows: int
+) -> tuple[frozenset[_Value], ...] | None:
+    """Return the values of columns whose pages are of one value each."""
+    if not all(_is_constant(column, num_rows) for column in columns):
+        return None
+    read = container.source.read
+    return tuple(
+        frozenset(
+            (page.encoding, *(bytes(read(*buffer)) for buffer in page.buffers)) for page in column.pages
+        )
+        for column in columns
+    )
+
+
+def _is_constant(column: ColumnMetadata, num_rows: int) -> bool:
+    """Whether each page of a column is of one value: in its encoding or its only buffer, which has no byte for each row then."""
+    return column.totals.num_bytes < num_rows and all(len(page.buffers) <= 1 for page in column.pages)
 
 
 def _is_plain(column: ColumnMetadata, num_rows: int) -> bool:
     """Whether a column has nothing but pages, which hold all rows in order."""
-    is_plain = column.type_name == COLUMN_ENCODING and column.encoding == _PLAIN_COLUMN
+    is_plain = column.type_name == COLUMN_ENCODING and column.encoding == PLAIN_COLUMN
     return is_plain and not column.buffers and column.totals.num_rows == num_rows
 
 
 def _is_full(column: ColumnMetadata, num_rows: int, row_bits: int) -> bool:
-    """Whether the pages of a column are large on average."""
+    """Whether the pages of a column are large on average, or would only grow."""
     totals = column.totals
+    if num_rows > _MOST_CONSTANT_ROWS and _is_constant(column, num_rows):
+        return True
     num_bytes = max(totals.num_bytes, num_rows * row_bits // 8)
     return num_bytes >= FULL_PAGE_BYTES * totals.num_pages
 
@@ -285,3 +362,31 @@ def _row_bits(field: Field, id_: int) -> int:
         return fixed_bits(owner.storage_type)
     except OptionError:
         return _LEAST_ROW_BITS
+
+
+def _needed_bytes(field: Field, sources: Sequence[_Source]) -> int:
+    """Return the memory that a field takes at most while it is decoded and encoded, as far as that is known before."""
+    num_rows = sum(source.num_rows for source in sources)
+    bits = _fixed_row_bits(field)
+    if bits is not None:
+        num_bytes = num_rows * bits // 8
+    elif all(source.container is not None for source in sources):
+        num_columns = max(len(source.columns) for source in sources)
+        encoded_bytes = sum(source.num_bytes for source in sources)
+        num_bytes = num_rows * num_columns * _DECODED_ROW_BYTES + encoded_bytes * _DECODED_RATIO
+    else:
+        return _BYTES_PER_FIELD
+    return min(_COPIES * num_bytes, _BYTES_PER_FIELD)
+
+
+def _fixed_row_bits(field: Field) -> int | None:
+    """Return what a row takes when it is decoded, with its validity; ``None``: not all rows take the same."""
+    if field.logical_type == "struct" and field.children:
+        parts = [_fixed_row_bits(child) for child in field.children]
+        return None if None in parts else sum(part or 0 for part in parts) + 1
+    if field.children or pa.types.is_dictionary(field.storage_type):
+        return None
+    try:
+        return fixed_bits(field.storage_type) + 1
+    except OptionError:
+        return None

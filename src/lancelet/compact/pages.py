@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lancelet.table.metadata import FragmentMetadata
     from lancelet.table.snapshot import Snapshot
 
-__all__ = ["ColumnPages", "both_counts", "count_pages", "joined_counts"]
+__all__ = ["ColumnPages", "both_counts", "count_pages", "field_paths", "joined_counts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def count_pages(snapshot: Snapshot, fragments: Iterable[FragmentMetadata]) -> di
     UnsupportedError
         A file lies outside of the dataset.
     """
-    paths = _paths(snapshot.stored_schema.fields, "")
+    paths = field_paths(snapshot.stored_schema.fields)
     found: Counter[str] = Counter()
     for fragment in fragments:
         for file in fragment.files:
@@ -88,11 +88,11 @@ def joined_counts(parts: Iterable[Iterable[ColumnPages]]) -> tuple[ColumnPages, 
     return both_counts(before, after)
 
 
-def _paths(fields: Iterable[Field], prefix: str) -> dict[int, str]:
-    """Return the path of each field by id."""
+def field_paths(fields: Iterable[Field], prefix: str = "") -> dict[int, str]:
+    """Return the path of each field and its children by id, with `prefix` before it: ``{0: "a", 1: "s", 2: "s.a"}``."""
     found = {}
     for field in fields:
         path = prefix + field.name
         found[field.id] = path
-        found.update(_paths(field.children, f"{path}."))
+        found.update(field_paths(field.children, f"{path}."))
     return found

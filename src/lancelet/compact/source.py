@@ -1,7 +1,7 @@
 """Data files whose pages are to be moved: which columns are wanted, where their buffers lie, and whether all of it is sound.
 
 Columns are found by the ids of fields, not by their place: files may hold them in any order, and others beside them. Nothing is
-decoded. What is read of a file are its footer and the metadata of the columns that are wanted.
+decoded. What is read of a file are its footer and the metadata of the columns that are wanted, the encodings of pages included.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError
 
+from lancelet.compact.layouts import refers_elsewhere
+from lancelet.compact.pages import field_paths
 from lancelet.container.metadata import ALIGNMENT
 from lancelet.container.reader import Container
 from lancelet.errors import FormatError, UnsupportedError
@@ -31,10 +33,10 @@ if TYPE_CHECKING:
     from lancelet.storage import Store
     from lancelet.table.metadata import DataFile
 
-__all__ = ["Run", "SourceFile", "WantedColumns", "file_bytes", "open_data_file"]
+__all__ = ["PLAIN_COLUMN", "Run", "SourceFile", "WantedColumns", "file_bytes", "open_data_file"]
 
 #: ``ColumnEncoding { values {} }``: an ordinary column.
-_PLAIN_COLUMN = b"\x0a\x00"
+PLAIN_COLUMN = b"\x0a\x00"
 _NODE = "lance.encodings.ArrayEncoding"
 
 
@@ -62,7 +64,7 @@ class WantedColumns:
         self.schema = schema
         self.version = version
         self.ids = tuple(columns_of(schema, version))
-        names = {id_: path for field in schema.fields for id_, path in _paths(field, "")}
+        names = field_paths(schema.fields)
         self.paths = tuple(names[id_] for id_ in self.ids)
         per_row = dict.fromkeys(self.ids, 1)
         if version > Version.V2_0:
@@ -82,12 +84,6 @@ def is_header(field: Field) -> bool:
     return (
         field.logical_type == "struct" and not is_packed(field, Version.V2_0) and BLOB not in field.metadata
     )
-
-
-def _paths(field: Field, prefix: str) -> Iterator[tuple[int, str]]:
-    yield field.id, prefix + field.name
-    for child in field.children:
-        yield from _paths(child, f"{prefix}{field.name}.")
 
 
 class Run(NamedTuple):
@@ -180,7 +176,7 @@ class SourceFile:
     Raises
     ------
     FormatError
-        The metadata is damaged.
+        The metadata is damaged, or the encoding of a page.
     UnsupportedError
         Encodings are stored in a way that is not known here.
     """
@@ -213,19 +209,26 @@ class SourceFile:
         container, is_old = self._container, self._wanted.version == Version.V2_0
         rows_per_row = self._wanted.rows_per_row[place]
         if container.table is not None and not is_old and rows_per_row == 1:
-            totals = container.table.plain_totals(number, _PLAIN_COLUMN)
-            if totals is not None and totals.num_rows == self.num_rows:  # most columns: nothing to look into
+            totals = container.table.plain_totals(number, PLAIN_COLUMN)
+            if totals is not None and totals.num_rows == self.num_rows:  # most columns
+                self._look(place, number)
                 return totals
         column = container.column(number)
         if column.buffers:
             self._refuse(f"has buffers of column {self._wanted.paths[place]!r} as a whole")
-        elif column.encoding != _PLAIN_COLUMN:
+        elif column.encoding != PLAIN_COLUMN:
             self._refuse(f"describes column {self._wanted.paths[place]!r} by an encoding of its own")
         totals = container.totals(number)
         if is_old:
             return totals._replace(num_rows=sum([page.num_rows for page in column.pages]))
         container.check_rows(number, rows_per_row)
+        self._look(place, number)
         return totals._replace(num_rows=self.num_rows * rows_per_row)
+
+    def _look(self, place: int, number: int) -> None:
+        """Look at the encodings of the pages of a column of version 2.1 or later."""
+        if refers_elsewhere(self._container, number):
+            self._refuse(f"says that column {self._wanted.paths[place]!r} holds blobs")
 
     def _refuse(self, reason: str) -> None:
         if self.problem is None:

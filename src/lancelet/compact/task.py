@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lancelet.compact.copy import copy_files, cut_outputs
+from lancelet.compact.fitting import MOST_ATTEMPTS, fitting_part, fitting_rows
+from lancelet.compact.fitting import Progress as RowProgress
 from lancelet.compact.merge_pages import FULL_PAGE_BYTES, merge_pages
 from lancelet.compact.metrics import CompactionMetrics
 from lancelet.compact.pages import ColumnPages, both_counts, count_pages, joined_counts
 from lancelet.compact.reencode import reencode
-from lancelet.compact.source import WantedColumns, file_bytes
+from lancelet.compact.source import WantedColumns, file_bytes, open_data_file
+from lancelet.compact.verify import read_ends
 from lancelet.errors import FormatError, OptionError
 from lancelet.pb import table_pb2
 from lancelet.table.deletions import read_deletions
@@ -188,7 +191,8 @@ def _result(snapshot: Snapshot, task: CompactionTask, progress: Progress, begun:
         if snapshot.has_stable_row_ids:
             new = with_lineage(snapshot, new)
         _check_rows(snapshot, new, task.version)
-        if pages is None:
+        if pages is None:  # a copy was looked at when it was written
+            _check_ends(snapshot, new)
             pages = both_counts(count_pages(snapshot, task.fragments), count_pages(snapshot, new))
     except BaseException:
         remove_files(snapshot.store, paths)
@@ -231,6 +235,20 @@ def _check_rows(snapshot: Snapshot, new: Sequence[FragmentMetadata], version: Ve
             for id_, rows_per_row in zip(wanted.ids, wanted.rows_per_row, strict=True):
                 if id_ in columns:
                     container.check_rows(columns[id_], rows_per_row)
+
+
+def _check_ends(snapshot: Snapshot, new: Sequence[FragmentMetadata]) -> None:
+    """Check that the first and the last row of new files can be decoded.
+
+    Raises
+    ------
+    FormatError
+        They cannot.
+    """
+    for file in (file for fragment in new for file in fragment.files):
+        container = open_data_file(snapshot.store, file)
+        with container.source:
+            read_ends(container)
 
 
 def _checked(task: CompactionTask, manifest: Manifest | None) -> Manifest:
@@ -282,11 +300,59 @@ def _written(
         "version": task.version,
         "memory_limit": options.memory_limit,
         "batch_size": options.batch_size,
-        "progress": progress,
+        "progress": RowProgress(progress),
     }
     if mode == "hybrid":
-        return *merge_pages(snapshot, _groups(snapshot, task.limits), **decoding), None
-    return *reencode(snapshot, limits=file_limits(task), **decoding), None
+        written = _merged(snapshot, task.limits, decoding)
+        if written is not None:
+            return *written, None
+    return *_reencoded(snapshot, file_limits(task), options.max_bytes_per_file, decoding), None
+
+
+def _merged(
+    snapshot: Snapshot, limits: OutputLimits, decoding: dict[str, Any]
+) -> tuple[list[FragmentMetadata], list[str]] | None:
+    """Merge pages until no file is larger than it may be; ``None``: files of whole fragments are."""
+    max_bytes = limits.max_bytes
+    for _ in range(MOST_ATTEMPTS):
+        groups = _groups(snapshot, limits)
+        decoding["progress"].restart()
+        fragments, paths = merge_pages(snapshot, groups, **decoding)
+        part = None if max_bytes is None else fitting_part(fragments, max_bytes)
+        if part is None:
+            return fragments, paths
+        remove_files(snapshot.store, paths)
+        if max(map(len, groups)) == 1:
+            break
+        limits = limits._replace(max_bytes=max(int((limits.max_bytes or 1) * part), 1))
+    return None
+
+
+def _reencoded(
+    snapshot: Snapshot, limits: FileLimits, max_bytes: int | None, decoding: dict[str, Any]
+) -> tuple[list[FragmentMetadata], list[str]]:
+    """Re-encode rows until no file of more than one is larger than it may be.
+
+    Raises
+    ------
+    OptionError
+        That does not come to an end.
+    """
+    for _ in range(MOST_ATTEMPTS):
+        decoding["progress"].restart()
+        fragments, paths = reencode(snapshot, limits=limits, **decoding)
+        try:
+            max_rows = None if max_bytes is None else fitting_rows(snapshot.store, fragments, max_bytes)
+        except BaseException:
+            remove_files(snapshot.store, paths)
+            raise
+        if max_rows is None:
+            return fragments, paths
+        remove_files(snapshot.store, paths)
+        limits = replace(limits, max_rows=max_rows)
+    raise OptionError(
+        f"files of {limits.max_rows} rows are still larger than max_bytes_per_file, {max_bytes}"
+    )
 
 
 def _copied(

@@ -1,4 +1,4 @@
-"""Outputs of a copy, opened and compared with what they were made of, before anybody may see them (dataset.md 7.5)."""
+"""New files, opened and compared with what they were made of, before anybody may see them (dataset.md 7.5)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lancelet.storage import Store
     from lancelet.table.metadata import DataFile
 
-__all__ = ["verify_copy"]
+__all__ = ["read_ends", "verify_copy"]
 
 
 def verify_copy(
@@ -60,7 +60,7 @@ def verify_copy(
                 _check_column(container, column, expected, wanted)
             except FormatError as error:
                 raise error.locate(path=source.name, column=column) from None
-        _read_ends(container)
+        read_ends(container)
 
 
 def _check_column(container: Container, column: int, expected: PageTotals, wanted: WantedColumns) -> None:
@@ -83,8 +83,19 @@ def _check_column(container: Container, column: int, expected: PageTotals, wante
         raise FormatError(f"the copied column has {num_rows} rows of {expected.num_rows}")
 
 
-def _read_ends(container: Container) -> None:
-    """Decode the first and the last row, as far as their encodings are known here: pages of others can be moved too."""
+def read_ends(container: Container) -> None:
+    """Decode the first and the last row of a new file, as far as encodings are known here: pages of others can be moved too.
+
+    Parameters
+    ----------
+    container
+        The file.
+
+    Raises
+    ------
+    FormatError
+        They cannot be decoded.
+    """
     from lancelet.file.reader import FileReader
 
     last = container.num_rows - 1
@@ -96,4 +107,4 @@ def _read_ends(container: Container) -> None:
     except UnsupportedError:
         return
     except FormatError as error:
-        raise FormatError(f"the copy cannot be decoded, nor perhaps its source: {error}") from None
+        raise FormatError(f"the new file cannot be decoded, nor perhaps its sources: {error}") from None
