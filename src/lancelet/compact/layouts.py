@@ -6,7 +6,6 @@ have changed since pages were written, and each page is as it was then.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from lancelet.errors import FormatError, UnsupportedError
@@ -14,14 +13,26 @@ from lancelet.pages.base import ByteRange, PageInfo
 from lancelet.pages.registry import PAGE_LAYOUT, parse_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
+    from lancelet.container.metadata import PageMetadata
     from lancelet.container.reader import Container
 
-__all__ = ["refers_elsewhere"]
+__all__ = ["are_known", "refers_elsewhere"]
 
 #: The layout whose values lie outside of the buffers of its pages.
 _BLOBS = "blob_layout"
+
+
+#: Encodings, with the numbers of buffers and rows, of pages that were found to hold all they need. Files repeat them.
+_known: set[tuple[tuple[str, bytes] | None, int, int]] = set()
+_MOST_KNOWN = 4096
+
+
+def are_known(container: Container) -> bool:
+    """Tell at once whether the pages of a file are all of kinds that :func:`refers_elsewhere` has looked at, and found nothing."""
+    table = container.table
+    if table is None:
+        return False
+    return _known.issuperset(table.page_kinds())
 
 
 def refers_elsewhere(container: Container, column: int) -> bool:
@@ -35,34 +46,26 @@ def refers_elsewhere(container: Container, column: int) -> bool:
         The encoding of a page is damaged, or contradicts the page.
     """
     found = False
-    for page, kind in enumerate(_kinds(container, column)):
+    for number, page in enumerate(container.column(column).pages):
         try:
-            found |= _refers_elsewhere(*kind)
+            is_blob = _refers_elsewhere(page)
         except FormatError as error:
-            raise error.locate(path=container.source.name, column=column, page=page) from None
+            raise error.locate(path=container.source.name, column=column, page=number) from None
+        found |= is_blob
+        if not is_blob:
+            if len(_known) >= _MOST_KNOWN:
+                _known.clear()
+            _known.add(((page.type_name, page.encoding), len(page.buffers), page.num_rows))
     return found
 
 
-def _kinds(container: Container, column: int) -> Iterable[tuple[str, bytes, tuple[int, ...], int]]:
-    """Return name and bytes of the encoding of each page, the sizes of its buffers, and its rows."""
-    kinds = None if container.table is None else container.table.page_kinds(column)
-    if kinds is not None:
-        return kinds
-    pages = container.column(column).pages
-    return [
-        (page.type_name, page.encoding, tuple([size for _, size in page.buffers]), page.num_rows)
-        for page in pages
-    ]
-
-
-@lru_cache(maxsize=1024)  # columns of constant or equal width have few kinds of pages, in all files together
-def _refers_elsewhere(type_name: str, encoding: bytes, sizes: tuple[int, ...], num_rows: int) -> bool:
-    info = PageInfo(tuple([ByteRange(0, size) for size in sizes]), num_rows)
+def _refers_elsewhere(page: PageMetadata) -> bool:
+    info = PageInfo(tuple([ByteRange(*buffer) for buffer in page.buffers]), page.num_rows)
     try:
-        return parse_page(type_name, encoding, info).name == _BLOBS
+        return parse_page(page.type_name, page.encoding, info).name == _BLOBS
     except UnsupportedError:
-        if type_name != PAGE_LAYOUT:
+        if page.type_name != PAGE_LAYOUT:
             return False
     from lancelet.pb.encodings21_pb2 import PageLayout
 
-    return PageLayout.FromString(encoding).WhichOneof("layout") == _BLOBS
+    return PageLayout.FromString(page.encoding).WhichOneof("layout") == _BLOBS

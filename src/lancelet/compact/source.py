@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from google.protobuf.message import DecodeError
 
-from lancelet.compact.layouts import refers_elsewhere
+from lancelet.compact.layouts import are_known, refers_elsewhere
 from lancelet.compact.pages import field_paths
 from lancelet.container.metadata import ALIGNMENT
 from lancelet.container.reader import Container
@@ -193,7 +193,9 @@ class SourceFile:
             self._refuse(f"has {container.num_global_buffers - 1} user global buffers")
         container.prepare(len(self._numbers))
         self.totals: list[PageTotals] = [self._read(*place) for place in enumerate(self._numbers)]
-        if wanted.version == Version.V2_0 and self.problem is None:
+        if wanted.version > Version.V2_0:
+            self._look_at_pages()
+        elif self.problem is None:
             try:
                 self._check_rows_20()
             except FormatError as error:
@@ -211,7 +213,6 @@ class SourceFile:
         if container.table is not None and not is_old and rows_per_row == 1:
             totals = container.table.plain_totals(number, PLAIN_COLUMN)
             if totals is not None and totals.num_rows == self.num_rows:  # most columns
-                self._look(place, number)
                 return totals
         column = container.column(number)
         if column.buffers:
@@ -222,13 +223,14 @@ class SourceFile:
         if is_old:
             return totals._replace(num_rows=sum([page.num_rows for page in column.pages]))
         container.check_rows(number, rows_per_row)
-        self._look(place, number)
         return totals._replace(num_rows=self.num_rows * rows_per_row)
 
-    def _look(self, place: int, number: int) -> None:
-        """Look at the encodings of the pages of a column of version 2.1 or later."""
-        if refers_elsewhere(self._container, number):
-            self._refuse(f"says that column {self._wanted.paths[place]!r} holds blobs")
+    def _look_at_pages(self) -> None:
+        """Look at the encodings of pages of version 2.1 or later."""
+        if not are_known(self._container):
+            for place, number in enumerate(self._numbers):
+                if refers_elsewhere(self._container, number):
+                    self._refuse(f"says that column {self._wanted.paths[place]!r} holds blobs")
 
     def _refuse(self, reason: str) -> None:
         if self.problem is None:

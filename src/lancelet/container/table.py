@@ -96,19 +96,10 @@ class ColumnTable:
         found = self._encodings[self.pages[first_page, 4]] if num_pages > 0 <= first_page else None
         return None if found is None else found[1]
 
-    def page_kinds(self, column: int) -> list[tuple[str, bytes, tuple[int, ...], int]] | None:
-        """Return name and bytes of the encoding of each page of a column, the sizes of its buffers, and its rows.
-
-        ``None``: the column must be parsed on its own.
-        """
-        if self.totals(column) is None:
-            return None
-        first_page, num_pages, *_ = self._columns[column]
-        sizes = self.buffers[:, 1]
-        return [
-            (*self.encoding(number), tuple(sizes[first : first + count].tolist()), num_rows)
-            for first, count, num_rows, _, number in self.pages[first_page : first_page + num_pages].tolist()
-        ]
+    def page_kinds(self) -> set[tuple[tuple[str, bytes] | None, int, int]]:
+        """Return the different encodings, as name and bytes, numbers of buffers, and rows of pages; ``None``: no encoding."""
+        kinds = set(map(tuple, self.pages[:, [4, 1, 2]].tolist()))
+        return {(self._encodings[number], num_buffers, num_rows) for number, num_buffers, num_rows in kinds}
 
     def encoding_numbers(self, rows: list[int]) -> list[int]:
         """Return the numbers of the encodings that some rows of :attr:`pages` have."""
