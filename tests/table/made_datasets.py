@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +16,11 @@ from lancelet.table.snapshot import Snapshot
 from lancelet.table.write_files import fields_for, write_column_file
 from lancelet.versions import Version
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lancelet.pb import table_pb2
+
 
 @dataclass(frozen=True)
 class MadeVersion:
@@ -24,6 +30,7 @@ class MadeVersion:
     fragments: tuple[FragmentMetadata, ...]
     has_stable_row_ids: bool = False
     num_rows: int | None = None
+    base_paths: Mapping[int, table_pb2.BasePath] = field(default_factory=dict)
 
 
 def write_file(

@@ -291,7 +291,7 @@ def test_missing_or_other_file(good) -> None:
     refused(store, [replace(file, path="0" * 50 + ".lance")], match="does not exist, and a manifest names it")
     refused(store, [replace(file, file_size_bytes=7)], match="7 bytes")
     refused(store, [replace(file, path="../x.lance")], match="no path below")
-    refused(store, [replace(file, base_id=1)], error=UnsupportedError, match="outside of the dataset")
+    refused(store, [replace(file, base_id=1)], error=UnsupportedError, match="base path 1, of which nothing")
     store.put(f"data/{file.path}", b"no file of the format" * 10)
     refused(store, [replace(file, file_size_bytes=None)])
 

@@ -18,12 +18,12 @@ from lancelet.table.sidecars import sidecar_path
 from lancelet.table.take import take_addresses, take_positions, take_row_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from lancelet.storage import Store
     from lancelet.table.snapshot import Snapshot
 
-__all__ = ["DEFAULT_BUFFER_BYTES", "BlobFile", "BlobPlace", "take_blobs"]
+__all__ = ["DEFAULT_BUFFER_BYTES", "BlobFile", "BlobPlace", "place_of", "take_blobs"]
 
 #: Bytes that are read ahead where a blob is read front to back in small pieces.
 DEFAULT_BUFFER_BYTES = 512 << 10
@@ -259,22 +259,40 @@ def take_blobs(
     table = take(snapshot, rows, projection)
     found = table.column(0).to_pylist()
     fragments = (table.column(ROW_ADDRESS).to_numpy() >> np.uint64(32)).tolist()
-    stems = {fragment: _stem(snapshot, fragment, path[-1].id) for fragment in set(fragments)}
-    return [
-        None if blob is None else BlobFile(snapshot.store, _place(blob, stems[fragment], column), buffer_size)
-        for blob, fragment in zip(found, fragments, strict=True)
-    ]
+    homes = {fragment: _home(snapshot, fragment, path[-1].id) for fragment in set(fragments)}
+    files: list[BlobFile | None] = []
+    for blob, fragment in zip(found, fragments, strict=True):
+        store, stem = homes[fragment]
+        files.append(None if blob is None else BlobFile(store, place_of(blob, stem, column), buffer_size))
+    return files
 
 
-def _stem(snapshot: Snapshot, fragment_id: int, field_id: int) -> str:
-    """Return the name, without suffix, of the data file that holds a field of a fragment; ``""``: none does."""
+def _home(snapshot: Snapshot, fragment_id: int, field_id: int) -> tuple[Store, str]:
+    """Return where the data file that holds a field of a fragment lies, and its name without suffix; ``""``: none holds it."""
     metadata = snapshot.fragments[snapshot.place_of(fragment_id)]
-    names = [file.path for file in metadata.files if field_id in file.fields]
-    return names[0].removesuffix(".lance") if names else ""
+    for file in metadata.files:
+        if field_id in file.fields:
+            return snapshot.store_of(file.base_id), file.path.removesuffix(".lance")
+    return snapshot.store, ""
 
 
-def _place(blob: dict[str, Any], stem: str, column: str) -> BlobPlace:
-    """Return where a body lies, by its descriptor."""
+def place_of(blob: Mapping[str, Any], stem: str, column: str) -> BlobPlace:
+    """Return where a body lies.
+
+    Parameters
+    ----------
+    blob
+        Its descriptor, of either kind.
+    stem
+        Name of its data file, without suffix.
+    column
+        What an error names.
+
+    Raises
+    ------
+    UnsupportedError
+        The kind is not known.
+    """
     kind, position, size = blob.get("kind", INLINE), blob["position"], blob["size"]
     if kind == INLINE:
         return BlobPlace(f"{DATA}/{stem}.lance", position, size)

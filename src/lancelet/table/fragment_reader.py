@@ -22,6 +22,7 @@ from lancelet.schema.blobs import stored_schema
 from lancelet.table.column_names import CREATED_AT, ROW_ADDRESS, ROW_ID, UPDATED_AT, is_reserved
 from lancelet.table.deletions import read_deletions
 from lancelet.table.parts import assemble
+from lancelet.table.places import base_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from lancelet.buffers import Allocate, Int64Array
     from lancelet.schema.fields import Schema
     from lancelet.storage import Store
-    from lancelet.table.metadata import FragmentMetadata
+    from lancelet.table.metadata import DataFile, FragmentMetadata
     from lancelet.table.parts import FieldPart, Layout, ReadFields
     from lancelet.table.session import OpenFile, Session
     from lancelet.table.snapshot import ReadableVersion
@@ -88,11 +89,32 @@ class Origin:
         self.store = store
         self.session = session
         self._manifest = manifest
+        self._bases: dict[int, Store] = {}
 
     @property
     def has_stable_row_ids(self) -> bool:
         """Whether rows keep their ids when they are moved."""
         return self._manifest.has_stable_row_ids
+
+    def store_of(self, base_id: int | None) -> Store:
+        """Return where files of a base lie; ``None``: those of the dataset itself.
+
+        Raises
+        ------
+        UnsupportedError
+            The base is none of the manifest's, or no dataset on a local disk.
+        """
+        if base_id is None:
+            return self.store
+        found = self._bases.get(base_id)
+        if found is None:
+            made = base_store(self._manifest.base_paths, base_id)
+            found = self._bases.setdefault(base_id, made)
+        return found
+
+    def open(self, file: DataFile) -> OpenFile:
+        """Open a data file, wherever it lies; see :meth:`Session.open`."""
+        return self.session.open(self.store_of(file.base_id), file, self.schema_key)
 
     @cached_property
     def stored_schema(self) -> Schema:
@@ -178,7 +200,11 @@ class FragmentReader:
     def _read_deletions(self) -> _KeptOffsets:
         if self.physical_rows > _MANY_ROWS:
             _ = self._checked_rows
-        return _KeptOffsets(read_deletions(self._origin.store, self.metadata))
+        deleted = self.metadata.deletion_file
+        bases = None
+        if deleted is not None and deleted.base_id is not None:
+            bases = {deleted.base_id: self._origin.store_of(deleted.base_id)}
+        return _KeptOffsets(read_deletions(self._origin.store, self.metadata, bases=bases))
 
     @property
     def num_rows(self) -> int:
@@ -316,7 +342,7 @@ class FragmentReader:
     def _open(self, number: int) -> OpenFile:
         """Open a data file and check that it has the rows of the fragment."""
         origin, file = self._origin, self.metadata.files[number]
-        found = origin.session.open(origin.store, file, origin.schema_key)
+        found = origin.open(file)
         physical_rows = self.metadata.physical_rows
         if physical_rows is None and number:
             physical_rows = self.physical_rows

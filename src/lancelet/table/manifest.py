@@ -127,6 +127,11 @@ class Manifest:
         return self.message.fragments
 
     @cached_property
+    def base_paths(self) -> dict[int, table_pb2.BasePath]:
+        """Places of files outside of the dataset, by id."""
+        return {base.id: base for base in self.message.base_paths}
+
+    @cached_property
     def num_rows(self) -> int | None:
         """Rows that are not deleted, without making :attr:`fragments`; ``None``: fragments do not say, or not what can be true."""
         stored = list(self.message.fragments)  # each walk over them makes a thousand objects
@@ -260,12 +265,17 @@ def check_writable(manifest: Manifest) -> None:
     Raises
     ------
     UnsupportedError
-        A feature flag is unknown; the message names it.
+        A feature flag is unknown, which the message names; or the dataset is a clone or a branch of another.
     FormatError
         The flags contradict each other.
     """
     message = manifest.message
     check_writable_flags(message.reader_feature_flags, message.writer_feature_flags)
+    if message.base_paths:
+        raise UnsupportedError(
+            f"files of the dataset may lie in {message.base_paths[0].path!r}: it is a shallow clone, a branch, or has "
+            "base paths, and can only be read"
+        )
 
 
 def read_manifest(store: Store, path: str) -> Manifest:
@@ -517,7 +527,7 @@ def _fragments(manifest: Manifest) -> list[FragmentMetadata]:
     mixed = bool(message.reader_feature_flags & Flag.MIXED_FILE_VERSIONS)
     expected = None if mixed else _stored_numbers(manifest.storage_version)
     stable = manifest.has_stable_row_ids
-    bases = {base.id for base in message.base_paths}
+    bases = set(manifest.base_paths)
     found = []
     previous = -1
     for stored in message.fragments:

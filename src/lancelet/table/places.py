@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import OptionError, UnsupportedError
 from lancelet.storage import LocalStore, Store
 
-__all__ = ["open_store"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lancelet.pb import table_pb2
+
+__all__ = ["base_store", "open_store"]
 
 #: Not ``C:``: a letter alone is a drive.
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://(.*)", re.DOTALL)
@@ -47,3 +52,28 @@ def open_store(uri: Any) -> Store:
 
         path = unquote(found[2].removeprefix("localhost"))
     return LocalStore(path)
+
+
+def base_store(base_paths: Mapping[int, table_pb2.BasePath], base_id: int) -> Store:
+    """Return the store of a base: another dataset, some of whose files belong to this one too (dataset.md 2.6).
+
+    Parameters
+    ----------
+    base_paths
+        The bases of a manifest, by id.
+    base_id
+        The one that is meant.
+
+    Raises
+    ------
+    UnsupportedError
+        There is no such base, or it is no dataset in a local folder.
+    """
+    base = base_paths.get(base_id)
+    if base is None:
+        raise UnsupportedError(f"a file lies in base path {base_id}, of which nothing is known here")
+    if not base.is_dataset_root:
+        raise UnsupportedError(
+            f"a file lies in base path {base_id}, {base.path!r}, which is no dataset; that is not read"
+        )
+    return open_store(base.path)

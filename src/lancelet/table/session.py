@@ -12,7 +12,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from lancelet.container.reader import Container
-from lancelet.errors import FormatError, OptionError, UnsupportedError
+from lancelet.errors import FormatError, OptionError
 from lancelet.file.selection import Columns, Selection
 from lancelet.table.sidecars import SidecarFiles
 
@@ -132,7 +132,7 @@ class Session:
         Parameters
         ----------
         store
-            The dataset.
+            The dataset that the file lies in.
         file
             The data file.
         schema_key
@@ -143,9 +143,10 @@ class Session:
         FormatError
             There is no such file, its envelope is damaged, or it has another version or fewer columns than the manifest says.
         UnsupportedError
-            It lies outside of the dataset, or its version is not known here.
+            Its version is not known here.
         """
-        key = (file.path, file.fields, file.column_indices, schema_key)
+        place = None if file.base_id is None else store.name
+        key = (place, file.path, file.fields, file.column_indices, schema_key)
         return self.get(key, lambda: self._open(store, file))
 
     def get(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -189,10 +190,6 @@ class Session:
         self._num_files -= isinstance(dropped, OpenFile)
 
     def _open(self, store: Store, file: DataFile) -> OpenFile:
-        if file.base_id is not None:
-            raise UnsupportedError(
-                f"data file {file.path!r} lies outside of the dataset (base {file.base_id}), which is not supported"
-            )
         columns = file.columns_of
         if len(set(columns.values())) < len(columns):
             raise FormatError("two fields have the same column", path=file.path)

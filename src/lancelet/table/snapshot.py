@@ -13,15 +13,17 @@ from lancelet.table.parts import ReadFields
 from lancelet.table.session import Session
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pyarrow as pa
 
     from lancelet.buffers import Int64Array
+    from lancelet.pb import table_pb2
     from lancelet.schema.blobs import BlobView
     from lancelet.schema.fields import Schema
     from lancelet.storage import Store
-    from lancelet.table.metadata import FragmentMetadata
+    from lancelet.table.metadata import DataFile, FragmentMetadata
+    from lancelet.table.session import OpenFile
 
 __all__ = ["ReadableVersion", "Snapshot"]
 
@@ -47,6 +49,10 @@ class ReadableVersion(Protocol):
     @property
     def num_rows(self) -> int | None:
         """Rows that are not deleted, if that is known without a look at every fragment."""
+
+    @property
+    def base_paths(self) -> Mapping[int, table_pb2.BasePath]:
+        """Places of files outside of the dataset, by id."""
 
 
 class Snapshot:
@@ -103,6 +109,14 @@ class Snapshot:
     def has_stable_row_ids(self) -> bool:
         """Whether rows keep their ids when they are moved."""
         return self.manifest.has_stable_row_ids
+
+    def store_of(self, base_id: int | None) -> Store:
+        """Return where files of a base lie; see :meth:`Origin.store_of`."""
+        return self._origin.store_of(base_id)
+
+    def open(self, file: DataFile) -> OpenFile:
+        """Open a data file, wherever it lies; see :meth:`Session.open`."""
+        return self._origin.open(file)
 
     @property
     def fragments(self) -> tuple[FragmentMetadata, ...]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from lancelet.errors import FormatError, LanceletError, UnsupportedError
+from lancelet.errors import FormatError, LanceletError
 from lancelet.fields.blob import check_sidecars
 from lancelet.schema.blobs import is_blob
 from lancelet.table.arguments import check_progress
-from lancelet.table.names import DATA, INDICES
+from lancelet.table.names import INDICES
 from lancelet.table.rowids import doubled_ids
 from lancelet.table.scanner import Scanner
 from lancelet.table.sidecars import SidecarFiles
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from lancelet.schema.fields import Field
-    from lancelet.storage import Store
     from lancelet.table.manifest import Manifest
     from lancelet.table.metadata import FragmentMetadata
     from lancelet.table.snapshot import Snapshot
@@ -91,16 +90,12 @@ def _problems_of_fragment(snapshot: Snapshot, number: int, read_data: bool) -> I
     reader = snapshot.reader(number)
     for file in fragment.files:
         try:
-            if file.base_id is not None:
-                raise UnsupportedError(
-                    f"data file {file.path!r} lies outside of the dataset, and is not looked at"
-                )
-            opened = snapshot.session.open(snapshot.store, file, snapshot.schema_key)
+            opened = snapshot.open(file)
             rows = opened.container.num_rows
             if fragment.physical_rows is not None and rows != fragment.physical_rows:
                 raise FormatError(
                     f"the file has {rows} rows, and fragment {fragment.id} has {fragment.physical_rows}",
-                    path=f"{snapshot.store.name}/{DATA}/{file.path}",
+                    path=opened.container.source.name,
                 )
             for column in sorted(set(file.columns_of.values())):
                 opened.container.column(column)
@@ -114,22 +109,23 @@ def _problems_of_fragment(snapshot: Snapshot, number: int, read_data: bool) -> I
             stored = snapshot.stored_schema.fields
             for batch in Scanner(snapshot.part([fragment])).to_batches():
                 for field, array in zip(stored, batch.columns, strict=True):
-                    _check_bodies(snapshot.store, fragment, field, array)
+                    _check_bodies(snapshot, fragment, field, array)
     except LanceletError as error:
         yield error
 
 
-def _check_bodies(store: Store, fragment: FragmentMetadata, field: Field, array: pa.Array) -> None:
+def _check_bodies(snapshot: Snapshot, fragment: FragmentMetadata, field: Field, array: pa.Array) -> None:
     """Check that the sidecar files that descriptors of blobs name are there, and long enough."""
     if isinstance(array.type, pa.BaseExtensionType):
         array = array.storage
     if is_blob(field) and field.logical_type == "struct":
-        stems = [file.path.removesuffix(".lance") for file in fragment.files if field.id in file.fields]
-        if stems:
-            check_sidecars(array, SidecarFiles(store, stems[0]).size)
+        files = [file for file in fragment.files if field.id in file.fields]
+        if files:
+            store = snapshot.store_of(files[0].base_id)
+            check_sidecars(array, SidecarFiles(store, files[0].path.removesuffix(".lance")).size)
     elif field.logical_type == "struct":
         for child, below in zip(field.children, array.flatten(), strict=True):
-            _check_bodies(store, fragment, child, below)
+            _check_bodies(snapshot, fragment, child, below)
 
 
 def _problems_of_row_ids(

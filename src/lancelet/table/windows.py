@@ -342,8 +342,10 @@ def _guess(scan: Scan) -> tuple[float, bool]:
         num_rows += fragment.physical_rows or 0
         num_bytes += sum(file.file_size_bytes or 0 for file in fragment.files)
         if beside:
-            stems = [file.path.removesuffix(".lance") for file in fragment.files]
-            num_bytes += sum(sidecar_bytes(snapshot.store, stem) for stem in stems)
+            num_bytes += sum(
+                sidecar_bytes(snapshot.store_of(file.base_id), file.path.removesuffix(".lance"))
+                for file in fragment.files
+            )
     share = 2 * num_bytes / num_rows if num_rows and num_bytes else _SOME_BYTES * unknown
     return known + share, False
 
