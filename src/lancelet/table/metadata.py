@@ -273,7 +273,7 @@ class FragmentMetadata:
         return json.dumps(asdict(self), default=_encode_bytes)
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
+    def from_json(cls, json_data: str) -> Self:
         """Make a fragment of what :meth:`to_json` returned.
 
         Raises
@@ -282,7 +282,7 @@ class FragmentMetadata:
             The text is something else.
         """
         try:
-            found = json.loads(text)
+            found = json.loads(json_data)
             files = tuple(
                 DataFile(
                     **{

@@ -32,6 +32,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """List the operations alone: users know this module as ``lancelet.LanceOperation``."""
+    return sorted(__all__)
+
+
 @dataclass(frozen=True, slots=True)
 class Append:
     """Add rows.

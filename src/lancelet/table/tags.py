@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
-from lancelet.table.manifest import manifest_of
+from lancelet.table.manifest import latest_manifest, manifest_of
 from lancelet.table.names import TAGS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """A name for a version.
+    """A name for a version. ``tag["version"]`` is ``tag.version``, since pylance gives mappings.
 
     Attributes
     ----------
@@ -80,6 +80,11 @@ class Tag:
         )
         return cls(version, size if isinstance(size, int) else None, branch, created, updated, noted)
 
+    def __getitem__(self, name: str) -> Any:
+        if name not in self.__slots__:
+            raise KeyError(name)
+        return getattr(self, name)
+
     def serialize(self) -> bytes:
         """Return the tag as stored."""
         stored: dict[str, Any] = {"branch": self.branch, "version": self.version}
@@ -99,10 +104,13 @@ class Tags:
     ----------
     store
         The dataset.
+    current
+        The version that tags name by default; ``None``: the latest.
     """
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, current: int | None = None) -> None:
         self._store = store
+        self._current = current
 
     def list(self) -> dict[str, Tag]:
         """Return all tags by name, in the order of the names.
@@ -114,15 +122,15 @@ class Tags:
         """
         return read_tags(self._store)
 
-    def list_ordered(self, order: str = "desc") -> Sequence[tuple[str, Tag]]:
-        """Return all tags ordered by version, the newest first (``"desc"``) or last (``"asc"``); then by name.
+    def list_ordered(self, order: str | None = None) -> Sequence[tuple[str, Tag]]:
+        """Return all tags ordered by version, the newest first (``"desc"``, the default) or last (``"asc"``); then by name.
 
         Raises
         ------
         OptionError
             `order` is something else.
         """
-        if order not in ("asc", "desc"):
+        if order not in ("asc", "desc", None):
             raise OptionError(f"order is {order!r}; it may be 'asc' or 'desc'")
         sign = 1 if order == "asc" else -1
         return sorted(self.list().items(), key=lambda item: (sign * item[1].version, item[0]))
@@ -144,8 +152,8 @@ class Tags:
             )
         return found.version
 
-    def create(self, tag: str, version: int) -> None:
-        """Give a version a name.
+    def create(self, tag: str, reference: int | str | None = None) -> None:
+        """Give a version a name: one of a number, that of another tag, or by default the version of the dataset.
 
         Raises
         ------
@@ -153,6 +161,7 @@ class Tags:
             The name is taken, or is none that all readers know; or there is no such version.
         """
         now = _now()
+        version = self._version_of(reference)
         made = Tag(version, self._manifest_size(version), None, now, now)
         try:
             self._store.put_if_absent(_path(tag), made.serialize())
@@ -164,8 +173,8 @@ class Tags:
             self._store.delete(_path(tag))
             raise
 
-    def update(self, tag: str, version: int) -> None:
-        """Let a tag name another version.
+    def update(self, tag: str, reference: int | str | None = None) -> None:
+        """Let a tag name another version; see :meth:`create`.
 
         Raises
         ------
@@ -173,6 +182,7 @@ class Tags:
             There is no such tag or version.
         """
         found = self._read(tag)
+        version = self._version_of(reference)
         size = self._manifest_size(version)
         moved = Tag(version, size, None, found.created_at, _now(), found.metadata)
         self._store.put(_path(tag), moved.serialize())
@@ -194,6 +204,18 @@ class Tags:
             self._store.delete(_path(tag))
         except FileNotFoundError:
             raise self._unknown(tag) from None
+
+    def _version_of(self, reference: int | str | None) -> int:
+        if isinstance(reference, str):
+            return self.get_version(reference)
+        if reference is not None:
+            return reference
+        if self._current is not None:
+            return self._current
+        latest = latest_manifest(self._store)
+        if latest is None:
+            raise OptionError("there is no version that a tag could name")
+        return latest.version
 
     def _read(self, tag: str) -> Tag:
         try:

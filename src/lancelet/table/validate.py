@@ -11,7 +11,7 @@ from lancelet.errors import FormatError, LanceletError
 from lancelet.fields.blob import check_sidecars
 from lancelet.schema.blobs import is_blob
 from lancelet.table.arguments import check_progress
-from lancelet.table.names import INDICES
+from lancelet.table.names import DATA, INDICES
 from lancelet.table.rowids import doubled_ids
 from lancelet.table.scanner import Scanner
 from lancelet.table.sidecars import SidecarFiles
@@ -74,10 +74,10 @@ def find_problems(
 
 def _shared_files(snapshot: Snapshot) -> Iterator[FormatError]:
     """Find data files that several fragments name: their rows are there twice."""
-    owners: dict[str, int] = {}
+    owners: dict[tuple[int | None, str], int] = {}
     for fragment in snapshot.fragments:
         for file in fragment.files:
-            owner = owners.setdefault(file.path, fragment.id)
+            owner = owners.setdefault((file.base_id, file.path), fragment.id)
             if owner != fragment.id:
                 yield FormatError(
                     f"fragments {owner} and {fragment.id} have the same file",
