@@ -6,19 +6,26 @@ import errno
 import random
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from lancelet.datasets.reads import ReadableDataset
 from lancelet.errors import CommitConflict, OptionError, UnsupportedError
 from lancelet.schema.project import find_field
+from lancelet.table.accepted import CLEANUP_REFUSED, OPEN_REFUSED, check_others, refuse
 from lancelet.table.arguments import check_number, check_progress, names_of, texts_of
 from lancelet.table.cleanup import CleanupPolicy, clean_up, plan_cleanup
 from lancelet.table.commit import commit_transaction, transaction_of
 from lancelet.table.deleting import delete_rows
 from lancelet.table.evolve import add_columns, alter_columns, drop_columns
 from lancelet.table.field_ids import next_field_id
-from lancelet.table.manifest import latest_manifest, list_versions, manifest_of, read_manifest
+from lancelet.table.manifest import (
+    check_writable,
+    latest_manifest,
+    list_versions,
+    manifest_of,
+    read_manifest,
+)
 from lancelet.table.operations import CreateIndex, MapUpdate, Restore, UpdateConfig
 from lancelet.table.places import open_store
 from lancelet.table.schema_changes import Alteration
@@ -30,7 +37,6 @@ from lancelet.table.versions import summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
-    from datetime import timedelta
 
     import pyarrow as pa
 
@@ -54,10 +60,19 @@ _RETRIES = 10
 def dataset(
     uri: Any,
     version: int | str | None = None,
-    *,
     asof: datetime | None = None,
-    tag: str | None = None,
+    block_size: int | None = None,
+    commit_lock: None = None,
+    index_cache_size: int | None = None,
+    storage_options: None = None,
+    default_scan_options: None = None,
+    metadata_cache_size_bytes: int | None = None,
+    index_cache_size_bytes: int | None = None,
+    read_params: None = None,
     session: Session | None = None,
+    *,
+    tag: str | None = None,
+    **others: Any,
 ) -> Dataset:
     """Open a dataset.
 
@@ -69,10 +84,14 @@ def dataset(
         A version, or the name of a tag; by default the latest version.
     asof
         The last version that was there at a time; a time without a zone is local.
-    tag
-        The name of a tag.
+    block_size, index_cache_size, metadata_cache_size_bytes, index_cache_size_bytes
+        Taken for the sake of programs that give them; what is kept is bounded by the session.
+    commit_lock, storage_options, default_scan_options, read_params, **others
+        Not supported; ``None`` is taken, as for `namespace_client`, `table_id` and `base_store_params`.
     session
         Open files that several datasets share; by default one of its own.
+    tag
+        The name of a tag.
 
     Raises
     ------
@@ -81,15 +100,25 @@ def dataset(
     FormatError
         The manifest is damaged.
     OptionError
-        There is no such tag, more than one of `version`, `asof` and `tag` is given, or one is of a wrong type.
+        There is no such tag, more than one of `version`, `asof` and `tag` is given, one is of a wrong type, or an argument is
+        unknown.
     UnsupportedError
-        The dataset uses features that are not handled; the message names them.
+        The dataset uses features that are not handled, or an argument asks for what is not supported; the message names them.
 
     Examples
     --------
     >>> lancelet.dataset("flights.lance").count_rows("dep_delay > 60")  # doctest: +SKIP
     27059
     """
+    check_others(others, ("uri", "version", "asof", "tag", "session"), OPEN_REFUSED)
+    refuse(
+        {
+            "commit_lock": commit_lock,
+            "storage_options": storage_options,
+            "default_scan_options": default_scan_options,
+            "read_params": read_params,
+        }
+    )
     if sum(given is not None for given in (version, asof, tag)) > 1:
         raise OptionError("give one of version, asof and tag")
     store = open_store(uri)
@@ -150,7 +179,13 @@ class Dataset(ReadableDataset):
 
         self._set(write_dataset(data, self, mode=mode, **options).manifest)
 
-    def delete(self, predicate: Any, *, conflict_retries: int = _RETRIES) -> dict[str, int]:
+    def delete(
+        self,
+        predicate: Any,
+        *,
+        conflict_retries: int = _RETRIES,
+        retry_timeout: timedelta | None = None,
+    ) -> dict[str, int]:
         """Delete the rows that satisfy a predicate.
 
         Parameters
@@ -159,6 +194,8 @@ class Dataset(ReadableDataset):
             Which rows: an expression in SQL, or one of ``pyarrow.compute``.
         conflict_retries
             How often to begin anew when others have deleted or moved the same rows meanwhile.
+        retry_timeout
+            How long after its beginning this is still begun anew; by default as long as there are retries left.
 
         Returns
         -------
@@ -170,9 +207,13 @@ class Dataset(ReadableDataset):
         CommitConflict
             Others were faster each time, or replaced all rows.
         OptionError
-            There is no predicate, it is no condition, or it names a column that does not exist.
+            There is no predicate, it is no condition, or it names a column that does not exist; or `retry_timeout` is no timedelta.
         """
         check_number("conflict_retries", conflict_retries, 0, optional=False)
+        if retry_timeout is not None and not isinstance(retry_timeout, timedelta):
+            raise OptionError(f"retry_timeout is {retry_timeout!r}; it must be a timedelta")
+        check_writable(self._manifest)
+        started = time.monotonic()
         snapshot, version = self._snapshot, self.version
         for attempt in range(conflict_retries + 1):
             deletion = delete_rows(snapshot, predicate, version)
@@ -181,6 +222,8 @@ class Dataset(ReadableDataset):
                 break
             except CommitConflict as error:
                 if not error.retryable or attempt == conflict_retries:
+                    raise
+                if retry_timeout is not None and time.monotonic() - started > retry_timeout.total_seconds():
                     raise
             time.sleep(random.uniform(0, 0.01 * 2 ** min(attempt, 6)))
             latest = self._latest()
@@ -217,6 +260,7 @@ class Dataset(ReadableDataset):
         >>> ds.add_columns({"speed": "distance / (air_time / 60.0)"})  # doctest: +SKIP
         """
         manifest = self._manifest
+        check_writable(manifest)
         evolution = add_columns(
             self._snapshot,
             transforms,
@@ -269,6 +313,7 @@ class Dataset(ReadableDataset):
         >>> ds.alter_columns({"path": "dep_delay", "name": "delay", "data_type": pa.int32()})  # doctest: +SKIP
         """
         manifest = self._manifest
+        check_writable(manifest)
         wanted = [Alteration.parse(alteration) for alteration in alterations]
         first_id = next_field_id(manifest, *self._newer())
         self._check_no_index(
@@ -361,8 +406,14 @@ class Dataset(ReadableDataset):
     # ---- versions
 
     def versions(self) -> list[DatasetVersion]:
-        """Return number, time and totals of all versions, the oldest first. Reads every manifest."""
-        return [summary(read_manifest(self._store, path)) for _, path in list_versions(self._store)]
+        """Return number, time and totals of all versions, the oldest first. Reads every manifest.
+
+        Times are local ones without a zone, as pylance gives them, and as :func:`dataset` takes them for `asof`.
+        """
+        found = [summary(read_manifest(self._store, path)) for _, path in list_versions(self._store)]
+        for version in found:
+            version["timestamp"] = version["timestamp"].astimezone().replace(tzinfo=None)
+        return found
 
     def checkout_version(self, version: int | str) -> Dataset:
         """Return another version, by number or by the name of a tag.
@@ -410,6 +461,7 @@ class Dataset(ReadableDataset):
         delete_unverified: bool = False,
         error_if_tagged_old_versions: bool = True,
         progress: Callable[[int, int], None] | None = None,
+        **others: Any,
     ) -> CleanupStats:
         """Remove old versions, and the files that no other version needs.
 
@@ -419,15 +471,25 @@ class Dataset(ReadableDataset):
             Which; see :class:`~lancelet.table.cleanup.CleanupPolicy`.
         progress
             Called with the files that are removed, and all of them.
+        **others
+            ``None`` for what is not supported: `versions`, `delete_rate_limit`, `delete_concurrency`.
 
         Raises
         ------
         FormatError, UnsupportedError
-            A manifest cannot be read, so that nobody knows what it needs; nothing is removed.
+            A manifest cannot be read, so that nobody knows what it needs; nothing is removed. Or an argument is not supported.
         OptionError
             A tagged version is among those that would go.
         """
         check_progress(progress)
+        known = (
+            "older_than",
+            "retain_versions",
+            "delete_unverified",
+            "error_if_tagged_old_versions",
+            "progress",
+        )
+        check_others(others, known, CLEANUP_REFUSED)
         plan = self.plan_cleanup(
             older_than,
             retain_versions,

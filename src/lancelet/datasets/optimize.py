@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lancelet.compact.options import CompactionOptions
 from lancelet.compact.plan import plan_compaction
 from lancelet.compact.run import compact_files
+from lancelet.table.manifest import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,12 +66,13 @@ class DatasetOptimizer:
         OptionError
             An option is unknown or out of range.
         UnsupportedError
-            An index would not be true any more, and `drop_indices` is not given.
+            An index would not be true any more, and `drop_indices` is not given; or the dataset can only be read.
 
         Examples
         --------
         >>> ds.optimize.compact_files(target_rows_per_fragment=1_000_000)  # doctest: +SKIP
         """
+        check_writable(self._dataset.manifest)
         return compact_files(self._dataset, executor=executor, progress=progress, **options)
 
     def plan(self, **options: Any) -> CompactionPlan:

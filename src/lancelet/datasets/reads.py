@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import OptionError
+from lancelet.table.accepted import refuse
 from lancelet.table.blobs import DEFAULT_BUFFER_BYTES, take_blobs
 from lancelet.table.fragment import Fragment
 from lancelet.table.index_section import listed_fragments
@@ -133,15 +134,16 @@ class ReadableDataset:
     @property
     def tags(self) -> Tags:
         """Names of versions."""
-        return Tags(self._store)
+        return Tags(self._store, self.version)
 
     @property
     def num_rows(self) -> int:
         """Rows that are not deleted."""
         return self._snapshot.num_rows
 
-    def get_fragments(self) -> list[Fragment]:
-        """Return the fragments, by id."""
+    def get_fragments(self, filter: None = None) -> list[Fragment]:
+        """Return the fragments, by id; a `filter` is not supported, and is there for pylance's sake."""
+        refuse({"filter": filter})
         return [Fragment(self._snapshot, fragment.id) for fragment in self._snapshot.fragments]
 
     def get_fragment(self, fragment_id: int) -> Fragment | None:
@@ -152,8 +154,32 @@ class ReadableDataset:
         """Return name, UUID, fields, version and fragments of all secondary indices; they are not used to read."""
         return [_described_index(index, self._manifest) for index in self._manifest.indices]
 
-    def scanner(self, *, fragments: Iterable[Fragment] | None = None, **options: Any) -> Scanner:
-        """Return a scanner, over some `fragments` or all; options are those of :class:`~lancelet.table.scanner.Scanner`."""
+    def scanner(
+        self,
+        columns: Columns = None,
+        filter: Any = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        nearest: None = None,
+        batch_size: int | None = None,
+        batch_size_bytes: None = None,
+        batch_readahead: int | None = None,
+        fragment_readahead: int | None = None,
+        scan_in_order: bool | None = None,
+        fragments: Iterable[Fragment] | None = None,
+        index_segments: None = None,
+        full_text_query: None = None,
+        **options: Any,
+    ) -> Scanner:
+        """Return a scanner, over some `fragments` or all; options are those of :class:`~lancelet.table.scanner.Scanner`.
+
+        Raises
+        ------
+        OptionError
+            A column does not exist, an expression is none, or an argument is out of range or unknown.
+        UnsupportedError
+            `nearest`, `batch_size_bytes`, `index_segments`, `full_text_query` or another such argument is not ``None``.
+        """
         snapshot = self._snapshot
         if fragments is not None:
             if not isinstance(fragments, Iterable):
@@ -162,7 +188,22 @@ class ReadableDataset:
             if not all(isinstance(fragment, Fragment) for fragment in fragments):
                 raise OptionError(f"fragments is {fragments!r}; get_fragments() gives fragments")
             snapshot = snapshot.part([fragment.metadata for fragment in fragments])
-        return Scanner(snapshot, **options)
+        return Scanner(
+            snapshot,
+            columns=columns,
+            filter=filter,
+            limit=limit,
+            offset=offset,
+            nearest=nearest,
+            batch_size=batch_size,
+            batch_size_bytes=batch_size_bytes,
+            batch_readahead=batch_readahead,
+            fragment_readahead=fragment_readahead,
+            scan_in_order=scan_in_order,
+            index_segments=index_segments,
+            full_text_query=full_text_query,
+            **options,
+        )
 
     def to_table(
         self,
@@ -170,6 +211,12 @@ class ReadableDataset:
         filter: Any = None,
         limit: int | None = None,
         offset: int | None = None,
+        nearest: None = None,
+        batch_size: int | None = None,
+        batch_size_bytes: None = None,
+        batch_readahead: int | None = None,
+        fragment_readahead: int | None = None,
+        scan_in_order: bool | None = None,
         **options: Any,
     ) -> pa.Table:
         """Read rows into memory; parameters are those of :meth:`scanner`.
@@ -178,24 +225,60 @@ class ReadableDataset:
         --------
         >>> ds.to_table(columns=["carrier", "dep_delay"], filter="dep_delay > 60", limit=10)  # doctest: +SKIP
         """
-        scanner = self.scanner(columns=columns, filter=filter, limit=limit, offset=offset, **options)
+        scanner = self.scanner(
+            columns,
+            filter,
+            limit,
+            offset,
+            nearest,
+            batch_size,
+            batch_size_bytes,
+            batch_readahead,
+            fragment_readahead,
+            scan_in_order,
+            **options,
+        )
         return scanner.to_table()
 
     def to_batches(
-        self, columns: Columns = None, filter: Any = None, batch_size: int | None = None, **options: Any
+        self,
+        columns: Columns = None,
+        filter: Any = None,
+        limit: int | None = None,
+        offset: int | None = None,
+        nearest: None = None,
+        batch_size: int | None = None,
+        batch_size_bytes: None = None,
+        batch_readahead: int | None = None,
+        fragment_readahead: int | None = None,
+        scan_in_order: bool | None = None,
+        **options: Any,
     ) -> Iterator[pa.RecordBatch]:
         """Read rows batch by batch; parameters are those of :meth:`scanner`."""
-        return self.scanner(columns=columns, filter=filter, batch_size=batch_size, **options).to_batches()
+        scanner = self.scanner(
+            columns,
+            filter,
+            limit,
+            offset,
+            nearest,
+            batch_size,
+            batch_size_bytes,
+            batch_readahead,
+            fragment_readahead,
+            scan_in_order,
+            **options,
+        )
+        return scanner.to_batches()
 
     def to_reader(self) -> pa.RecordBatchReader:
         """Return a ``pyarrow.RecordBatchReader`` over all rows."""
         return self.scanner().to_reader()
 
-    def count_rows(self, filter: Any = None) -> int:
-        """Count the rows, or those that satisfy a filter."""
-        if filter is None:
+    def count_rows(self, filter: Any = None, **options: Any) -> int:
+        """Count the rows, or those that satisfy a filter; further options are those of :meth:`scanner`."""
+        if filter is None and not options:
             return self.num_rows
-        return self.scanner(columns=[], filter=filter).count_rows()
+        return self.scanner(**{"columns": [], **options}, filter=filter).count_rows()
 
     def head(self, num_rows: int, **options: Any) -> pa.Table:
         """Return the first rows; options are those of :meth:`scanner`."""
@@ -275,7 +358,7 @@ class ReadableDataset:
         return take_blobs(self._snapshot, blob_column, **rows, buffer_size=buffer_size)
 
     def sample(
-        self, num_rows: int, columns: Columns = None, *, randomize_order: bool = True, seed: int | None = None
+        self, num_rows: int, columns: Columns = None, randomize_order: bool = True, *, seed: int | None = None
     ) -> pa.Table:
         """Return random rows, each at most once; with a `seed` always the same ones."""
         projection = self._taken(columns)

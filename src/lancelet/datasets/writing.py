@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lancelet.datasets.dataset import Dataset
-from lancelet.errors import OptionError
+from lancelet.errors import OptionError, UnsupportedError
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
+from lancelet.table.accepted import COMMIT_REFUSED, WRITE_IGNORED, WRITE_REFUSED, check_others, refuse
 from lancelet.table.arguments import check_progress, texts_of
+from lancelet.table.blob_values import rows_with_values
 from lancelet.table.column_names import check_names
 from lancelet.table.commit import ATTEMPTS, commit_transaction
 from lancelet.table.data import rows_of
 from lancelet.table.field_ids import check_ids
-from lancelet.table.manifest import latest_manifest
+from lancelet.table.fragment import Fragment
+from lancelet.table.manifest import check_writable, latest_manifest
 from lancelet.table.names import Scheme
-from lancelet.table.operations import Append, Overwrite
+from lancelet.table.operations import Append, Overwrite, Restore
 from lancelet.table.places import open_store
+from lancelet.table.scanner import Scanner
 from lancelet.table.transaction import Transaction
 from lancelet.table.write_files import (
     DEFAULT_BYTES_PER_FILE,
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from lancelet.table.manifest import Manifest
     from lancelet.table.metadata import FragmentMetadata
     from lancelet.table.operations import Operation
+    from lancelet.table.session import Session
 
     Progress = Callable[[int, int | None], None] | None
 
@@ -73,7 +77,7 @@ class _Options:
 
 
 def write_dataset(
-    data: Any,
+    data_obj: Any,
     uri: Any,
     schema: pa.Schema | None = None,
     mode: str = "create",
@@ -87,15 +91,16 @@ def write_dataset(
     commit_message: str | None = None,
     transaction_properties: Mapping[str, str] | None = None,
     progress: Progress = None,
+    session: Session | None = None,
     **writer_options: Any,
 ) -> Dataset:
     """Write rows as a dataset, or add them to one. Memory stays within a few batches; nothing is visible before the commit.
 
     Parameters
     ----------
-    data
-        A table, batches, a reader, any object with an Arrow stream (a data frame, a relation, another dataset), a mapping of names
-        to columns, or an iterable of batches.
+    data_obj
+        A table, batches, a reader, any object with an Arrow stream (a data frame, a relation), a dataset, a fragment or a scanner,
+        whose blobs come with their values, a mapping of names to columns, or an iterable of batches.
     uri
         Path of the folder, a store, or a dataset, whose version is the one that the rows go with.
     schema
@@ -118,35 +123,35 @@ def write_dataset(
         What is noted in the transaction.
     progress
         Called with the rows that are written, and all rows or ``None``, at the start and after every batch.
+    session
+        What the dataset that is returned keeps open; by default that of `uri`, if it is a dataset.
     **writer_options
-        Further options of :class:`~lancelet.file.writer.FileWriter`: ``profile``, ``columns``, ``max_page_bytes`` …
+        Further options of :class:`~lancelet.file.writer.FileWriter`: ``profile``, ``columns``, ``max_page_bytes`` … And arguments
+        of pylance that are not supported, as ``storage_options``, if they are ``None``.
 
     Raises
     ------
     CommitConflict
         Somebody else created the dataset, or changed it so that the two do not go together.
     OptionError
-        The dataset exists already; or an option is out of range; or the rows do not fit the dataset, or the file version.
+        The dataset exists already, an option is unknown or out of range, or the rows do not fit the dataset, or the file version.
+    UnsupportedError
+        An argument asks for what is not supported; or the dataset can only be read.
 
     Examples
     --------
     >>> import pyarrow as pa
     >>> ds = write_dataset(pa.table({"n": [1, 2, 3]}), "numbers.lance")  # doctest: +SKIP
     """
-    store, options = (
-        open_store(uri),
-        _options(max_rows_per_file, max_bytes_per_file, data_storage_version, writer_options, progress),
-    )
-    if mode not in _MODES:
-        raise OptionError(f"mode is {mode!r}; it may be {', '.join(map(repr, _MODES))}")
-    latest = _seen(uri, store)
+    options = _options(max_rows_per_file, max_bytes_per_file, data_storage_version, writer_options, progress)
+    store, latest = _target(uri, mode)
     if mode == "create" and latest is not None:
         raise OptionError(
             f"there is a dataset at {store.name} already; mode='append' adds to it, 'overwrite' replaces its rows"
         )
     if enable_stable_row_ids and latest is not None and not latest.has_stable_row_ids:
         raise OptionError("stable row ids can be had only from the start: the dataset has none")
-    rows = rows_of(data, schema)
+    rows = rows_of(_streamed(data_obj), schema)
     properties = texts_of({} if transaction_properties is None else transaction_properties, may_be_none=False)
     if commit_message is not None:
         properties |= texts_of({COMMIT_MESSAGE: commit_message}, may_be_none=False)
@@ -161,7 +166,9 @@ def write_dataset(
         files=paths,
         base=latest,
     )
-    return Dataset(store, manifest, uri.session if isinstance(uri, Dataset) else None)
+    if session is None and isinstance(uri, Dataset):
+        session = uri.session
+    return Dataset(store, manifest, session)
 
 
 def write_fragments(
@@ -199,14 +206,9 @@ def write_fragments(
     OptionError
         See :func:`write_dataset`.
     """
-    store, options = (
-        open_store(dataset_uri),
-        _options(max_rows_per_file, max_bytes_per_file, data_storage_version, writer_options, progress),
-    )
-    if mode not in _MODES:
-        raise OptionError(f"mode is {mode!r}; it may be {', '.join(map(repr, _MODES))}")
-    latest = _seen(dataset_uri, store)
-    operation, _ = _written(store, latest, rows_of(data, schema), mode, options)
+    options = _options(max_rows_per_file, max_bytes_per_file, data_storage_version, writer_options, progress)
+    store, latest = _target(dataset_uri, mode)
+    operation, _ = _written(store, latest, rows_of(_streamed(data), schema), mode, options)
     if return_transaction:
         return Transaction(0 if latest is None else latest.version, operation)
     return list(operation.fragments)
@@ -216,12 +218,16 @@ def commit(
     base_uri: Any,
     operation: Operation | Transaction,
     read_version: int | None = None,
-    *,
+    commit_lock: None = None,
+    storage_options: None = None,
+    enable_v2_manifest_paths: bool | None = None,
+    detached: bool = False,
     max_retries: int = ATTEMPTS,
-    enable_v2_manifest_paths: bool = True,
-    enable_stable_row_ids: bool = False,
-    data_storage_version: str | Version | None = None,
+    *,
     commit_message: str | None = None,
+    enable_stable_row_ids: bool | None = None,
+    data_storage_version: str | Version | None = None,
+    **others: Any,
 ) -> Dataset:
     """Commit an operation: make its fragments, or its change, a new version.
 
@@ -232,13 +238,16 @@ def commit(
     operation
         The operation, or a whole transaction.
     read_version
-        The version that the operation was made from; needed for all but Overwrite, Restore and transactions.
+        The version that the operation was made from; needed for all but Overwrite and Restore, for which it is the latest, and
+        transactions.
     max_retries
         How often to try, when others commit at the same time.
     enable_v2_manifest_paths, enable_stable_row_ids, data_storage_version
         For a dataset that is created; see :func:`write_dataset`.
     commit_message
         What is noted in the transaction.
+    commit_lock, storage_options, detached, **others
+        Not supported; ``None`` or ``False`` is taken, as for other arguments of pylance.
 
     Raises
     ------
@@ -248,7 +257,18 @@ def commit(
         There is no dataset.
     OptionError
         There is no read version, or the operation contradicts itself or the dataset.
+    UnsupportedError
+        An argument asks for what is not supported; or the dataset can only be read.
     """
+    known = (
+        "read_version",
+        "enable_v2_manifest_paths",
+        "max_retries",
+        "commit_message",
+        "enable_stable_row_ids",
+    )
+    check_others(others, known, COMMIT_REFUSED)
+    refuse({"commit_lock": commit_lock, "storage_options": storage_options, "detached": detached})
     store = open_store(base_uri)
     if isinstance(operation, Transaction):
         transaction = operation
@@ -261,23 +281,44 @@ def commit(
     manifest = commit_transaction(
         store,
         transaction,
-        scheme=Scheme.V2 if enable_v2_manifest_paths else Scheme.V1,
+        scheme=Scheme.V1 if enable_v2_manifest_paths is False else Scheme.V2,
         storage_version=version,
-        stable_row_ids=enable_stable_row_ids,
+        stable_row_ids=bool(enable_stable_row_ids),
         attempts=max_retries,
     )
     return Dataset(store, manifest)
 
 
-def _seen(uri: Any, store: Store) -> Manifest | None:
-    """Return the version that a writer looks at: that of the dataset that it is given, else the latest."""
-    return uri.manifest if isinstance(uri, Dataset) else latest_manifest(store)
+def _target(uri: Any, mode: str) -> tuple[Store, Manifest | None]:
+    """Return where rows are written, and the version that the writer looks at: that of a dataset that is given, else the latest.
+
+    Raises
+    ------
+    OptionError
+        There is no such mode.
+    UnsupportedError
+        The dataset can only be read.
+    """
+    store = open_store(uri)
+    if mode not in _MODES:
+        raise OptionError(f"mode is {mode!r}; it may be {', '.join(map(repr, _MODES))}")
+    latest = uri.manifest if isinstance(uri, Dataset) else latest_manifest(store)
+    if latest is not None:
+        check_writable(latest)
+    return store, latest
+
+
+def _streamed(data: Any) -> Any:
+    """Return the rows of datasets, fragments and scanners with the values of their blobs, other data as it is."""
+    if isinstance(data, (Dataset, Fragment)):
+        data = data.scanner()
+    return rows_with_values(data) if isinstance(data, Scanner) else data
 
 
 def _read_version(store: Store, operation: Operation, given: int | None) -> int:
     if given is not None:
         return given
-    if isinstance(operation, Overwrite):
+    if isinstance(operation, Overwrite | Restore):
         latest = latest_manifest(store)
         return 0 if latest is None else latest.version
     raise OptionError(f"{type(operation).__name__} needs read_version: the version that it was made from")
@@ -293,11 +334,12 @@ def _options(
     check_progress(progress)
     if version is not None:
         version = Version.parse(version)
-    for name in writer:
-        if name not in WRITER_OPTIONS:
-            near = difflib.get_close_matches(name, WRITER_OPTIONS, n=3) or WRITER_OPTIONS
-            raise OptionError(f"there is no option {name!r}; the nearest are {', '.join(near)}")
-    return _Options(FileLimits(max_rows, max_bytes), version, writer, progress)
+    known = {name: value for name, value in writer.items() if name in WRITER_OPTIONS and value is not None}
+    others = {name: value for name, value in writer.items() if name not in WRITER_OPTIONS}
+    if others.pop("external_blob_mode", "reference") != "reference":
+        raise UnsupportedError("external_blob_mode may be 'reference': objects of the user's are not read")
+    check_others(others, WRITER_OPTIONS, WRITE_REFUSED, WRITE_IGNORED)
+    return _Options(FileLimits(max_rows, max_bytes), version, known, progress)
 
 
 def _storage_version(latest: Manifest | None, mode: str, wanted: Version | None) -> Version:

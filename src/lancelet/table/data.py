@@ -40,7 +40,7 @@ def rows_of(data: Any, schema: pa.Schema | None = None) -> Rows:
     Parameters
     ----------
     data
-        A table, a batch, a reader, an object with ``__arrow_c_stream__`` or ``__arrow_c_array__`` (a dataset, a data frame), a
+        Rows already, a table, a batch, a reader, an object with ``__arrow_c_stream__`` or ``__arrow_c_array__`` (a data frame), a
         mapping of names to columns, a list of mappings, or an iterable of batches.
     schema
         What the rows are to be cast to; needed for an iterable of batches that may be empty.
@@ -59,6 +59,8 @@ def rows_of(data: Any, schema: pa.Schema | None = None) -> Rows:
 
 
 def _found(data: Any, schema: pa.Schema | None) -> Rows:
+    if isinstance(data, Rows):
+        return data
     if isinstance(data, pa.RecordBatch):
         return Rows(data.schema, iter([data]), data.num_rows)
     if isinstance(data, pa.Table):

@@ -87,10 +87,22 @@ class Fragment:
         filter: Any = None,
         limit: int | None = None,
         offset: int | None = None,
+        with_row_id: bool = False,
+        with_row_address: bool = False,
+        blob_handling: str | None = None,
         **options: Any,
     ) -> pa.Table:
         """Read rows into memory; see :meth:`scanner`."""
-        scanner = self.scanner(columns=columns, filter=filter, limit=limit, offset=offset, **options)
+        scanner = self.scanner(
+            columns=columns,
+            filter=filter,
+            limit=limit,
+            offset=offset,
+            with_row_id=with_row_id,
+            with_row_address=with_row_address,
+            blob_handling=blob_handling,
+            **options,
+        )
         return scanner.to_table()
 
     def to_batches(self, **options: Any) -> Iterator[pa.RecordBatch]:

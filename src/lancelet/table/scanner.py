@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import copy
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +15,13 @@ from lancelet.fields.paths import empty_array
 from lancelet.file.batches import cut
 from lancelet.file.rows import check_batch_size
 from lancelet.file.scan import batch_rows
+from lancelet.table.accepted import SCAN_HINTS, SCAN_REFUSED, check_others
 from lancelet.table.arguments import check_number
 from lancelet.table.projection import Projection, as_batch
 from lancelet.table.windows import DEFAULT_BYTES_IN_FLIGHT, Piece, Scan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from lancelet.schema.blobs import BlobView
     from lancelet.table.snapshot import Snapshot
@@ -29,6 +32,24 @@ __all__ = ["Scanner", "blob_view"]
 
 #: Chunks of a table are joined until they take so many bytes; larger ones are not copied.
 _CHUNK_BYTES = 1 << 20
+#: What :class:`Scanner` takes, for messages.
+_OPTIONS = (
+    "columns",
+    "filter",
+    "limit",
+    "offset",
+    "batch_size",
+    "with_row_id",
+    "with_row_address",
+    "batch_readahead",
+    "fragment_readahead",
+    "scan_in_order",
+    "late_materialization",
+    "blob_handling",
+    "io_buffer_size",
+    "max_bytes_in_flight",
+    "strict_batch_size",
+)
 
 
 class Scanner:
@@ -59,16 +80,21 @@ class Scanner:
     late_materialization
         Decode the columns that the filter does not need only where rows satisfy it; ``False``: decode all columns together.
     blob_handling
-        ``"all_binary"``: values of blobs; by default, or with ``"blobs_descriptions"``, structs that tell where they lie.
+        ``"all_binary"``: values of blobs; by default, or with ``"blobs_descriptions"`` or ``"all_descriptions"``, structs that tell
+        where they lie.
     io_buffer_size
         Most bytes of decoded rows in memory, by default 40 MiB. Also called `max_bytes_in_flight`.
     strict_batch_size
         All batches but the last have exactly `batch_size` rows; otherwise batches are cut where that saves copying.
+    **others
+        Further arguments of pylance: those that only say how indices are used, and ``None`` for what is not supported.
 
     Raises
     ------
     OptionError
-        A column does not exist, an expression is none, or an argument is out of range.
+        A column does not exist, an expression is none, or an argument is out of range or unknown.
+    UnsupportedError
+        An argument asks for what is not supported, as `nearest` and `order_by` do.
     """
 
     def __init__(
@@ -90,7 +116,9 @@ class Scanner:
         io_buffer_size: int | None = None,
         max_bytes_in_flight: int | None = None,
         strict_batch_size: bool | None = None,
+        **others: Any,
     ) -> None:
+        check_others(others, _OPTIONS, SCAN_REFUSED, SCAN_HINTS)
         check_batch_size(batch_size)
         for name, number in (("limit", limit), ("offset", offset)):
             check_number(name, number, 0)
@@ -101,21 +129,51 @@ class Scanner:
             ("max_bytes_in_flight", max_bytes_in_flight),
         ):
             check_number(name, number, 1)
+        columns = list(columns) if isinstance(columns, Iterator) else columns
         self._snapshot = snapshot
-        self._projection = Projection(
-            snapshot,
-            columns,
-            filter,
-            with_row_id=bool(with_row_id),
-            with_row_address=bool(with_row_address),
-            blobs=blob_view(blob_handling),
-        )
+        self._asked = (columns, filter, bool(with_row_id), blob_view(blob_handling))
+        self._projection = self._projected(bool(with_row_address))
         self._limit, self._offset = limit, offset or 0
         self._batch_size = batch_size
         self._readahead = batch_readahead
         self._late = late_materialization is not False
         self._max_bytes = io_buffer_size or max_bytes_in_flight or DEFAULT_BYTES_IN_FLIGHT
         self._strict = bool(strict_batch_size)
+
+    def _projected(self, with_row_address: bool) -> Projection:
+        columns, filter, with_row_id, blobs = self._asked
+        return Projection(
+            self._snapshot,
+            columns,
+            filter,
+            with_row_id=with_row_id,
+            with_row_address=with_row_address,
+            blobs=blobs,
+        )
+
+    def with_addresses(self) -> Scanner:
+        """Return a scanner of the same rows that gives ``_rowaddr`` too, behind the other columns if it is not among them."""
+        found = copy(self)
+        found._projection = self._projected(True)
+        return found
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The version of the dataset, or some of its fragments."""
+        return self._snapshot
+
+    @property
+    def projection(self) -> Projection:
+        """What is read."""
+        return self._projection
+
+    @property
+    def num_rows(self) -> int | None:
+        """Rows of the result; ``None``: a filter decides, and is not asked yet."""
+        if self._projection.filter is not None:
+            return None
+        start, stop = self._bounds()
+        return stop - start
 
     @property
     def schema(self) -> pa.Schema:
@@ -193,9 +251,9 @@ class Scanner:
 
     def count_rows(self) -> int:
         """Count the rows; without a filter no data file is read, and with one only what it needs."""
-        if self._projection.filter is None:
-            start, stop = self._bounds()
-            return stop - start
+        known = self.num_rows
+        if known is not None:
+            return known
         counting = self._projection.counting()
         start, stop = self._bounds()
         scan = Scan(self._snapshot, counting, start, stop, self._max_bytes, is_lazy=False)
@@ -287,9 +345,12 @@ def blob_view(handling: str | None) -> BlobView:
         None: "descriptors",
         "all_binary": "values",
         "blobs_descriptions": "descriptors",
+        "all_descriptions": "descriptors",
     }
     if not isinstance(handling, str | None) or handling not in views:
-        raise OptionError(f"blob_handling is {handling!r}; it may be 'all_binary' or 'blobs_descriptions'")
+        raise OptionError(
+            f"blob_handling is {handling!r}; it may be {', '.join(repr(name) for name in views if name)}"
+        )
     return views[handling]
 
 

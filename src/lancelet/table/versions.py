@@ -20,7 +20,7 @@ class DatasetVersion(TypedDict):
     version
         Its number.
     timestamp
-        When it was made, in UTC.
+        When it was made: in UTC, but :meth:`Dataset.versions` gives local times without a zone, as pylance does.
     metadata
         Totals as text, under the names that pylance gives them: ``total_rows``, ``total_fragments``, ``total_data_files``,
         ``total_data_file_rows``, ``total_files_size`` (bytes), ``total_deletion_files``, ``total_deletion_file_rows``.
