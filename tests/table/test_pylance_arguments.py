@@ -222,6 +222,12 @@ def test_what_is_unknown_is_an_option_error(made, act, message) -> None:
     assert made.latest_version == 1
 
 
+def test_errors_show_no_secrets() -> None:
+    with pytest.raises(UnsupportedError) as caught:
+        lancelet.dataset(MemoryStore(), storage_options={"aws_secret_access_key": "0123"})
+    assert "0123" not in str(caught.value)
+
+
 def test_writers_take_what_says_nothing() -> None:
     store = MemoryStore()
     nothing = dict.fromkeys(
@@ -305,6 +311,8 @@ def test_restore_needs_no_read_version(made) -> None:
     made.delete("a < 5")
     found = lancelet.commit(made.store, lancelet.LanceOperation.Restore(1))
     assert (found.version, found.count_rows()) == (3, 10)
+    with pytest.raises(FileNotFoundError):
+        lancelet.commit(MemoryStore(), lancelet.LanceOperation.Restore(1))
     with pytest.raises(OptionError, match="Append needs read_version"):
         lancelet.commit(made.store, lancelet.LanceOperation.Append(()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -320,6 +321,8 @@ def _read_version(store: Store, operation: Operation, given: int | None) -> int:
         return given
     if isinstance(operation, Overwrite | Restore):
         latest = latest_manifest(store)
+        if latest is None and isinstance(operation, Restore):
+            raise FileNotFoundError(errno.ENOENT, "there is no dataset", store.name)
         return 0 if latest is None else latest.version
     raise OptionError(f"{type(operation).__name__} needs read_version: the version that it was made from")
 

@@ -73,7 +73,7 @@ def refuse(given: Mapping[str, Any]) -> None:
     for name, value in given.items():
         is_empty = isinstance(value, (dict, list, tuple)) and not value
         if value is not None and value is not False and not is_empty:
-            raise UnsupportedError(f"{name} is {value!r}; it is not supported, and may be None")
+            raise UnsupportedError(f"{name} is not supported; it may be None")  # values may be secrets
 
 
 def check_others(
