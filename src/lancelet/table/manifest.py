@@ -23,8 +23,8 @@ from google.protobuf.message import DecodeError
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.pb import file_pb2, table_pb2
 from lancelet.schema.fields import Schema
-from lancelet.storage.store import check_path
 from lancelet.table.flags import Flag, check_readable_flags, check_writable_flags
+from lancelet.table.fragment_checks import MAX_ROWS, check_files, check_rows, stored_numbers
 from lancelet.table.metadata import FragmentMetadata
 from lancelet.table.names import VERSIONS, Scheme, is_detached, manifest_path, parse_manifest_name
 from lancelet.versions import Version
@@ -59,10 +59,7 @@ _STORAGE_VERSIONS = {version.text: version for version in Version}
 _LEGACY = ("0.1", "legacy")
 #: Row addresses keep the id of the fragment in 32 bits, and the position of the row in it in 32 more.
 _MAX_FRAGMENT_ID = (1 << 32) - 1
-_MAX_ROWS = 1 << 32
 _NAME_START = len(VERSIONS) + 1
-#: Names of data files that are so long, in characters, are looked at twice.
-_NAME = 60
 #: How often the latest version is looked for, if it vanishes before it can be read.
 _ATTEMPTS = 5
 
@@ -136,7 +133,7 @@ class Manifest:
         """Rows that are not deleted, without making :attr:`fragments`; ``None``: fragments do not say, or not what can be true."""
         stored = list(self.message.fragments)  # each walk over them makes a thousand objects
         counts = [found.physical_rows for found in stored]
-        if counts and not 0 < min(counts) <= max(counts) <= _MAX_ROWS:
+        if counts and not 0 < min(counts) <= max(counts) <= MAX_ROWS:
             return None
         shrunk = [found for found in stored if found.HasField("deletion_file")]
         deleted = [found.deletion_file.num_deleted_rows for found in shrunk]
@@ -525,7 +522,7 @@ def _fragments(manifest: Manifest) -> list[FragmentMetadata]:
     """Make and check the fragments."""
     message = manifest.message
     mixed = bool(message.reader_feature_flags & Flag.MIXED_FILE_VERSIONS)
-    expected = None if mixed else _stored_numbers(manifest.storage_version)
+    expected = None if mixed else stored_numbers(manifest.storage_version)
     stable = manifest.has_stable_row_ids
     bases = set(manifest.base_paths)
     found = []
@@ -538,60 +535,12 @@ def _fragments(manifest: Manifest) -> list[FragmentMetadata]:
             raise FormatError(f"fragment {fragment.id} follows fragment {previous}")
         previous = fragment.id
         if fragment.physical_rows is not None:
-            _check_rows(fragment, fragment.physical_rows)
-        _check_files(fragment, expected, bases)
+            check_rows(fragment, fragment.physical_rows)
+        check_files(fragment, expected, bases)
         if stable and fragment.row_ids is None:
             raise FormatError(f"fragment {fragment.id} has no row ids, and the dataset has stable row ids")
         found.append(fragment)
     return found
-
-
-def _check_rows(fragment: FragmentMetadata, num_rows: int) -> None:
-    """Check that all rows have an address, and that not more are deleted than there are."""
-    if num_rows > _MAX_ROWS:
-        raise FormatError(f"fragment {fragment.id} has {num_rows} rows, more than addresses")
-    deletion = fragment.deletion_file
-    if deletion is not None and (deletion.num_deleted_rows or 0) > num_rows:
-        raise FormatError(
-            f"fragment {fragment.id} has {num_rows} rows, and {deletion.num_deleted_rows} of them are deleted"
-        )
-
-
-def _stored_numbers(version: Version) -> tuple[int, int]:
-    """Return the numbers that descriptions of data files have; for 2.0 these are not those of the footer."""
-    return (2, int(version) - int(Version.V2_0))
-
-
-def _check_files(fragment: FragmentMetadata, expected: tuple[int, int] | None, bases: set[int]) -> None:
-    """Check versions and places of the files of a fragment."""
-    for file in fragment.files:
-        if file.path in ("", ".", "..") or "/" in file.path or "\0" in file.path or len(file.path) > _NAME:
-            _check_name(file.path, fragment.id)
-        numbers = (file.file_major_version, file.file_minor_version)
-        if numbers[0] == 0:
-            raise UnsupportedError(f"unsupported legacy file {file.path!r} of fragment {fragment.id}")
-        if expected is not None and numbers != expected:
-            raise FormatError(
-                f"data file {file.path!r} of fragment {fragment.id} is of version {numbers[0]}.{numbers[1]} "
-                f"in a dataset of version {expected[0]}.{expected[1]}"
-            )
-        if file.base_id is not None and file.base_id not in bases:
-            raise FormatError(f"data file {file.path!r} lies in base path {file.base_id}, which there is not")
-    deletion = fragment.deletion_file
-    if deletion is not None and deletion.base_id is not None and deletion.base_id not in bases:
-        raise FormatError(
-            f"the deletion file of fragment {fragment.id} lies in base path {deletion.base_id}, which there is not"
-        )
-
-
-def _check_name(path: str, fragment_id: int) -> None:
-    """Check that a data file lies below its folder; mostly the path is a name alone."""
-    try:
-        check_path(path)
-    except OptionError:
-        raise FormatError(
-            f"data file {path!r} of fragment {fragment_id} is no file below the dataset's folder of data"
-        ) from None
 
 
 def _unpickle(
