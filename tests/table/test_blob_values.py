@@ -89,6 +89,11 @@ def test_parts_of_a_dataset(source: lancelet.Dataset) -> None:
     assert values_of(grown) == [*LEFT, VALUES[4], VALUES[4]]
 
 
+def test_tables_of_descriptors_are_refused_with_advice(source: lancelet.Dataset) -> None:
+    with pytest.raises(OptionError, match="write a dataset or a scanner itself"):
+        lancelet.write_dataset(source.to_table(), MemoryStore(), data_storage_version="2.2")
+
+
 def test_progress_knows_all_rows(source: lancelet.Dataset) -> None:
     seen: list[tuple[int, int | None]] = []
     version = source.data_storage_version

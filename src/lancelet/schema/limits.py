@@ -83,7 +83,7 @@ def _check_blob(field: Field, path: str, version: Version, in_list: bool) -> Non
     if field.logical_type == "struct":
         raise OptionError(
             f"field {path!r}: descriptors of blobs point into the file they were read from and cannot be written; "
-            "read the values instead (blobs='values')"
+            "read the values of a file (blobs='values'), and write a dataset or a scanner itself, not a table of it"
         )
     if field.logical_type != "large_binary":
         raise OptionError(
