@@ -76,8 +76,12 @@ class LocalStore(Store):
 
     def list(self, folder: str = "") -> list[str]:
         """Return the paths of the files below a folder, without those that are being written; see :meth:`Store.list`."""
+        return sorted(self.list_unordered(folder))
+
+    def list_unordered(self, folder: str = "") -> Sequence[str]:
+        """Return the same in any order; see :meth:`Store.list_unordered`."""
         start = self._start
-        return sorted([entry.path[start:] for entry in self._found(folder, unfinished=False)])
+        return [entry.path[start:] for entry in self._found(folder, unfinished=False)]
 
     def describe(self, folder: str = "", *, unfinished: bool = False) -> Sequence[ObjectInfo]:
         """Return sizes and times of the files below a folder, or of those that are being written; see :meth:`Store.describe`."""

@@ -453,13 +453,15 @@ def is_same_file(store: Store, manifest: Manifest) -> bool:
 
 def latest_path(store: Store) -> str | None:
     """Return the path of the newest manifest that is not detached."""
-    paths = store.list(VERSIONS)
+    paths = store.list_unordered(VERSIONS)
     # Names of scheme V2 have one length, and the newest comes first: thousands of others need not be parsed.
     length = len(manifest_path(0))
-    rest = [path for path in paths if len(path) != length]
-    same = (path for path in paths if len(path) == length)
-    newest = next((path for path in same if parse_manifest_name(path[_NAME_START:])), None)
-    found = _parsed(store, [*rest, newest] if newest else rest)
+    if set(map(len, paths)) == {length}:
+        newest = min(paths)
+        named = parse_manifest_name(newest[_NAME_START:])
+        if named is not None and named[0] is Scheme.V2:
+            return newest
+    found = _parsed(store, paths)
     return max(found)[1] if found else None
 
 
@@ -468,7 +470,7 @@ def _listed(store: Store) -> list[tuple[int, str, Scheme]]:
     return _parsed(store, store.list(VERSIONS))
 
 
-def _parsed(store: Store, paths: list[str]) -> list[tuple[int, str, Scheme]]:
+def _parsed(store: Store, paths: Sequence[str]) -> list[tuple[int, str, Scheme]]:
     """Return (version, path, scheme) of those paths that are manifests and not detached."""
     found = []
     schemes: set[Scheme] = set()
