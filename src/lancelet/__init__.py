@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lancelet.file.reader import FileReader as LanceFileReader
     from lancelet.file.writer import FileWriter
     from lancelet.file.writer import FileWriter as LanceFileWriter
+    from lancelet.release import VERSION as __version__  # noqa: N811 - the usual name
     from lancelet.table import operations as LanceOperation  # noqa: N812 - the name that users of pylance know
     from lancelet.table.blobs import BlobFile
     from lancelet.table.fragment import Fragment
@@ -108,21 +109,17 @@ _HOMES = {
     "read_mini": ("lancelet.file.memory", "read_mini"),
     "write_dataset": ("lancelet.datasets.writing", "write_dataset"),
     "write_fragments": ("lancelet.datasets.writing", "write_fragments"),
+    "__version__": ("lancelet.release", "VERSION"),
 }
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        from importlib.metadata import version
-
-        value: Any = version("lancelet")
-    elif name in _HOMES:
-        module, attribute = _HOMES[name]
-        home = import_module(module)
-        # As `from module import attribute` does, which may be a module itself.
-        value = getattr(home, attribute, None) or import_module(f"{module}.{attribute}")
-    else:
+    if name not in _HOMES:
         raise AttributeError(f"module 'lancelet' has no attribute {name!r}")
+    module, attribute = _HOMES[name]
+    home = import_module(module)
+    # As `from module import attribute` does, which may be a module itself.
+    value: Any = getattr(home, attribute, None) or import_module(f"{module}.{attribute}")
     globals()[name] = value
     return value
 

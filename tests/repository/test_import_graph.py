@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 #: A top-level module or folder each, lowest first. The compiled module belongs to the kernels.
 UNITS = (
+    "release",
     "errors",
     "versions",
     "wishes",

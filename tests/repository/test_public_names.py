@@ -53,3 +53,11 @@ def test_a_fresh_process_loads_a_module_when_its_name_is_used() -> None:
         "assert 'lancelet.errors' in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_version_is_three_numbers() -> None:
+    from importlib.metadata import version
+
+    assert lancelet.__version__ == version("lancelet")
+    assert all(part.isdigit() for part in lancelet.__version__.split("."))
+    assert lancelet.__version__.count(".") == 2

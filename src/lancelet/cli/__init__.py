@@ -27,6 +27,7 @@ from lancelet.cli import (
     write,
 )
 from lancelet.errors import LanceletError, OptionError
+from lancelet.release import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,12 +60,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _ShowVersion(argparse.Action):
-    """Looks the version up only when it is asked for."""
+    """Shows the version, and ends."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_arguments: object) -> None:
-        from importlib.metadata import version
-
-        print(f"lancelet {version('lancelet')}")
+        print(f"lancelet {VERSION}")
         parser.exit()
 
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
-from functools import cache
-from importlib import metadata
 from typing import TYPE_CHECKING
 
 from lancelet.errors import CommitConflict, OptionError, UnsupportedError
 from lancelet.pb import table_pb2
+from lancelet.release import VERSION
 from lancelet.storage.store import check_path
 from lancelet.table.field_ids import MAX_FIELD_ID, max_field_id, missing_field
 from lancelet.table.flags import Flag
@@ -232,7 +230,7 @@ class Draft:
         message.transaction_file = path.rpartition("/")[2]
         message.writer_version.Clear()
         message.writer_version.library = "lancelet"
-        message.writer_version.version = _writer_version()
+        message.writer_version.version = VERSION
         return message
 
     def _order_fragments(self) -> None:
@@ -309,14 +307,3 @@ def path_without_values(message: table_pb2.Manifest, listed: set[int], schema: S
     if all(field.nullable for field in message.fields):
         return None
     return missing_field(schema, listed)
-
-
-@cache
-def _writer_version() -> str:
-    """Return the version of this package, as three numbers: readers parse it."""
-    try:
-        text = metadata.version("lancelet")
-    except metadata.PackageNotFoundError:  # used from a folder of sources
-        text = ""
-    found = re.match(r"\d+\.\d+\.\d+", text, re.ASCII)
-    return found[0] if found else "0.0.0"
