@@ -72,7 +72,8 @@ class ColumnTable:
         )
         spans = encodings[:found].tolist()
         self._encodings = [_parse(bytes(blocks[start:stop])) for start, stop in spans]
-        self._columns: list[list[int]] = columns.tolist()
+        #: Tuples: those of numbers do not stay with the garbage collector, which would look at thousands of files again and again.
+        self._columns: list[tuple[int, ...]] = list(map(tuple, columns.tolist()))
         #: Those that describe columns; there is no number -1.
         self._described = {
             number: encoding

@@ -14,6 +14,7 @@ damaged bytes give the same error as ever.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from lancelet.errors import FormatError
 from lancelet.fields.paths import shown
 from lancelet.file.direct_columns import DirectColumns, NotDirect, TooMuchToOpen
 from lancelet.file.direct_forms import kind_of
+from lancelet.schema.logical import flat_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,12 +42,20 @@ _FEW_FIELDS = 16
 
 
 class _ArrayMaker:
-    """Makes the arrays of a field."""
+    """Makes the arrays of fields of a type.
 
-    def __init__(self, field: Field) -> None:
-        self._type = field.storage_type
-        self._shown_type = None if field.arrow_type == self._type else field.arrow_type
-        kind = kind_of(field.logical_type)
+    Parameters
+    ----------
+    logical_type
+        The type, as it is stored.
+    shown_type
+        What is shown of it.
+    """
+
+    def __init__(self, logical_type: str, shown_type: pa.DataType | None = None) -> None:
+        self._type = flat_type_of(logical_type)
+        self._shown_type = None if shown_type == self._type else shown_type
+        kind = kind_of(logical_type)
         if kind is None:
             raise ValueError(f"columns of type {self._type} are not read directly")
         self.is_variable, self.bits, self.is_text = kind
@@ -55,18 +65,18 @@ class _ArrayMaker:
         return array if self._shown_type is None else shown(array, self._shown_type)
 
 
+#: Fields without an extension share what makes their arrays with all of their type, in all files.
+_plain_maker = lru_cache(maxsize=1024)(_ArrayMaker)
+
+
 def _makers(fields: Sequence[Field]) -> list[_ArrayMaker]:
-    """Return what makes the arrays of each field; those without an extension share it with all of their type."""
-    plain: dict[str, _ArrayMaker] = {}
-    makers = []
-    for field in fields:
-        maker = plain.get(field.logical_type) if field.arrow_type is field.storage_type else None
-        if maker is None:
-            maker = _ArrayMaker(field)
-            if field.arrow_type is field.storage_type:
-                plain[field.logical_type] = maker
-        makers.append(maker)
-    return makers
+    """Return what makes the arrays of each field."""
+    return [
+        _plain_maker(field.logical_type)
+        if field.arrow_type is field.storage_type
+        else _ArrayMaker(field.logical_type, field.arrow_type)
+        for field in fields
+    ]
 
 
 def _is_utf8(array: pa.Array) -> bool:

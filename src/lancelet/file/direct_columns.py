@@ -15,11 +15,10 @@ from lancelet.file.direct_forms import form_of, kind_of, known_form, remember_fo
 from lancelet.file.rows import is_scattered
 from lancelet.pages.miniblock import MiniBlock
 from lancelet.schema.blobs import is_blob
+from lancelet.schema.logical import flat_type_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-
-    import pyarrow as pa
 
     from lancelet.buffers import Data, Int64Array
     from lancelet.container.metadata import BufferRef
@@ -57,15 +56,6 @@ class TooMuchToOpen(NotDirect):
     """The pages of this read hold more than pages may that are open together; columns stay direct for other reads."""
 
 
-class _Column(NamedTuple):
-    """A column that was added: its native number, its pages, the type of its values, and whether these are text."""
-
-    number: int
-    pages: ColumnPages
-    value_type: pa.DataType
-    is_text: bool
-
-
 class DirectColumns:
     """The columns of an open file that can be read directly. May be shared by threads.
 
@@ -83,7 +73,11 @@ class DirectColumns:
         self._native = kernels.DirectColumns(source.read(0, source.size()))
         self._container = container
         self._source = source
-        self._columns: dict[int, _Column | None] = {}
+        #: By physical column: the number that native reads know it by (``None``: it is read the general way), pages, logical type.
+        #: No object holds them together: of thousands of open files, the garbage collector would look at each again and again.
+        self._numbers: dict[int, int | None] = {}
+        self._pages: dict[int, ColumnPages] = {}
+        self._types: dict[int, str] = {}
         #: By the number of an encoding in the container's table; ``None``: such pages are opened one by one.
         self._numbered_forms: dict[int, Form | None] = {}
         self._max_bytes = max_bytes
@@ -104,14 +98,14 @@ class DirectColumns:
         columns
             Each one's column.
         """
-        known, added = self._columns, []
+        known, added = self._numbers, []
         for field, pages in zip(fields, columns, strict=True):
             if pages.column not in known:
                 kind = None if field.children or is_blob(field) else kind_of(field.logical_type)
                 if kind is None or not pages.num_pages or not self._begins_well(pages):
                     known[pages.column] = None
                 else:
-                    added.append((pages, field.storage_type, kind))
+                    added.append((pages, field.logical_type, kind))
         if not added:
             return
         first_rows = [row for pages, _, _ in added for row in pages.first_rows]
@@ -121,9 +115,10 @@ class DirectColumns:
                 [(pages.num_pages, kind.is_variable, kind.bits) for pages, _, kind in added], dtype=np.int64
             ),
         )
-        for number, (pages, value_type, kind) in enumerate(added, first):
+        for number, (pages, logical_type, _) in enumerate(added, first):
+            self._pages[pages.column], self._types[pages.column] = pages, logical_type
             # Another thread may have been faster; its number is in use.
-            known.setdefault(pages.column, _Column(number, pages, value_type, kind.is_text))
+            known.setdefault(pages.column, number)
 
     def _begins_well(self, pages: ColumnPages) -> bool:
         """Whether the first page of a column may be a mini-block; not asked of wide files, where it nearly always is."""
@@ -148,10 +143,9 @@ class DirectColumns:
         pages = columns[0]
         if len(columns) != 1:
             return None
-        if pages.column not in self._columns:
+        if pages.column not in self._numbers:
             self.add([field], columns)
-        found = self._columns[pages.column]
-        return None if found is None else found.number
+        return self._numbers[pages.column]
 
     def begin(self, numbers: Int64Array, columns: Sequence[int], rows: RowRanges) -> kernels.DirectRead:
         """Begin a read of `columns`, whose `numbers` were asked for; opens the pages that are not open.
@@ -253,7 +247,7 @@ class DirectColumns:
         for page in found:
             held = self._add_page(page, room)
             if held is None:
-                wrong.add(page.column.pages.column)
+                wrong.add(page.column)
             else:
                 room -= held
         if wrong:
@@ -265,22 +259,23 @@ class DirectColumns:
     ) -> tuple[_KnownPages | None, list[tuple[int, int]]]:
         """Divide pages: those of forms that the kernel knows, and others."""
         others, tabled = [], []
-        for number, page in wanted:
-            column, first_page = self._columns[number], table.first_page(number)
-            if column is None or first_page < 0:
-                others.append((number, page))
+        for column, page in wanted:
+            number, first_page = self._numbers[column], table.first_page(column)
+            if number is None or first_page < 0:
+                others.append((column, page))
             else:
-                tabled.append((number, page, column, first_page + page))
+                tabled.append((column, page, number, first_page + page))
         forms: dict[Form, int] = {}
-        rows, numbers = [], []
+        rows, columns = [], []
         encodings = table.encoding_numbers([row for *_, row in tabled])
-        for (number, page, column, row), encoding in zip(tabled, encodings, strict=True):
-            form = self._numbered_form(encoding, number, page)
+        for (column, page, number, row), encoding in zip(tabled, encodings, strict=True):
+            form = self._numbered_form(encoding, column, page)
             if form is None:
-                others.append((number, page))
+                others.append((column, page))
             else:
-                rows.append((column.number, page, forms.setdefault(form, len(forms)), row, column.is_text))
-                numbers.append(number)
+                is_text = _is_text(self._types[column])
+                rows.append((number, page, forms.setdefault(form, len(forms)), row, is_text))
+                columns.append(column)
         if not rows:
             return None, others
         places = np.empty((len(rows), 10), dtype=np.int64)
@@ -288,10 +283,10 @@ class DirectColumns:
         kernels.page_places(np.array(rows, dtype=np.int64), table.pages, table.buffers, num_buffers, places)
         is_known = places[:, 2] >= 0
         if not is_known.all():
-            others += [(numbers[row], rows[row][1]) for row in np.flatnonzero(~is_known)]
-            numbers = [numbers[row] for row in np.flatnonzero(is_known)]
+            others += [(columns[row], rows[row][1]) for row in np.flatnonzero(~is_known)]
+            columns = [columns[row] for row in np.flatnonzero(is_known)]
             places = places[is_known]
-        return _KnownPages(places, list(forms), numbers) if numbers else None, others
+        return _KnownPages(places, list(forms), columns) if columns else None, others
 
     def _add_together(self, known: _KnownPages, room: int) -> tuple[list[tuple[int, int]], int]:
         """Open pages by one native call; returns those that it refuses, and the room left."""
@@ -312,12 +307,12 @@ class DirectColumns:
     def _numbered_form(self, number: int, column: int, page: int) -> Form | None:
         """Return the form of all pages that have an encoding of the container's table; `page` of `column` is one of them."""
         if number not in self._numbered_forms:
-            found, table = self._columns[column], self._container.table
+            table = self._container.table
             message = None if table is None else table.encoding(number)
             form = None if message is None else known_form(message)
-            if form is None and found is not None:
+            if form is None:
                 try:
-                    form = form_of(found.pages.layout(page))
+                    form = form_of(self._pages[column].layout(page))
                 except LanceletError:
                     form = None
                 if form is not None and message is not None:
@@ -328,7 +323,7 @@ class DirectColumns:
 
     def refused(self, columns: Iterable[int]) -> NotDirect:
         """Leave columns to the general way, which has the words for what is wrong with them."""
-        self._columns.update(dict.fromkeys(columns))
+        self._numbers.update(dict.fromkeys(columns))
         return NotDirect()
 
     def _found_all(self, wanted: Sequence[tuple[int, int]]) -> list[_Page]:
@@ -344,13 +339,13 @@ class DirectColumns:
             raise self.refused(wrong)
         return [page for page in found if page is not None]
 
-    def _found(self, number: int, page: int) -> _Page | None:
+    def _found(self, column: int, page: int) -> _Page | None:
         """Look at the message of a page; ``None``: it is of another kind."""
-        column = self._columns[number]
-        if column is None:
+        if self._numbers[column] is None:
             return None
+        pages = self._pages[column]
         # Columns of one type mostly have pages of one message: what it says is found out once.
-        metadata = column.pages.metadata.page(page)
+        metadata = pages.metadata.page(page)
         message = (metadata.type_name, metadata.encoding)
         form = known_form(message)
         if (
@@ -360,7 +355,7 @@ class DirectColumns:
         ):
             return _Page(column, page, form, metadata.buffers, None)
         try:
-            layout = column.pages.layout(page)
+            layout = pages.layout(page)
         except LanceletError:
             return None
         form = form_of(layout)
@@ -382,23 +377,26 @@ class DirectColumns:
         if room < 0:
             raise TooMuchToOpen
         words, chunks = page.buffers[:2]
+        number = self._numbers[page.column]
+        if number is None:  # another thread has just found that it is of another kind
+            return None
         try:
             items = (None, 0, None) if page.indexed is None else self._items(page.column, page.indexed)
             held: int = self._native.add_page(
-                page.column.number, page.number, *page.form.numbers, words, chunks, *items, page.form.symbols
+                number, page.number, *page.form.numbers, words, chunks, *items, page.form.symbols
             )
         except (LanceletError, ValueError):
             return None
         self._held_bytes += held
         return held
 
-    def _items(self, column: _Column, layout: MiniBlock) -> _Items:
+    def _items(self, column: int, layout: MiniBlock) -> _Items:
         opened = layout.open(self._source.read_ranges(layout.head_ranges()))
         block = opened.items
         if block is None:
             raise UnsupportedError("a dictionary is missing")
         # What the indices refer to is checked here once: text may not be UTF-8.
-        from_block(block, column.value_type, block.num_values, None, 0, allocate)
+        from_block(block, flat_type_of(self._types[column]), block.num_values, None, 0, allocate)
         match block:
             case FixedWidth(bits=bits) if bits % 8 == 0:
                 return as_bytes(block.data)[: block.num_values * bits // 8], bits, None
@@ -414,7 +412,7 @@ _MINI_BLOCK = b"\x0a"
 class _Page(NamedTuple):
     """A page that can be read directly: what it is like, where it lies, and its layout if its values are indices."""
 
-    column: _Column
+    column: int
     number: int
     form: Form
     buffers: tuple[BufferRef, ...]
@@ -444,6 +442,11 @@ class _KnownPages(NamedTuple):
     columns: list[int]
     copied: Sequence[tuple[int, int]] = ()
     copies: Data = b""
+
+
+def _is_text(logical_type: str) -> bool:
+    kind = kind_of(logical_type)
+    return kind is not None and kind.is_text
 
 
 def _short_lived(num_bytes: int) -> Data:

@@ -176,7 +176,6 @@ class _FieldsGroup(Group):
     def __init__(self, reads: Sequence[FieldRead], container: Container) -> None:
         self.fields = tuple(read.position for read in reads)
         self.row_bytes = sum(read.row_bytes for read in reads)
-        self._pairs = [(read.stored, read.shown) for read in reads]
         self._source: Source = container.source
         self._data_stop = container.data_stop
 
@@ -225,6 +224,7 @@ class PagesGroup(_FieldsGroup):
         sidecars: Sidecars | None = None,
     ) -> None:
         super().__init__(reads, container)
+        self._pairs = _pairs(reads)
         self._sidecars = sidecars
         self._columns = [read.columns for read in reads]
         self._columns_of = columns_of
@@ -459,10 +459,16 @@ class V20Group(_FieldsGroup):
 
     def __init__(self, reads: Sequence[FieldRead], container: Container, reader: V20Reader) -> None:
         super().__init__(reads, container)
+        self._pairs = _pairs(reads)
         self._reader = reader
 
     def _read(self, rows: RowRanges, allocate: Allocate) -> list[list[pa.Array]]:
         return self._reader.read(self._pairs, rows, allocate)
+
+
+def _pairs(reads: Sequence[FieldRead]) -> list[tuple[Field, Field]]:
+    """Return fields as they are stored, and as they are shown."""
+    return [(read.stored, read.shown) for read in reads]
 
 
 def make_groups(
