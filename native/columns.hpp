@@ -11,6 +11,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 
@@ -329,6 +330,81 @@ inline size_t columns_parse(Bytes blocks, std::span<const int64_t> edges, int64_
   }
   return encodings.size();
 }
+
+// Writes protobuf messages.
+class MessageWriter {
+ public:
+  void varint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) out_.push_back(static_cast<char>(value | 0x80));
+    out_.push_back(static_cast<char>(value));
+  }
+  void number(unsigned field, uint64_t value) {
+    if (value == 0) return;
+    varint(field << 3);
+    varint(value);
+  }
+  void bytes(unsigned field, std::string_view value) {
+    varint(field << 3 | 2);
+    varint(value.size());
+    out_.append(value);
+  }
+  std::string_view view() const { return out_; }
+  void clear() { out_.clear(); }
+
+ private:
+  std::string out_;
+};
+
+// The pages of some columns as messages, with other positions and first rows: `columns` has first page and number of
+// pages of each, `spans` the place of each encoding in `blocks`; buffers from starts[i] on go shifts[i] bytes further.
+struct MovedPages {
+  Bytes blocks;
+  std::span<const int64_t> spans, pages, buffers, starts, shifts;
+  int64_t first_row;
+
+  std::string column(int64_t first_page, int64_t num_pages) const {
+    require(first_page >= 0 && num_pages >= 0 && num_pages <= static_cast<int64_t>(pages.size() / 5) - first_page,
+            "columns: no such pages");
+    MessageWriter column, page, part, direct;
+    for (int64_t i = first_page; i < first_page + num_pages; ++i) {
+      const auto row = pages.subspan(static_cast<size_t>(i) * 5).first<5>();
+      require(row[0] >= 0 && row[1] >= 0 && row[1] <= static_cast<int64_t>(buffers.size() / 2) - row[0],
+              "columns: no such buffers");
+      require(row[4] >= 0 && static_cast<uint64_t>(row[4]) < spans.size() / 2, "columns: no such encoding");
+      require(row[2] >= 0 && row[3] >= 0 && first_row <= std::numeric_limits<int64_t>::max() - row[3],
+              "columns: no such rows");
+      const auto own = buffers.subspan(static_cast<size_t>(row[0]) * 2, static_cast<size_t>(row[1]) * 2);
+      page.clear();
+      for (unsigned field = 1; field <= 2 && !own.empty(); ++field) {
+        part.clear();
+        for (size_t k = 0; k < own.size(); k += 2)
+          part.varint(static_cast<uint64_t>(field == 1 ? moved(own[k]) : own[k + 1]));
+        page.bytes(field, part.view());
+      }
+      page.number(3, static_cast<uint64_t>(row[2]));
+      const size_t at = static_cast<size_t>(row[4]) * 2;
+      const Bytes any = checked_slice(blocks, spans[at], spans[at + 1] - spans[at]);
+      direct.clear();
+      direct.bytes(1, {reinterpret_cast<const char*>(any.data()), any.size()});
+      part.clear();
+      part.bytes(2, direct.view());
+      page.bytes(4, part.view());
+      page.number(5, static_cast<uint64_t>(row[3] + first_row));
+      column.bytes(2, page.view());
+    }
+    return std::string(column.view());
+  }
+
+ private:
+  int64_t moved(int64_t position) const {
+    const auto after = std::upper_bound(starts.begin(), starts.end(), position);
+    require(after != starts.begin(), "columns: a buffer lies before all that is moved");
+    const int64_t shift = shifts[static_cast<size_t>(after - starts.begin()) - 1];
+    require(shift >= -position && (shift < 0 || position <= std::numeric_limits<int64_t>::max() - shift),
+            "columns: a buffer is moved out of the file");
+    return position + shift;
+  }
+};
 
 // Where the buffers of mini-block pages lie, from the arrays of columns_parse.
 //   wanted   column, page, form, row in `pages`, is text     out_places   column, page, form or -1, position and size

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from lancelet.errors import FormatError
 from lancelet.kernels import reference
 from lancelet.pb import file2_pb2
 
@@ -258,3 +259,90 @@ def test_places_of_pages_whose_buffers_do_not_exist(kernels):
                 np.full(1, 2, np.int64),
                 np.zeros(out, np.int64),
             )
+
+
+# ---- pages that are moved
+
+
+def moved(kernels, starts=(0,), shifts=(0,), first_row=0, columns=((0, 2), (2, 1)), **changes):
+    pages = [page((0, 64), (3, 4), length=7), page((), (), length=9, priority=7), page((640,), (1,))]
+    blocks = b"".join([block(*pages[:2]), block(pages[2])])
+    edges = np.array([0, len(block(*pages[:2])), len(blocks)], np.int64)
+    parsed = {
+        "columns": np.zeros((2, 7), np.int64),
+        "pages": np.zeros((3, 5), np.int64),
+        "buffers": np.zeros((3, 2), np.int64),
+        "spans": np.zeros((5, 2), np.int64),
+    }
+    counts = np.array([[2, 2], [1, 1]], np.int64)
+    found = kernels.columns_parse(blocks, edges, STOP, True, counts, *parsed.values())
+    arrays = {**parsed, "spans": parsed["spans"][:found]}
+    for name, change in changes.items():
+        change(arrays[name])
+    return kernels.pages_moved(
+        blocks,
+        arrays["spans"],
+        np.array(columns, np.int64).reshape(-1, 2),
+        arrays["pages"],
+        arrays["buffers"],
+        np.array(starts, np.int64),
+        np.array(shifts, np.int64),
+        first_row,
+    )
+
+
+def test_moved_pages(kernels):
+    def column(*pages):
+        return file2_pb2.ColumnMetadata(pages=pages).SerializeToString(deterministic=True)
+
+    assert moved(kernels) == [
+        column(page((0, 64), (3, 4), length=7), page((), (), length=9, priority=7)),
+        column(page((640,), (1,))),
+    ]
+    assert moved(kernels, (0, 64), (1 << 40, -64), 300, ((2, 1), (0, 1), (0, 0))) == [
+        column(page((576,), (1,), priority=300)),
+        column(page((1 << 40, 0), (3, 4), length=7, priority=300)),
+        b"",
+    ]
+    assert moved(kernels, columns=()) == []
+    most = moved(kernels, (0,), (MAX - 640,), MAX - 7)
+    assert most[1] == column(page((MAX,), (1,), priority=MAX - 7))
+
+
+def set_to(value, *place):
+    def change(array):
+        array[place] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"columns": ((2, 2),)}, "no such pages"),
+        ({"columns": ((-1, 1),)}, "no such pages"),
+        ({"columns": ((0, -1),)}, "no such pages"),
+        ({"starts": (1,)}, "before all"),
+        ({"starts": (), "shifts": ()}, "before all"),
+        ({"starts": (0, 0), "shifts": (0,)}, "a shift for each"),
+        ({"starts": (64, 0), "shifts": (0, 0)}, "not in order"),
+        ({"shifts": (-1,)}, "out of the file"),
+        ({"shifts": (MAX,)}, "out of the file"),
+        ({"first_row": -1}, "first row"),
+        ({"first_row": MAX - 6}, "no such rows"),
+        ({"pages": set_to(2, 0, 0)}, "no such buffers"),
+        ({"pages": set_to(-1, 0, 0)}, "no such buffers"),
+        ({"pages": set_to(9, 0, 4)}, "no such encoding"),
+        ({"pages": set_to(-1, 0, 4)}, "no such encoding"),
+        ({"pages": set_to(-1, 0, 2)}, "no such rows"),
+    ],
+)
+def test_pages_that_cannot_be_moved(kernels, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        moved(kernels, **arguments)
+
+
+def test_moved_pages_with_encodings_outside_of_the_blocks(kernels):
+    for place, value in (((0, 0), -1), ((0, 1), 1 << 40), ((0, 1), 0)):
+        with pytest.raises(FormatError):
+            moved(kernels, spans=set_to(value, *place))

@@ -323,8 +323,12 @@ class SourceFile:
         """
         starts = [run.start for run in runs]
         shifts = [target - start for target, start in zip(targets, starts, strict=True)]
-        shift = shifts[0] if len(shifts) == 1 else None
         is_old = self._wanted.version == Version.V2_0
+        moved = None if is_old else self._container.moved_pages(self._numbers, starts, shifts, first_row)
+        if moved is not None:
+            yield from enumerate(moved)
+            return
+        shift = shifts[0] if len(shifts) == 1 else None
         for column, number in enumerate(self._numbers):
             if column in self._wanted.headers:
                 continue

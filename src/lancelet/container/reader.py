@@ -272,6 +272,24 @@ class Container:
         start = position - self.footer.column_metadata_offset
         return self._blocks[start : start + size]
 
+    def moved_pages(
+        self, columns: Sequence[int], starts: Sequence[int], shifts: Sequence[int], first_row: int
+    ) -> list[bytes] | None:
+        """Return the pages of columns as they stand in another file; ``None``: they must be rewritten one by one.
+
+        Parameters
+        ----------
+        columns
+            Indices of physical columns.
+        starts, shifts
+            Buffers from ``starts[i]`` on lie ``shifts[i]`` bytes further there.
+        first_row
+            Rows of the other file before those of this one.
+        """
+        return (
+            None if self.table is None else self.table.moved(self._blocks, columns, starts, shifts, first_row)
+        )
+
     def totals(self, index: int) -> PageTotals:
         """Return what the pages of physical column `index` are together. Raises what :meth:`column` does."""
         table, totals = self.table, None

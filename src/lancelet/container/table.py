@@ -13,7 +13,7 @@ from lancelet.errors import FormatError
 from lancelet.versions import COLUMN_ENCODING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from lancelet.buffers import Int64Array
     from lancelet.container.metadata import BufferRef, Region
@@ -70,8 +70,8 @@ class ColumnTable:
             self.buffers,
             encodings,
         )
-        spans = encodings[:found].tolist()
-        self._encodings = [_parse(bytes(blocks[start:stop])) for start, stop in spans]
+        self._spans = encodings[:found]
+        self._encodings = [_parse(bytes(blocks[start:stop])) for start, stop in self._spans.tolist()]
         #: Tuples: those of numbers do not stay with the garbage collector, which would look at thousands of files again and again.
         self._columns: list[tuple[int, ...]] = list(map(tuple, columns.tolist()))
         #: Those that describe columns; there is no number -1.
@@ -101,6 +101,26 @@ class ColumnTable:
         """Return the different encodings, as name and bytes, numbers of buffers, and rows of pages; ``None``: no encoding."""
         kinds = set(map(tuple, self.pages[:, [4, 1, 2]].tolist()))
         return {(self._encodings[number], num_buffers, num_rows) for number, num_buffers, num_rows in kinds}
+
+    def moved(
+        self,
+        blocks: memoryview,
+        columns: Sequence[int],
+        starts: Sequence[int],
+        shifts: Sequence[int],
+        first_row: int,
+    ) -> list[bytes] | None:
+        """Return the pages of columns as they stand in a file to which their buffers are moved; ``None``: one is not here.
+
+        `blocks` are those that the table was made of; see :func:`lancelet.kernels.pages_moved`.
+        """
+        if None in map(self.totals, columns):
+            return None
+        own = np.array([self._columns[column][:2] for column in columns], dtype=np.int64)
+        edges = np.array([starts, shifts], dtype=np.int64)
+        return kernels.pages_moved(
+            blocks, self._spans, own, self.pages, self.buffers, edges[0], edges[1], first_row
+        )
 
     def encoding_numbers(self, rows: list[int]) -> list[int]:
         """Return the numbers of the encodings that some rows of :attr:`pages` have."""

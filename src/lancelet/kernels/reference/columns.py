@@ -7,11 +7,13 @@ numbers are packed, and encodings are direct. All others are for the general par
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from lancelet.buffers import as_bytes, nbytes
+from lancelet.kernels.reference.direct_pages import checked_slice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,10 +23,12 @@ if TYPE_CHECKING:
     #: A number, or start and stop of bytes.
     Value = int | tuple[int, int]
 
-__all__ = ["columns_measure", "columns_parse", "page_places"]
+__all__ = ["columns_measure", "columns_parse", "page_places", "pages_moved"]
 
 _ALIGNMENT = 64
 _MAX_NUMBER = 2**63 - 1
+#: The bit of a byte of a varint that says that more bytes follow.
+_MORE = 0x80
 
 
 def columns_measure(
@@ -121,6 +125,99 @@ def columns_parse(
     _fill(out_buffers, buffers, 2)
     _fill(out_encodings, [span for _, *span in encodings.values()], 2)
     return len(encodings)
+
+
+def pages_moved(
+    blocks: Data,
+    spans: Int64Array,
+    columns: Int64Array,
+    pages: Int64Array,
+    buffers: Int64Array,
+    starts: Int64Array,
+    shifts: Int64Array,
+    first_row: int,
+) -> list[bytes]:
+    """Return the pages of columns as they stand in the metadata of a file to which their buffers are moved (container.md 2).
+
+    Parameters
+    ----------
+    blocks, pages, buffers
+        See :func:`columns_parse`.
+    spans
+        ``int64[num_encodings, 2]``: its `out_encodings`.
+    columns
+        ``int64[num_columns, 2]``: first page and number of pages of each.
+    starts, shifts
+        ``int64[num_runs]``: buffers from ``starts[i]`` on lie ``shifts[i]`` bytes further; in order.
+    first_row
+        Rows of the new file before those of this one.
+
+    Returns
+    -------
+    list[bytes]
+        For each column the field ``ColumnMetadata.pages``, serialised.
+
+    Raises
+    ------
+    FormatError
+        An encoding lies outside of the blocks.
+    ValueError
+        There are no such pages, buffers or encodings, a buffer lies before all starts, or numbers become negative or too large.
+    """
+    if columns.size % 2 or len(starts) != len(shifts) or first_row < 0:
+        raise ValueError("columns: two numbers a column, a shift for each start, and a first row")
+    borders = starts.tolist()
+    if borders != sorted(borders):
+        raise ValueError("columns: the starts are not in order")
+    all_pages, all_buffers = pages.reshape(-1, 5), buffers.reshape(-1, 2)
+    found = []
+    for first, count in columns.reshape(-1, 2).tolist():
+        if first < 0 or not 0 <= count <= len(all_pages) - first:
+            raise ValueError("columns: no such pages")
+        column = b""
+        for buffer, num_buffers, num_rows, row, encoding in all_pages[first : first + count].tolist():
+            if buffer < 0 or not 0 <= num_buffers <= len(all_buffers) - buffer:
+                raise ValueError("columns: no such buffers")
+            if not 0 <= encoding < spans.size // 2:
+                raise ValueError("columns: no such encoding")
+            if num_rows < 0 or row < 0 or row + first_row > _MAX_NUMBER:
+                raise ValueError("columns: no such rows")
+            own = all_buffers[buffer : buffer + num_buffers].tolist()
+            start, stop = spans.reshape(-1, 2)[encoding].tolist()
+            any_ = checked_slice(as_bytes(blocks), start, stop - start).tobytes()
+            offsets = b"".join(_varint(_moved(position, borders, shifts)) for position, _ in own)
+            sizes = b"".join(_varint(size) for _, size in own)
+            page = _bytes_field(1, offsets) + _bytes_field(2, sizes) if own else b""
+            page += _number_field(3, num_rows) + _bytes_field(4, _bytes_field(2, _bytes_field(1, any_)))
+            column += _bytes_field(2, page + _number_field(5, row + first_row))
+        found.append(column)
+    return found
+
+
+def _moved(position: int, starts: list[int], shifts: Int64Array) -> int:
+    after = bisect_right(starts, position)
+    if not after:
+        raise ValueError("columns: a buffer lies before all that is moved")
+    found = position + int(shifts[after - 1])
+    if not 0 <= found <= _MAX_NUMBER:
+        raise ValueError("columns: a buffer is moved out of the file")
+    return found
+
+
+def _varint(value: int) -> bytes:
+    found = bytearray()
+    while value >= _MORE:
+        found.append(value % _MORE | _MORE)
+        value //= _MORE
+    return bytes([*found, value])
+
+
+def _number_field(field: int, value: int) -> bytes:
+    return _varint(field << 3) + _varint(value) if value else b""
+
+
+def _bytes_field(field: int, value: bytes) -> bytes:
+    return _varint(field << 3 | 2) + _varint(len(value)) + value
 
 
 def page_places(
