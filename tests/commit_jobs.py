@@ -11,15 +11,15 @@ import pyarrow as pa
 import lancelet
 from lancelet.schema.fields import Field, Schema
 from lancelet.storage import LocalStore, Store
-from lancelet.table.commit import commit_transaction
-from lancelet.table.deletions import read_deletions, write_deletions
-from lancelet.table.metadata import DataFile, FragmentMetadata
-from lancelet.table.names import data_file_name
-from lancelet.table.operations import Append, Delete, Merge, Operation, Overwrite, Project
-from lancelet.table.transaction import Transaction
+from lancelet.table.commits.commit import commit_transaction
+from lancelet.table.formats.deletions import read_deletions, write_deletions
+from lancelet.table.formats.metadata import DataFile, FragmentMetadata
+from lancelet.table.formats.names import data_file_name
+from lancelet.table.formats.operations import Append, Delete, Merge, Operation, Overwrite, Project
+from lancelet.table.formats.transaction import Transaction
 
 if TYPE_CHECKING:
-    from lancelet.table.manifest import Manifest
+    from lancelet.table.formats.manifest import Manifest
 
 SCHEMA = pa.schema([("a", pa.int64()), ("s", pa.string())])
 
@@ -139,7 +139,7 @@ def transactions(store: Store) -> list[str]:
 
 def append_many(root: str, writer: int, num_appends: int) -> None:
     """Append fragments of one row each: 1000 * writer, 1000 * writer + 1, ..."""
-    from lancelet.table.manifest import latest_manifest
+    from lancelet.table.formats.manifest import latest_manifest
 
     store = LocalStore(root)
     for number in range(num_appends):

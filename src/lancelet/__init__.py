@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from lancelet.file.writer import FileWriter
     from lancelet.file.writer import FileWriter as LanceFileWriter
     from lancelet.release import VERSION as __version__  # noqa: N811 - the usual name
-    from lancelet.table import operations as LanceOperation  # noqa: N812 - the name that users of pylance know
-    from lancelet.table.blobs import BlobFile
-    from lancelet.table.fragment import Fragment
-    from lancelet.table.fragment import Fragment as LanceFragment
-    from lancelet.table.metadata import FragmentMetadata
-    from lancelet.table.scanner import Scanner
-    from lancelet.table.transaction import Transaction
+    from lancelet.table.formats import operations as LanceOperation  # noqa: N812 - the name that users of pylance know
+    from lancelet.table.formats.metadata import FragmentMetadata
+    from lancelet.table.formats.transaction import Transaction
+    from lancelet.table.reads.blobs import BlobFile
+    from lancelet.table.reads.fragment import Fragment
+    from lancelet.table.reads.fragment import Fragment as LanceFragment
+    from lancelet.table.reads.scanner import Scanner
     from lancelet.wishes.column import ColumnOptions
     from lancelet.wishes.rules import CompressionFieldParams, CompressionParams
 
@@ -75,7 +75,7 @@ __all__ = [
 
 # Public name -> module and name there. Lance* are the names that users of pylance know.
 _HOMES = {
-    "BlobFile": ("lancelet.table.blobs", "BlobFile"),
+    "BlobFile": ("lancelet.table.reads.blobs", "BlobFile"),
     "ColumnOptions": ("lancelet.wishes.column", "ColumnOptions"),
     "CommitConflict": ("lancelet.errors", "CommitConflict"),
     "Compaction": ("lancelet.compact.run", "Compaction"),
@@ -89,18 +89,18 @@ _HOMES = {
     "FileReader": ("lancelet.file.reader", "FileReader"),
     "FileWriter": ("lancelet.file.writer", "FileWriter"),
     "FormatError": ("lancelet.errors", "FormatError"),
-    "Fragment": ("lancelet.table.fragment", "Fragment"),
-    "FragmentMetadata": ("lancelet.table.metadata", "FragmentMetadata"),
+    "Fragment": ("lancelet.table.reads.fragment", "Fragment"),
+    "FragmentMetadata": ("lancelet.table.formats.metadata", "FragmentMetadata"),
     "LanceDataset": ("lancelet.datasets.dataset", "Dataset"),
     "LanceFileReader": ("lancelet.file.reader", "FileReader"),
     "LanceFileWriter": ("lancelet.file.writer", "FileWriter"),
-    "LanceFragment": ("lancelet.table.fragment", "Fragment"),
-    "LanceOperation": ("lancelet.table", "operations"),
+    "LanceFragment": ("lancelet.table.reads.fragment", "Fragment"),
+    "LanceOperation": ("lancelet.table.formats", "operations"),
     "LanceletError": ("lancelet.errors", "LanceletError"),
     "OptionError": ("lancelet.errors", "OptionError"),
     "RewriteResult": ("lancelet.compact.task", "RewriteResult"),
-    "Scanner": ("lancelet.table.scanner", "Scanner"),
-    "Transaction": ("lancelet.table.transaction", "Transaction"),
+    "Scanner": ("lancelet.table.reads.scanner", "Scanner"),
+    "Transaction": ("lancelet.table.formats.transaction", "Transaction"),
     "UnsupportedError": ("lancelet.errors", "UnsupportedError"),
     "commit": ("lancelet.datasets.writing", "commit"),
     "create_file_with_batches": ("lancelet.file.create", "create_file_with_batches"),

@@ -226,8 +226,8 @@ class TestVersions:
         message = type(manifest.message)()
         message.CopyFrom(manifest.message)
         message.version, message.transaction_file = 4, ""
-        from lancelet.table.manifest import encode_manifest
-        from lancelet.table.names import Scheme, manifest_path
+        from lancelet.table.formats.manifest import encode_manifest
+        from lancelet.table.formats.names import Scheme, manifest_path
 
         ds.store.put(manifest_path(4, Scheme.V2), encode_manifest(message, b"", b""))
         assert parsed(capfd, "versions", people)[0]["operation"] is None

@@ -13,12 +13,12 @@ from lancelet.compact.eligible import blob_column, examine, manifest_problem
 from lancelet.compact.source import WantedColumns
 from lancelet.file import FileReader
 from lancelet.storage import LocalStore
-from lancelet.table.commit import commit_transaction
-from lancelet.table.manifest import Manifest, latest_manifest
-from lancelet.table.metadata import FragmentMetadata
-from lancelet.table.operations import ReserveFragments, Rewrite, RewriteGroup
-from lancelet.table.snapshot import Snapshot
-from lancelet.table.transaction import Transaction
+from lancelet.table.commits.commit import commit_transaction
+from lancelet.table.formats.manifest import Manifest, latest_manifest
+from lancelet.table.formats.metadata import FragmentMetadata
+from lancelet.table.formats.operations import ReserveFragments, Rewrite, RewriteGroup
+from lancelet.table.formats.transaction import Transaction
+from lancelet.table.reads.snapshot import Snapshot
 from oracle import oracle
 from oracle.worker import pack_table
 

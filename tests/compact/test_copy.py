@@ -401,7 +401,7 @@ def test_a_killed_copy_leaves_the_dataset_as_it_was(tmp_path: Path) -> None:
 import os, signal
 from lancelet.compact.copy import copy_files
 from lancelet.storage import LocalStore
-from lancelet.table.manifest import latest_manifest
+from lancelet.table.formats.manifest import latest_manifest
 store = LocalStore({store.name!r})
 manifest = latest_manifest(store)
 calls = []

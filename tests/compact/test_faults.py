@@ -19,9 +19,9 @@ from compact_jobs import MODES, VERSIONS, kept
 from lancelet.compact.run import Compaction, compact_files
 from lancelet.container import Container
 from lancelet.errors import OptionError, UnsupportedError
-from lancelet.table.commit import transaction_of
-from lancelet.table.manifest import manifest_of
-from lancelet.table.operations import Rewrite
+from lancelet.table.commits.commit import transaction_of
+from lancelet.table.formats.manifest import manifest_of
+from lancelet.table.formats.operations import Rewrite
 from oracle.client import RELEASES, oracle
 from tiers import sample_or_full
 

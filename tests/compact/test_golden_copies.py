@@ -12,9 +12,9 @@ from lancelet.compact.copy import copy_files
 from lancelet.compact.options import CompactionOptions
 from lancelet.compact.plan import CompactionPlan, plan_compaction
 from lancelet.storage import LocalStore
-from lancelet.table.manifest import latest_manifest
-from lancelet.table.scanner import Scanner
-from lancelet.table.snapshot import Snapshot
+from lancelet.table.formats.manifest import latest_manifest
+from lancelet.table.reads.scanner import Scanner
+from lancelet.table.reads.snapshot import Snapshot
 from table.golden_datasets import GoldenDataset, golden_datasets
 
 if TYPE_CHECKING:

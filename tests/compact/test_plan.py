@@ -18,9 +18,9 @@ from lancelet.compact.plan import CompactionPlan, CompactionTask, plan_compactio
 from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
 from lancelet.pb import table_pb2
 from lancelet.storage import LocalStore
-from lancelet.table.bitmap import encode_bitmap
-from lancelet.table.manifest import Manifest
-from lancelet.table.snapshot import Snapshot
+from lancelet.table.formats.bitmap import encode_bitmap
+from lancelet.table.formats.manifest import Manifest
+from lancelet.table.reads.snapshot import Snapshot
 from lancelet.versions import Version
 from oracle import oracle
 

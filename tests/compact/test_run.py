@@ -19,8 +19,8 @@ from lancelet.compact.options import CompactionOptions
 from lancelet.compact.run import Compaction, CompactionMetrics, compact_files
 from lancelet.compact.task import RewriteResult, execute_task
 from lancelet.errors import FormatError, OptionError
-from lancelet.table.manifest import encode_manifest, manifest_of
-from lancelet.table.metadata import FragmentMetadata
+from lancelet.table.formats.manifest import encode_manifest, manifest_of
+from lancelet.table.formats.metadata import FragmentMetadata
 from oracle.client import RELEASES, oracle
 from tiers import sample_or_full
 
@@ -370,7 +370,7 @@ def test_null_in_a_column_that_must_not_be_null_is_refused_and_nothing_left(tmp_
     message = ds.manifest.message
     changed = type(message).FromString(message.SerializeToString())
     next(field for field in changed.fields if field.name == "number").nullable = False
-    from lancelet.table.manifest import Manifest
+    from lancelet.table.formats.manifest import Manifest
 
     lying = Manifest(changed, path=ds.manifest.path, scheme=ds.manifest.scheme)
     files = data_files(ds)

@@ -16,7 +16,7 @@ from golden_index import golden_files, superseded_files
 from lancelet import Dataset, FileReader, FileWriter, OptionError, UnsupportedError, dataset, write_dataset
 from lancelet.blocks.jsonb import jsonb_of_text
 from lancelet.cli import main
-from lancelet.table.flags import KNOWN_TO_READ, KNOWN_TO_WRITE, Flag
+from lancelet.table.formats.flags import KNOWN_TO_READ, KNOWN_TO_WRITE, Flag
 from lancelet.testing import assert_tables_equal
 from oracle.client import OracleError, oracle
 

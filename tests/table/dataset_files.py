@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lancelet.table.manifest import list_versions, read_manifest
+from lancelet.table.formats.manifest import list_versions, read_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ import pyarrow as pa
 
 from lancelet.schema.fields import Schema
 from lancelet.storage import MemoryStore, Store
-from lancelet.table.deletions import write_deletions
-from lancelet.table.metadata import DataFile, FragmentMetadata
-from lancelet.table.snapshot import Snapshot
-from lancelet.table.write_files import fields_for, write_column_file
+from lancelet.table.changes.write_files import fields_for, write_column_file
+from lancelet.table.formats.deletions import write_deletions
+from lancelet.table.formats.metadata import DataFile, FragmentMetadata
+from lancelet.table.reads.snapshot import Snapshot
 from lancelet.versions import Version
 
 if TYPE_CHECKING:

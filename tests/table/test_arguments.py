@@ -11,8 +11,8 @@ import lancelet
 from lancelet.errors import FormatError, OptionError
 from lancelet.schema.fields import Schema
 from lancelet.storage import MemoryStore
-from lancelet.table.deletions import write_deletions
-from lancelet.table.operations import Delete, MapUpdate, Overwrite, Restore, UpdateConfig
+from lancelet.table.formats.deletions import write_deletions
+from lancelet.table.formats.operations import Delete, MapUpdate, Overwrite, Restore, UpdateConfig
 from oracle.client import RELEASES, oracle
 
 RESERVED = ("_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version")
@@ -198,7 +198,7 @@ def test_a_deletion_that_fails_leaves_nothing(made, monkeypatch) -> None:
         written.append(fragment_id)
         return write_deletions(store, fragment_id, read_version, offsets)
 
-    monkeypatch.setattr("lancelet.table.deleting.write_deletions", write)
+    monkeypatch.setattr("lancelet.table.changes.deleting.write_deletions", write)
     with pytest.raises(FormatError, match="this fragment is damaged"):
         made.delete("a % 2 = 0")
     assert written == [0, 1]

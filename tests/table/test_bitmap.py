@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pyroaring import BitMap
 
 from lancelet.errors import FormatError
-from lancelet.table.bitmap import NumberSet, count_numbers, decode_bitmap, encode_bitmap
+from lancelet.table.formats.bitmap import NumberSet, count_numbers, decode_bitmap, encode_bitmap
 
 
 def array(values) -> np.ndarray:

@@ -11,7 +11,7 @@ import lancelet
 from blob_tables import BLOBS, MARK, blob, blob_field, blob_table, sized
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.storage import LocalStore, MemoryStore, Store
-from lancelet.table import blob_values
+from lancelet.table.changes import blob_values
 from oracle.client import oracle
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from oracle.client import oracle
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lancelet.table.blobs import BlobFile
+    from lancelet.table.reads.blobs import BlobFile
 
 FIRST = pa.field("b", pa.large_binary(), metadata={"lance-encoding:blob": "true"})
 #: Inline, packed, dedicated, null and empty.

@@ -17,10 +17,10 @@ from blob_tables import blob_field, blob_table, sized
 from histories import History
 from lancelet.errors import CommitConflict, FormatError, OptionError, UnsupportedError
 from lancelet.storage import LocalStore
-from lancelet.table import cleanup
-from lancelet.table.cleanup import UNVERIFIED_AGE, CleanupPolicy, clean_up, plan_cleanup
-from lancelet.table.manifest import encode_manifest, latest_manifest, list_versions
-from lancelet.table.names import manifest_path
+from lancelet.table.changes import cleanup
+from lancelet.table.changes.cleanup import UNVERIFIED_AGE, CleanupPolicy, clean_up, plan_cleanup
+from lancelet.table.formats.manifest import encode_manifest, latest_manifest, list_versions
+from lancelet.table.formats.names import manifest_path
 from oracle.client import oracle
 from race_jobs import some_rows
 from table.dataset_files import files_below, files_named

@@ -14,7 +14,7 @@ from blob_tables import blob_table, sized
 from lancelet.errors import FormatError, UnsupportedError
 from lancelet.pb import table_pb2
 from lancelet.storage import MemoryStore
-from lancelet.table.manifest import encode_manifest
+from lancelet.table.formats.manifest import encode_manifest
 from oracle.client import oracle
 
 if TYPE_CHECKING:

@@ -27,16 +27,16 @@ from lancelet.errors import CommitConflict, OptionError, UnsupportedError
 from lancelet.pb import table_pb2
 from lancelet.schema.fields import Schema
 from lancelet.storage import LocalStore, MemoryStore, Store
-from lancelet.table.manifest import (
+from lancelet.table.formats.manifest import (
     encode_manifest,
     latest_manifest,
     list_versions,
     manifest_of,
     read_manifest,
 )
-from lancelet.table.metadata import FragmentMetadata
-from lancelet.table.names import Scheme, manifest_path
-from lancelet.table.operations import (
+from lancelet.table.formats.metadata import FragmentMetadata
+from lancelet.table.formats.names import Scheme, manifest_path
+from lancelet.table.formats.operations import (
     Append,
     DataReplacement,
     Delete,
@@ -51,7 +51,7 @@ from lancelet.table.operations import (
     RewriteGroup,
     UpdateConfig,
 )
-from lancelet.table.rowids import RowIds, Versions
+from lancelet.table.formats.rowids import RowIds, Versions
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -17,7 +17,7 @@ from lancelet.errors import FormatError, OptionError
 from lancelet.file import FileWriter
 from lancelet.schema.fields import Schema
 from lancelet.storage import MemoryStore
-from lancelet.table.operations import (
+from lancelet.table.formats.operations import (
     DataReplacement,
     MapUpdate,
     Rewrite,
@@ -29,7 +29,7 @@ from lancelet.table.operations import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lancelet.table.metadata import FragmentMetadata
+    from lancelet.table.formats.metadata import FragmentMetadata
 
 TABLE = pa.table({"a": [1, 2, 3]})
 

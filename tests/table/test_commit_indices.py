@@ -25,13 +25,13 @@ from lancelet.errors import CommitConflict, FormatError, LanceletError, OptionEr
 from lancelet.pb import table_pb2
 from lancelet.schema.fields import Schema
 from lancelet.storage import LocalStore, MemoryStore, Store
-from lancelet.table.bitmap import decode_bitmap, encode_bitmap
-from lancelet.table.conflicts import check_conflict
-from lancelet.table.manifest import (
+from lancelet.table.commits.conflicts import check_conflict
+from lancelet.table.formats.bitmap import decode_bitmap, encode_bitmap
+from lancelet.table.formats.manifest import (
     encode_manifest,
     manifest_of,
 )
-from lancelet.table.operations import (
+from lancelet.table.formats.operations import (
     CreateIndex,
     DataReplacement,
     Delete,
@@ -42,13 +42,13 @@ from lancelet.table.operations import (
     RewriteGroup,
     Update,
 )
-from lancelet.table.rowids import RowIds, Versions
+from lancelet.table.formats.rowids import RowIds, Versions
 from table.test_bitmap import full_bitmap
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lancelet.table.manifest import Manifest
+    from lancelet.table.formats.manifest import Manifest
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -24,10 +24,10 @@ from commit_jobs import (
 )
 from lancelet.errors import CommitConflict
 from lancelet.storage import LocalStore
-from lancelet.table.commit import transaction_of
-from lancelet.table.manifest import latest_manifest, manifest_of
-from lancelet.table.names import Scheme
-from lancelet.table.operations import (
+from lancelet.table.commits.commit import transaction_of
+from lancelet.table.formats.manifest import latest_manifest, manifest_of
+from lancelet.table.formats.names import Scheme
+from lancelet.table.formats.operations import (
     Append,
     CreateIndex,
     MapUpdate,
@@ -37,13 +37,13 @@ from lancelet.table.operations import (
     RewriteGroup,
     UpdateConfig,
 )
-from lancelet.table.rowids import RowIds, Versions
+from lancelet.table.formats.rowids import RowIds, Versions
 from oracle.client import RELEASES, oracle
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lancelet.table.manifest import Manifest
+    from lancelet.table.formats.manifest import Manifest
 
 pytestmark = pytest.mark.parametrize("release", RELEASES)
 

@@ -32,17 +32,17 @@ from commit_jobs import (
 from lancelet.errors import CommitConflict, FormatError, OptionError
 from lancelet.pb import table_pb2
 from lancelet.storage import LocalStore, MemoryStore, Store
-from lancelet.table import commit as commit_module
-from lancelet.table.commit import commit_transaction, transaction_of
-from lancelet.table.deletions import read_deletions
-from lancelet.table.manifest import (
+from lancelet.table.commits import commit as commit_module
+from lancelet.table.commits.commit import commit_transaction, transaction_of
+from lancelet.table.formats.deletions import read_deletions
+from lancelet.table.formats.manifest import (
     encode_manifest,
     latest_manifest,
     list_versions,
     manifest_of,
 )
-from lancelet.table.names import manifest_path
-from lancelet.table.operations import (
+from lancelet.table.formats.names import manifest_path
+from lancelet.table.formats.operations import (
     Append,
     DataReplacement,
     Overwrite,
@@ -52,13 +52,13 @@ from lancelet.table.operations import (
     RewriteGroup,
     Update,
 )
-from lancelet.table.rowids import RowIds, Versions
-from lancelet.table.transaction import Transaction
+from lancelet.table.formats.rowids import RowIds, Versions
+from lancelet.table.formats.transaction import Transaction
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lancelet.table.manifest import Manifest
+    from lancelet.table.formats.manifest import Manifest
 
 
 @pytest.fixture(params=["local", "memory"])

@@ -12,10 +12,10 @@ import pytest
 from lancelet.errors import CommitConflict
 from lancelet.pb import table_pb2
 from lancelet.schema.fields import Schema
-from lancelet.table.bitmap import encode_bitmap
-from lancelet.table.conflicts import check_conflict
-from lancelet.table.metadata import DataFile, DeletionFile, FragmentMetadata
-from lancelet.table.operations import (
+from lancelet.table.commits.conflicts import check_conflict
+from lancelet.table.formats.bitmap import encode_bitmap
+from lancelet.table.formats.metadata import DataFile, DeletionFile, FragmentMetadata
+from lancelet.table.formats.operations import (
     Append,
     CreateIndex,
     DataReplacement,

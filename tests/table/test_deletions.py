@@ -11,10 +11,10 @@ import pytest
 
 from lancelet.errors import FormatError, LanceletError, OptionError, UnsupportedError
 from lancelet.storage import MemoryStore
-from lancelet.table.bitmap import encode_bitmap
-from lancelet.table.deletions import decode_array, encode_array, read_deletions, write_deletions
-from lancelet.table.manifest import list_versions, read_manifest
-from lancelet.table.metadata import DeletionFile, FragmentMetadata
+from lancelet.table.formats.bitmap import encode_bitmap
+from lancelet.table.formats.deletions import decode_array, encode_array, read_deletions, write_deletions
+from lancelet.table.formats.manifest import list_versions, read_manifest
+from lancelet.table.formats.metadata import DeletionFile, FragmentMetadata
 from table.golden_datasets import GoldenDataset, golden_datasets
 from table.test_bitmap import full_bitmap
 
@@ -240,7 +240,7 @@ def test_a_buffer_that_says_it_is_larger_than_its_rows():
 def test_runs_that_stand_for_more_rows_than_the_manifest_counts(monkeypatch):
     """They were spelt out first: 231 KB asked for 4 GiB."""
     data = full_bitmap(1 << 14)
-    monkeypatch.setattr("lancelet.table.deletions.decode_bitmap", None)
+    monkeypatch.setattr("lancelet.table.formats.deletions.decode_bitmap", None)
     with pytest.raises(FormatError, match="lists 1073741824 deleted rows, the manifest counts 7"):
         read_deletions(*stored(data, "bitmap", num_deleted=7, physical_rows=1 << 30))
 
@@ -249,6 +249,6 @@ def test_no_memory_for_deleted_rows(monkeypatch):
     def decode(data, *, limit):
         raise MemoryError
 
-    monkeypatch.setattr("lancelet.table.deletions.decode_bitmap", decode)
+    monkeypatch.setattr("lancelet.table.formats.deletions.decode_bitmap", decode)
     with pytest.raises(LanceletError, match=r"no memory for the deleted rows .*7-3-12\.bin"):
         read_deletions(*stored(encode_bitmap(offsets_of([1])), "bitmap"))

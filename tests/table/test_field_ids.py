@@ -23,13 +23,13 @@ from lancelet.errors import CommitConflict, OptionError
 from lancelet.pb import table_pb2
 from lancelet.schema.fields import Schema
 from lancelet.storage import LocalStore, MemoryStore, Store
-from lancelet.table.field_ids import MAX_FIELD_ID, next_field_id
-from lancelet.table.manifest import (
+from lancelet.table.commits.field_ids import MAX_FIELD_ID, next_field_id
+from lancelet.table.formats.manifest import (
     encode_manifest,
     latest_manifest,
 )
-from lancelet.table.names import manifest_path
-from lancelet.table.operations import (
+from lancelet.table.formats.names import manifest_path
+from lancelet.table.formats.operations import (
     Append,
     CreateIndex,
     DataReplacement,
@@ -40,12 +40,12 @@ from lancelet.table.operations import (
     Restore,
     UpdateConfig,
 )
-from lancelet.table.transaction import Transaction
+from lancelet.table.formats.transaction import Transaction
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lancelet.table.manifest import Manifest
+    from lancelet.table.formats.manifest import Manifest
 
 
 @pytest.fixture(params=["local", "memory"])

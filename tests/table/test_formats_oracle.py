@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from lancelet.storage import LocalStore
-from lancelet.table.deletions import read_deletions, write_deletions
-from lancelet.table.manifest import Manifest, encode_manifest, latest_manifest
-from lancelet.table.names import Scheme, manifest_path
-from lancelet.table.rowids import RowIdIndex, RowIds, Versions, read_row_ids
+from lancelet.table.formats.deletions import read_deletions, write_deletions
+from lancelet.table.formats.manifest import Manifest, encode_manifest, latest_manifest
+from lancelet.table.formats.names import Scheme, manifest_path
+from lancelet.table.formats.rowids import RowIdIndex, RowIds, Versions, read_row_ids
 from oracle import RELEASES, oracle
 from table.golden_datasets import golden_datasets
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from lancelet.table.metadata import FragmentMetadata
+    from lancelet.table.formats.metadata import FragmentMetadata
 
 SCRIPT = """
 import json, sys

@@ -16,10 +16,10 @@ from lancelet.errors import FormatError, LanceletError, OptionError, Unsupported
 from lancelet.pages.base import RowRanges
 from lancelet.schema.fields import Schema
 from lancelet.storage import LocalStore, MemoryStore
-from lancelet.table.fragment import Fragment
-from lancelet.table.fragment_reader import _widened
-from lancelet.table.metadata import TOMBSTONE, DeletionFile, FragmentMetadata
-from lancelet.table.scanner import Scanner
+from lancelet.table.formats.metadata import TOMBSTONE, DeletionFile, FragmentMetadata
+from lancelet.table.reads.fragment import Fragment
+from lancelet.table.reads.fragment_reader import _widened
+from lancelet.table.reads.scanner import Scanner
 from lancelet.versions import Version
 from oracle import oracle
 from table.made_datasets import make_fragment, make_snapshot, split_snapshot, write_file
@@ -199,7 +199,7 @@ def test_deletions_of_every_density(version, step) -> None:
 )
 def test_widened_rows_hold_the_wanted_ones(wanted: list[int], row_bytes: float) -> None:
     wanted_rows = RowRanges.from_sorted(np.array(wanted) * 3)
-    import lancelet.table.fragment_reader as module
+    import lancelet.table.reads.fragment_reader as module
 
     few, module._FEW_ROWS = module._FEW_ROWS, 0
     try:

@@ -1,4 +1,4 @@
-"""Commits whose number was free again, because others were faster and a clean-up was as well (table/free_numbers.py).
+"""Commits whose number was free again, because others were faster and a clean-up was as well (table/commits/free_numbers.py).
 
 What other processes would do in the middle of a commit is done by hooks, at the worst moments.
 """
@@ -14,9 +14,9 @@ import pytest
 import lancelet
 from lancelet.errors import CommitConflict, LanceletError, OptionError
 from lancelet.storage import LocalStore
-from lancelet.table import commit as commit_module
-from lancelet.table import free_numbers
-from lancelet.table.manifest import list_versions
+from lancelet.table.commits import commit as commit_module
+from lancelet.table.commits import free_numbers
+from lancelet.table.formats.manifest import list_versions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

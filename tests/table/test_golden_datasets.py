@@ -8,12 +8,12 @@ import pytest
 
 import golden_index
 from lancelet.storage import LocalStore
-from lancelet.table.fragment import Fragment
-from lancelet.table.manifest import manifest_of
-from lancelet.table.projection import Projection
-from lancelet.table.scanner import Scanner
-from lancelet.table.snapshot import Snapshot
-from lancelet.table.take import take_positions, take_row_ids
+from lancelet.table.formats.manifest import manifest_of
+from lancelet.table.reads.fragment import Fragment
+from lancelet.table.reads.projection import Projection
+from lancelet.table.reads.scanner import Scanner
+from lancelet.table.reads.snapshot import Snapshot
+from lancelet.table.reads.take import take_positions, take_row_ids
 
 ROOT = golden_index.golden_root()
 

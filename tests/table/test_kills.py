@@ -12,7 +12,7 @@ import pytest
 
 import lancelet
 from lancelet.storage import LocalStore
-from lancelet.table.manifest import list_versions
+from lancelet.table.formats.manifest import list_versions
 from race_jobs import (
     JOBS,
     Failing,

@@ -12,8 +12,8 @@ from lancelet.errors import FormatError, LanceletError, OptionError, Unsupported
 from lancelet.pb import file_pb2, table_pb2
 from lancelet.storage import MemoryStore
 from lancelet.storage.counting import CountingStore
-from lancelet.table.flags import Flag
-from lancelet.table.manifest import (
+from lancelet.table.formats.flags import Flag
+from lancelet.table.formats.manifest import (
     Manifest,
     check_writable,
     encode_manifest,
@@ -24,7 +24,7 @@ from lancelet.table.manifest import (
     read_manifest,
     scheme_of,
 )
-from lancelet.table.names import Scheme, manifest_path
+from lancelet.table.formats.names import Scheme, manifest_path
 from lancelet.versions import Version
 from table.golden_datasets import GoldenDataset, golden_datasets
 

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lancelet.errors import OptionError
-from lancelet.table.names import (
+from lancelet.table.formats.names import (
     MAX_VERSION,
     Scheme,
     data_file_name,

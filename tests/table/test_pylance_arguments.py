@@ -13,7 +13,7 @@ import lancelet
 from lancelet.datasets.optimize import DatasetOptimizer
 from lancelet.errors import CommitConflict, OptionError, UnsupportedError
 from lancelet.storage import MemoryStore
-from lancelet.table.tags import Tags
+from lancelet.table.formats.tags import Tags
 from oracle.client import oracle
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def test_the_order_of_arguments_is_that_of_pylance(signatures) -> None:
 
 def test_the_names_of_arguments_are_known(signatures) -> None:
     """Arguments that pylance has are parameters here, or stand in the lists of those that may be None."""
-    from lancelet.table import accepted
+    from lancelet.table.inputs import accepted
 
     listed = {name for names in accepted.__all__ if names.isupper() for name in getattr(accepted, names)}
     listed |= {

@@ -15,10 +15,17 @@ from hypothesis import strategies as st
 from lancelet.errors import FormatError, LanceletError, OptionError
 from lancelet.pb import rowids_pb2 as pb
 from lancelet.storage import MemoryStore
-from lancelet.table.deletions import NO_OFFSETS, read_deletions
-from lancelet.table.manifest import list_versions, read_manifest
-from lancelet.table.metadata import ExternalSequence, FragmentMetadata
-from lancelet.table.rowids import RowIdIndex, RowIds, Versions, doubled_ids, read_row_ids, read_versions
+from lancelet.table.formats.deletions import NO_OFFSETS, read_deletions
+from lancelet.table.formats.manifest import list_versions, read_manifest
+from lancelet.table.formats.metadata import ExternalSequence, FragmentMetadata
+from lancelet.table.formats.rowids import (
+    RowIdIndex,
+    RowIds,
+    Versions,
+    doubled_ids,
+    read_row_ids,
+    read_versions,
+)
 from table.golden_datasets import GoldenDataset, golden_datasets
 from tiers import sample_or_full
 

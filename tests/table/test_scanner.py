@@ -15,11 +15,11 @@ import pytest
 import lancelet
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.storage import MemoryStore
-from lancelet.table.projection import Projection
-from lancelet.table.scanner import Scanner
-from lancelet.table.session import Session
-from lancelet.table.snapshot import Snapshot
-from lancelet.table.take import sample_rows, take_addresses, take_positions, take_row_ids
+from lancelet.table.reads.projection import Projection
+from lancelet.table.reads.scanner import Scanner
+from lancelet.table.reads.session import Session
+from lancelet.table.reads.snapshot import Snapshot
+from lancelet.table.reads.take import sample_rows, take_addresses, take_positions, take_row_ids
 from lancelet.versions import Version
 from table.made_datasets import split_snapshot
 

@@ -13,9 +13,9 @@ from commit_jobs import data_file
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.schema.blobs import PREPARED_INPUT
 from lancelet.storage import LocalStore, MemoryStore
-from lancelet.table.metadata import FragmentMetadata
-from lancelet.table.operations import Append
-from lancelet.table.sidecars import sidecar_path
+from lancelet.table.formats.metadata import FragmentMetadata
+from lancelet.table.formats.operations import Append
+from lancelet.table.formats.sidecars import sidecar_path
 from oracle.client import oracle
 
 if TYPE_CHECKING:

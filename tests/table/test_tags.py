@@ -11,7 +11,7 @@ import pytest
 import lancelet
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.storage import LocalStore, MemoryStore, Store
-from lancelet.table.tags import Tag, Tags, read_tags
+from lancelet.table.formats.tags import Tag, Tags, read_tags
 from oracle.client import OracleError, oracle
 from race_jobs import some_rows
 

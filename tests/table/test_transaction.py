@@ -12,8 +12,8 @@ import pytest
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.pb import table_pb2, transaction_pb2
 from lancelet.schema.fields import Schema
-from lancelet.table.metadata import DataFile, DeletionFile, FragmentMetadata
-from lancelet.table.operations import (
+from lancelet.table.formats.metadata import DataFile, DeletionFile, FragmentMetadata
+from lancelet.table.formats.operations import (
     Append,
     CreateIndex,
     DataReplacement,
@@ -31,7 +31,7 @@ from lancelet.table.operations import (
     Update,
     UpdateConfig,
 )
-from lancelet.table.transaction import Transaction
+from lancelet.table.formats.transaction import Transaction
 
 if TYPE_CHECKING:
     from pathlib import Path

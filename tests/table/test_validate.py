@@ -6,9 +6,9 @@ import pyarrow as pa
 
 import lancelet
 from lancelet.storage import MemoryStore
-from lancelet.table.manifest import encode_manifest
-from lancelet.table.rowids import RowIds
-from lancelet.table.validate import find_problems
+from lancelet.table.changes.validate import find_problems
+from lancelet.table.formats.manifest import encode_manifest
+from lancelet.table.formats.rowids import RowIds
 
 
 def test_validation_does_not_spell_out_row_ids() -> None:

@@ -11,7 +11,7 @@ from lancelet.errors import OptionError
 from lancelet.file.reader import FileReader
 from lancelet.schema.fields import Schema
 from lancelet.storage import MemoryStore
-from lancelet.table.write_files import FileLimits, FragmentWriter, fields_for, write_column_file
+from lancelet.table.changes.write_files import FileLimits, FragmentWriter, fields_for, write_column_file
 from lancelet.versions import Version
 from oracle.client import oracle
 

@@ -15,7 +15,7 @@ from lancelet.cli.places import open_dataset
 from lancelet.cli.progress import progress_bar
 
 if TYPE_CHECKING:
-    from lancelet.table.cleanup import CleanupPlan, CleanupStats
+    from lancelet.table.changes.cleanup import CleanupPlan, CleanupStats
 
 NAME = "cleanup"
 HELP = "remove old versions of a dataset (asks for --yes)"
@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Plan, and with ``--yes`` clean up; returns the exit code."""
-    from lancelet.table.cleanup import clean_up
+    from lancelet.table.changes.cleanup import clean_up
 
     dataset = open_dataset(arguments)
     if arguments.delete_unverified and sys.stderr is not None:

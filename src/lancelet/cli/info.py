@@ -105,7 +105,7 @@ def _file_facts(summary: FileSummary) -> dict[str, Any]:
 
 
 def _dataset_facts(dataset: Dataset) -> dict[str, Any]:
-    from lancelet.table.flags import flag_names
+    from lancelet.table.formats.flags import flag_names
 
     manifest = dataset.manifest
     fragments = dataset.get_fragments()

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the problems; returns the exit code."""
-    from lancelet.table.validate import find_problems
+    from lancelet.table.changes.validate import find_problems
 
     dataset = open_dataset(arguments)
     with progress_bar(arguments.path, "fragments") as progress:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lancelet.datasets.dataset import Dataset
-    from lancelet.table.transaction import Transaction
+    from lancelet.table.formats.transaction import Transaction
 
 NAME = "versions"
 HELP = "the versions of a dataset"
@@ -53,9 +53,9 @@ def run(arguments: argparse.Namespace) -> None:
 def _versions(dataset: Dataset, limit: int | None) -> Iterator[dict[str, Any]]:
     from lancelet.datasets.writing import COMMIT_MESSAGE
     from lancelet.errors import LanceletError
-    from lancelet.table.commit import transaction_of
-    from lancelet.table.manifest import list_versions, read_manifest
-    from lancelet.table.versions import summary
+    from lancelet.table.commits.commit import transaction_of
+    from lancelet.table.formats.manifest import list_versions, read_manifest
+    from lancelet.table.formats.versions import summary
 
     tags: dict[int, list[str]] = {}
     for name, tag in dataset.tags.list().items():
@@ -79,7 +79,7 @@ def _versions(dataset: Dataset, limit: int | None) -> Iterator[dict[str, Any]]:
 
 
 def _operation(transaction: Transaction) -> str:
-    from lancelet.table.operations import Unknown
+    from lancelet.table.formats.operations import Unknown
 
     operation = transaction.operation
     return operation.name if isinstance(operation, Unknown) else type(operation).__name__

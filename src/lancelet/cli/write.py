@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the dataset."""
     from lancelet.datasets.writing import write_dataset
     from lancelet.interop.inputs import open_inputs
-    from lancelet.table.write_files import DEFAULT_ROWS_PER_FILE
+    from lancelet.table.changes.write_files import DEFAULT_ROWS_PER_FILE
 
     _check_target(arguments.target)
     options = read_options(arguments, known_types=_types_of_target(arguments))

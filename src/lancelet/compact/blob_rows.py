@@ -16,15 +16,15 @@ from lancelet.blocks.arrow import valid_mask
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.schema.blobs import BLOB_V2, LOGICAL_INPUT
 from lancelet.schema.logical import EXTENSION_NAME
-from lancelet.table.scanner import Scanner
-from lancelet.table.sidecars import sidecar_path
+from lancelet.table.formats.sidecars import sidecar_path
+from lancelet.table.reads.scanner import Scanner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from lancelet.schema.fields import Field, Schema
-    from lancelet.table.metadata import DataFile, FragmentMetadata
-    from lancelet.table.snapshot import Snapshot
+    from lancelet.table.formats.metadata import DataFile, FragmentMetadata
+    from lancelet.table.reads.snapshot import Snapshot
 
     Read = Callable[[int, int, int, int], memoryview]
 

@@ -17,24 +17,24 @@ from lancelet.compact.source import WantedColumns, open_data_file
 from lancelet.compact.task import RewriteResult
 from lancelet.errors import CommitConflict, LanceletError, OptionError, UnsupportedError
 from lancelet.storage.store import check_path, missing
-from lancelet.table.commit import commit_transaction, find_transaction
-from lancelet.table.filling import check_new_files
-from lancelet.table.index_section import fragments_of, is_of_system, knows_stable_ids
-from lancelet.table.manifest import latest_manifest, list_versions, manifest_of, read_manifest
-from lancelet.table.names import DATA
-from lancelet.table.operation_checks import check_operation
-from lancelet.table.operations import CreateIndex, ReserveFragments, Rewrite, RewriteGroup
-from lancelet.table.snapshot import Snapshot
-from lancelet.table.transaction import Transaction
-from lancelet.table.write_files import remove_files
+from lancelet.table.changes.write_files import remove_files
+from lancelet.table.commits.commit import commit_transaction, find_transaction
+from lancelet.table.commits.filling import check_new_files
+from lancelet.table.commits.operation_checks import check_operation
+from lancelet.table.formats.index_section import fragments_of, is_of_system, knows_stable_ids
+from lancelet.table.formats.manifest import latest_manifest, list_versions, manifest_of, read_manifest
+from lancelet.table.formats.names import DATA
+from lancelet.table.formats.operations import CreateIndex, ReserveFragments, Rewrite, RewriteGroup
+from lancelet.table.formats.transaction import Transaction
+from lancelet.table.reads.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from lancelet.pb import table_pb2
     from lancelet.storage import Store
-    from lancelet.table.manifest import Manifest
-    from lancelet.table.metadata import FragmentMetadata
+    from lancelet.table.formats.manifest import Manifest
+    from lancelet.table.formats.metadata import FragmentMetadata
     from lancelet.versions import Version
 
 __all__ = ["blocking_indices", "checked_results", "commit_compaction", "discard_results"]

@@ -24,9 +24,9 @@ from lancelet.container.metadata import PageTotals
 from lancelet.container.writer import ContainerWriter
 from lancelet.errors import FormatError, OptionError, UnsupportedError
 from lancelet.pb import file2_pb2, file_pb2
-from lancelet.table.metadata import DataFile
-from lancelet.table.names import DATA, data_file_name
-from lancelet.table.write_files import remove_files
+from lancelet.table.changes.write_files import remove_files
+from lancelet.table.formats.metadata import DataFile
+from lancelet.table.formats.names import DATA, data_file_name
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from lancelet.schema.fields import Schema
     from lancelet.storage import Store
     from lancelet.storage.base import Sink, Source
-    from lancelet.table.metadata import FragmentMetadata
+    from lancelet.table.formats.metadata import FragmentMetadata
 
 __all__ = ["CopiedFile", "OutputLimits", "copy_files", "cut_outputs"]
 

@@ -15,7 +15,7 @@ from lancelet.versions import Version
 if TYPE_CHECKING:
     from lancelet.schema.fields import Schema
     from lancelet.storage import Store
-    from lancelet.table.metadata import DataFile, FragmentMetadata
+    from lancelet.table.formats.metadata import DataFile, FragmentMetadata
 
 __all__ = ["blob_column", "examine", "manifest_problem"]
 

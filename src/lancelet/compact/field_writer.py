@@ -20,8 +20,8 @@ from lancelet.options import WriteOptions
 from lancelet.pb.file_pb2 import FileDescriptor
 from lancelet.schema.blobs import stored_schema
 from lancelet.schema.fields import Schema
-from lancelet.table.metadata import DataFile
-from lancelet.table.names import DATA, data_file_name
+from lancelet.table.formats.metadata import DataFile
+from lancelet.table.formats.names import DATA, data_file_name
 from lancelet.wishes.column import NO_WISHES
 
 if TYPE_CHECKING:

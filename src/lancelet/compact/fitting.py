@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lancelet.storage import Store
-    from lancelet.table.metadata import DataFile, FragmentMetadata
+    from lancelet.table.formats.metadata import DataFile, FragmentMetadata
 
 __all__ = ["MOST_ATTEMPTS", "Progress", "fitting_part", "fitting_rows"]
 

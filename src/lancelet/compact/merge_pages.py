@@ -32,9 +32,9 @@ from lancelet.compact.source import PLAIN_COLUMN
 from lancelet.errors import FormatError, OptionError
 from lancelet.schema.blobs import is_blob
 from lancelet.schema.limits import check_version
-from lancelet.table.metadata import FragmentMetadata
-from lancelet.table.scanner import Scanner
-from lancelet.table.write_files import remove_files
+from lancelet.table.changes.write_files import remove_files
+from lancelet.table.formats.metadata import FragmentMetadata
+from lancelet.table.reads.scanner import Scanner
 from lancelet.versions import COLUMN_ENCODING, Version
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from lancelet.container.metadata import ColumnMetadata
     from lancelet.container.reader import Container
     from lancelet.schema.fields import Field
-    from lancelet.table.metadata import DataFile
-    from lancelet.table.snapshot import Snapshot
+    from lancelet.table.formats.metadata import DataFile
+    from lancelet.table.reads.snapshot import Snapshot
 
     #: Encoding of a page and the bytes of its buffers.
     _Value = tuple[bytes, ...]

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from lancelet.schema.fields import Field
-    from lancelet.table.metadata import FragmentMetadata
-    from lancelet.table.snapshot import Snapshot
+    from lancelet.table.formats.metadata import FragmentMetadata
+    from lancelet.table.reads.snapshot import Snapshot
 
 __all__ = ["ColumnPages", "both_counts", "count_pages", "field_paths", "joined_counts"]
 

@@ -20,9 +20,9 @@ from lancelet.compact.options import CompactionOptions
 from lancelet.compact.source import WantedColumns, file_bytes, open_data_file
 from lancelet.errors import OptionError, UnsupportedError
 from lancelet.schema.limits import check_version
-from lancelet.table.index_section import fragments_of
-from lancelet.table.metadata import FragmentMetadata
-from lancelet.table.places import open_store
+from lancelet.table.formats.index_section import fragments_of
+from lancelet.table.formats.metadata import FragmentMetadata
+from lancelet.table.inputs.places import open_store
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from lancelet.compact.task import RewriteResult
     from lancelet.storage import Store
-    from lancelet.table.manifest import Manifest
-    from lancelet.table.metadata import DataFile
-    from lancelet.table.snapshot import Snapshot
+    from lancelet.table.formats.manifest import Manifest
+    from lancelet.table.formats.metadata import DataFile
+    from lancelet.table.reads.snapshot import Snapshot
 
 __all__ = ["CompactionPlan", "CompactionTask", "plan_compaction"]
 

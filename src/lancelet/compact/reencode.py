@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 from lancelet.compact.blob_rows import blob_fields, rows_with_blobs, schema_with_blobs
 from lancelet.errors import FormatError
 from lancelet.schema.limits import check_version
-from lancelet.table.scanner import Scanner
-from lancelet.table.write_files import FragmentWriter
+from lancelet.table.changes.write_files import FragmentWriter
+from lancelet.table.reads.scanner import Scanner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     import pyarrow as pa
 
-    from lancelet.table.metadata import FragmentMetadata
-    from lancelet.table.snapshot import Snapshot
-    from lancelet.table.write_files import FileLimits
+    from lancelet.table.changes.write_files import FileLimits
+    from lancelet.table.formats.metadata import FragmentMetadata
+    from lancelet.table.reads.snapshot import Snapshot
     from lancelet.versions import Version
 
 __all__ = ["field_bytes", "reencode", "scan_bytes", "writer_options"]

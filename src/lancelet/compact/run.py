@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lancelet.compact.plan import CompactionTask
     from lancelet.compact.task import RewriteResult
     from lancelet.storage import Store
-    from lancelet.table.manifest import Manifest
+    from lancelet.table.formats.manifest import Manifest
 
     Progress = Callable[[int, int | None], None] | None
 

@@ -22,7 +22,7 @@ from lancelet.pb import file2_pb2
 from lancelet.schema.blobs import BLOB
 from lancelet.schema.logical import LISTS
 from lancelet.schema.project import columns_of, is_packed
-from lancelet.table.names import DATA
+from lancelet.table.formats.names import DATA
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from lancelet.container.metadata import PageMetadata, PageTotals
     from lancelet.schema.fields import Field, Schema
     from lancelet.storage import Store
-    from lancelet.table.metadata import DataFile
+    from lancelet.table.formats.metadata import DataFile
 
 __all__ = ["PLAIN_COLUMN", "Run", "SourceFile", "WantedColumns", "file_bytes", "open_data_file"]
 

@@ -25,13 +25,13 @@ from lancelet.compact.source import WantedColumns, file_bytes, open_data_file
 from lancelet.compact.verify import read_ends
 from lancelet.errors import FormatError, OptionError
 from lancelet.pb import table_pb2
-from lancelet.table.deletions import read_deletions
-from lancelet.table.manifest import Manifest, manifest_of
-from lancelet.table.metadata import FragmentMetadata
-from lancelet.table.names import DATA
-from lancelet.table.rowids import RowIds, Versions, read_row_ids, read_versions
-from lancelet.table.snapshot import Snapshot
-from lancelet.table.write_files import DEFAULT_BYTES_PER_FILE, FileLimits, remove_files
+from lancelet.table.changes.write_files import DEFAULT_BYTES_PER_FILE, FileLimits, remove_files
+from lancelet.table.formats.deletions import read_deletions
+from lancelet.table.formats.manifest import Manifest, manifest_of
+from lancelet.table.formats.metadata import FragmentMetadata
+from lancelet.table.formats.names import DATA
+from lancelet.table.formats.rowids import RowIds, Versions, read_row_ids, read_versions
+from lancelet.table.reads.snapshot import Snapshot
 from lancelet.versions import Version
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lancelet.container.metadata import PageTotals
     from lancelet.container.reader import Container
     from lancelet.storage import Store
-    from lancelet.table.metadata import DataFile
+    from lancelet.table.formats.metadata import DataFile
 
 __all__ = ["read_ends", "verify_copy"]
 

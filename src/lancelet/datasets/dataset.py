@@ -12,28 +12,28 @@ from typing import TYPE_CHECKING, Any
 from lancelet.datasets.reads import ReadableDataset
 from lancelet.errors import CommitConflict, OptionError, UnsupportedError
 from lancelet.schema.project import find_field
-from lancelet.table.accepted import CLEANUP_REFUSED, OPEN_REFUSED, check_others, refuse
-from lancelet.table.arguments import check_number, check_progress, names_of, texts_of
-from lancelet.table.cleanup import CleanupPolicy, clean_up, plan_cleanup
-from lancelet.table.commit import commit_transaction, transaction_of
-from lancelet.table.deleting import delete_rows
-from lancelet.table.evolve import add_columns, alter_columns, drop_columns
-from lancelet.table.field_ids import next_field_id
-from lancelet.table.manifest import (
+from lancelet.table.changes.cleanup import CleanupPolicy, clean_up, plan_cleanup
+from lancelet.table.changes.deleting import delete_rows
+from lancelet.table.changes.evolve import add_columns, alter_columns, drop_columns
+from lancelet.table.changes.schema_changes import Alteration
+from lancelet.table.changes.validate import find_problems
+from lancelet.table.commits.commit import commit_transaction, transaction_of
+from lancelet.table.commits.field_ids import next_field_id
+from lancelet.table.formats.manifest import (
     check_writable,
     latest_manifest,
     list_versions,
     manifest_of,
     read_manifest,
 )
-from lancelet.table.operations import CreateIndex, MapUpdate, Restore, UpdateConfig
-from lancelet.table.places import open_store
-from lancelet.table.schema_changes import Alteration
-from lancelet.table.snapshot import Snapshot
-from lancelet.table.tags import Tags
-from lancelet.table.transaction import Transaction
-from lancelet.table.validate import find_problems
-from lancelet.table.versions import summary
+from lancelet.table.formats.operations import CreateIndex, MapUpdate, Restore, UpdateConfig
+from lancelet.table.formats.tags import Tags
+from lancelet.table.formats.transaction import Transaction
+from lancelet.table.formats.versions import summary
+from lancelet.table.inputs.accepted import CLEANUP_REFUSED, OPEN_REFUSED, check_others, refuse
+from lancelet.table.inputs.arguments import check_number, check_progress, names_of, texts_of
+from lancelet.table.inputs.places import open_store
+from lancelet.table.reads.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -42,11 +42,11 @@ if TYPE_CHECKING:
 
     from lancelet.datasets.optimize import DatasetOptimizer
     from lancelet.storage import Store
-    from lancelet.table.cleanup import CleanupPlan, CleanupStats
-    from lancelet.table.manifest import Manifest
-    from lancelet.table.operations import Operation
-    from lancelet.table.session import Session
-    from lancelet.table.versions import DatasetVersion
+    from lancelet.table.changes.cleanup import CleanupPlan, CleanupStats
+    from lancelet.table.formats.manifest import Manifest
+    from lancelet.table.formats.operations import Operation
+    from lancelet.table.formats.versions import DatasetVersion
+    from lancelet.table.reads.session import Session
 
     Columns = Sequence[str] | Mapping[str, str] | None
     Progress = Callable[[int, int | None], None] | None
@@ -246,7 +246,8 @@ class Dataset(ReadableDataset):
         Parameters
         ----------
         transforms, read_columns, reader_schema, batch_size, progress
-            See :func:`~lancelet.table.evolve.add_columns`: SQL expressions, a function over batches, a reader, or Arrow fields.
+            See :func:`~lancelet.table.changes.evolve.add_columns`: SQL expressions, a function over batches, a reader, or
+            Arrow fields.
 
         Raises
         ------
@@ -468,7 +469,7 @@ class Dataset(ReadableDataset):
         Parameters
         ----------
         older_than, retain_versions, delete_unverified, error_if_tagged_old_versions
-            Which; see :class:`~lancelet.table.cleanup.CleanupPolicy`.
+            Which; see :class:`~lancelet.table.changes.cleanup.CleanupPolicy`.
         progress
             Called with the files that are removed, and all of them.
         **others

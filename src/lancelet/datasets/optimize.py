@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from lancelet.compact.options import CompactionOptions
 from lancelet.compact.plan import plan_compaction
 from lancelet.compact.run import compact_files
-from lancelet.table.manifest import check_writable
+from lancelet.table.formats.manifest import check_writable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

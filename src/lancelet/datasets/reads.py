@@ -6,17 +6,17 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from lancelet.errors import OptionError
-from lancelet.table.accepted import refuse
-from lancelet.table.blobs import DEFAULT_BUFFER_BYTES, take_blobs
-from lancelet.table.fragment import Fragment
-from lancelet.table.index_section import listed_fragments
-from lancelet.table.manifest import list_versions
-from lancelet.table.projection import Projection
-from lancelet.table.scanner import Scanner, blob_view
-from lancelet.table.session import Session
-from lancelet.table.snapshot import Snapshot
-from lancelet.table.tags import Tags
-from lancelet.table.take import sample_rows, take_addresses, take_positions, take_row_ids
+from lancelet.table.formats.index_section import listed_fragments
+from lancelet.table.formats.manifest import list_versions
+from lancelet.table.formats.tags import Tags
+from lancelet.table.inputs.accepted import refuse
+from lancelet.table.reads.blobs import DEFAULT_BUFFER_BYTES, take_blobs
+from lancelet.table.reads.fragment import Fragment
+from lancelet.table.reads.projection import Projection
+from lancelet.table.reads.scanner import Scanner, blob_view
+from lancelet.table.reads.session import Session
+from lancelet.table.reads.snapshot import Snapshot
+from lancelet.table.reads.take import sample_rows, take_addresses, take_positions, take_row_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from lancelet.pb import table_pb2
     from lancelet.schema.fields import Schema
     from lancelet.storage import Store
-    from lancelet.table.blobs import BlobFile
-    from lancelet.table.manifest import Manifest
+    from lancelet.table.formats.manifest import Manifest
+    from lancelet.table.reads.blobs import BlobFile
 
     Columns = Sequence[str] | Mapping[str, str] | None
 
@@ -171,7 +171,7 @@ class ReadableDataset:
         full_text_query: None = None,
         **options: Any,
     ) -> Scanner:
-        """Return a scanner, over some `fragments` or all; options are those of :class:`~lancelet.table.scanner.Scanner`.
+        """Return a scanner, over some `fragments` or all; options are those of :class:`~lancelet.table.reads.scanner.Scanner`.
 
         Raises
         ------
@@ -287,7 +287,7 @@ class ReadableDataset:
     def take(self, indices: Any, columns: Columns = None, *, blob_handling: str | None = None) -> pa.Table:
         """Return single rows by their positions from 0, in the order asked for.
 
-        `blob_handling` is that of :class:`~lancelet.table.scanner.Scanner`.
+        `blob_handling` is that of :class:`~lancelet.table.reads.scanner.Scanner`.
 
         Raises
         ------
@@ -301,7 +301,7 @@ class ReadableDataset:
     ) -> pa.Table:
         """Return single rows by their row ids, as ``with_row_id`` shows them, in the order asked for.
 
-        `blob_handling` is that of :class:`~lancelet.table.scanner.Scanner`.
+        `blob_handling` is that of :class:`~lancelet.table.reads.scanner.Scanner`.
 
         Raises
         ------
@@ -315,7 +315,7 @@ class ReadableDataset:
     ) -> pa.Table:
         """Return single rows by their row addresses, as ``with_row_address`` shows them, in the order asked for.
 
-        `blob_handling` is that of :class:`~lancelet.table.scanner.Scanner`.
+        `blob_handling` is that of :class:`~lancelet.table.reads.scanner.Scanner`.
 
         Raises
         ------

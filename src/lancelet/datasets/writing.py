@@ -10,27 +10,27 @@ from lancelet.datasets.dataset import Dataset
 from lancelet.errors import OptionError, UnsupportedError
 from lancelet.schema.fields import Schema
 from lancelet.schema.limits import check_version
-from lancelet.table.accepted import COMMIT_REFUSED, WRITE_IGNORED, WRITE_REFUSED, check_others, refuse
-from lancelet.table.arguments import check_progress, texts_of
-from lancelet.table.blob_values import rows_with_values
-from lancelet.table.column_names import check_names
-from lancelet.table.commit import ATTEMPTS, commit_transaction
-from lancelet.table.data import rows_of
-from lancelet.table.field_ids import check_ids
-from lancelet.table.fragment import Fragment
-from lancelet.table.manifest import check_writable, latest_manifest
-from lancelet.table.names import Scheme
-from lancelet.table.operations import Append, Overwrite, Restore
-from lancelet.table.places import open_store
-from lancelet.table.scanner import Scanner
-from lancelet.table.transaction import Transaction
-from lancelet.table.write_files import (
+from lancelet.table.changes.blob_values import rows_with_values
+from lancelet.table.changes.write_files import (
     DEFAULT_BYTES_PER_FILE,
     DEFAULT_ROWS_PER_FILE,
     FileLimits,
     FragmentWriter,
     fields_for,
 )
+from lancelet.table.commits.commit import ATTEMPTS, commit_transaction
+from lancelet.table.commits.field_ids import check_ids
+from lancelet.table.formats.column_names import check_names
+from lancelet.table.formats.manifest import check_writable, latest_manifest
+from lancelet.table.formats.names import Scheme
+from lancelet.table.formats.operations import Append, Overwrite, Restore
+from lancelet.table.formats.transaction import Transaction
+from lancelet.table.inputs.accepted import COMMIT_REFUSED, WRITE_IGNORED, WRITE_REFUSED, check_others, refuse
+from lancelet.table.inputs.arguments import check_progress, texts_of
+from lancelet.table.inputs.data import rows_of
+from lancelet.table.inputs.places import open_store
+from lancelet.table.reads.fragment import Fragment
+from lancelet.table.reads.scanner import Scanner
 from lancelet.versions import Version
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from lancelet.storage import Store
-    from lancelet.table.data import Rows
-    from lancelet.table.manifest import Manifest
-    from lancelet.table.metadata import FragmentMetadata
-    from lancelet.table.operations import Operation
-    from lancelet.table.session import Session
+    from lancelet.table.formats.manifest import Manifest
+    from lancelet.table.formats.metadata import FragmentMetadata
+    from lancelet.table.formats.operations import Operation
+    from lancelet.table.inputs.data import Rows
+    from lancelet.table.reads.session import Session
 
     Progress = Callable[[int, int | None], None] | None
 
@@ -110,7 +110,7 @@ def write_dataset(
         ``"create"``: there must be no dataset yet. ``"append"``: add the rows to those that are there. ``"overwrite"``: a new
         version with nothing but these rows. The last two create the dataset where there is none.
     max_rows_per_file, max_bytes_per_file
-        Where data files end, each of which is a fragment; see :class:`~lancelet.table.write_files.FileLimits`.
+        Where data files end, each of which is a fragment; see :class:`~lancelet.table.changes.write_files.FileLimits`.
     max_rows_per_group
         Taken for the sake of programs that give it: only files of the first format had groups.
     data_storage_version

@@ -89,7 +89,7 @@ def open_inputs(paths: Sequence[str], options: ReadOptions) -> Iterator[Rows]:
 
 
 def _chained(first: Rows, paths: Sequence[str], options: ReadOptions) -> Iterator[pa.RecordBatch]:
-    from lancelet.table.data import rows_of
+    from lancelet.table.inputs.data import rows_of
 
     yield from first.batches
     names = first.schema.names

@@ -1,0 +1,1 @@
+"""Rows of a version: files kept open, fragments, projections, scans and takes."""
