@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -413,3 +416,34 @@ dataset.replace_field_metadata("p", after)
         made.optimize.compact_files()
     made.replace_field_metadata("p", mark if packed else {})
     assert made.to_table(columns=["p"]).to_pylist() == [{"p": {"x": 3, "y": 4}}]
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_collector_rests_while_many_files_are_opened(
+    is_enabled: bool, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from lancelet.table.reads import take as module
+
+    made = lancelet.write_dataset(pa.table({"a": range(40)}), MemoryStore(), max_rows_per_file=1)
+    states, read = [], module._read_run
+
+    def watched(*arguments: Any) -> None:
+        states.append(gc.isenabled())
+        if fails and len(states) == 3:
+            raise MemoryError
+        read(*arguments)
+
+    monkeypatch.setattr(module, "_read_run", watched)
+    if not is_enabled:
+        gc.disable()
+    try:
+        with pytest.raises(MemoryError) if fails else contextlib.nullcontext():
+            assert made.take(range(40))["a"].to_pylist() == list(range(40))
+        assert gc.isenabled() == is_enabled
+        assert not any(states)
+        states.clear()
+        made.take(range(2))
+        assert states == [is_enabled] * 2
+    finally:
+        gc.enable()
