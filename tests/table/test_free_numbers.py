@@ -145,3 +145,18 @@ def test_a_dataset_that_was_made_anew(tmp_path: Path) -> None:
         ds.delete("a = 0")
     assert values(lancelet.dataset(root)) == [5]
     assert lancelet.dataset(root).version == 1
+
+
+def test_an_append_over_a_cast_is_refused(tmp_path: Path) -> None:
+    """The cast makes the column anew: what was written is of the old one, and would be lost without a word."""
+    root = tmp_path / "d"
+    lancelet.write_dataset(table(0), root)
+
+    def batches() -> Any:
+        yield from table(1, 2).to_batches()
+        lancelet.dataset(root).alter_columns({"path": "a", "data_type": pa.int32()})
+
+    with pytest.raises(CommitConflict, match="'a' was made anew") as refused:
+        lancelet.write_dataset(batches(), root, mode="append", schema=table(1).schema)
+    assert refused.value.retryable
+    assert values(lancelet.dataset(root)) == [0]
